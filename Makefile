@@ -1,0 +1,61 @@
+# What people and CI both call. `make demo` and `make test` set up everything they need themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+export RAY_USAGE_STATS_ENABLED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test test-unit test-fullsize lint format check-config evaluate pocket clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(READY)  ## the virtual environment, once
+
+$(READY): pyproject.toml client/pyproject.toml constraints.txt
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (a few minutes the first time) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+		--constraint constraints.txt --editable ./client --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## one real edit, offline: outputs/demo/{original,sam_mask,edited}.png
+	$(BIN)/python main.py --image docs/demo/scene.png --target "the cactus" --prompt "a lemon" \
+		--seed 7 --output_dir outputs/demo
+
+serve: $(READY)  ## the service with the pocket models on http://127.0.0.1:8000, until Ctrl-C
+	$(BIN)/serve run graph:build_app
+
+test: $(READY)  ## all tests but the full-size ones
+	$(BIN)/python -m pytest
+
+test-unit: $(READY)  ## the tests that start no Ray and load no model
+	$(BIN)/python -m pytest tests/unit tests/http tests/client
+
+test-fullsize: $(READY)  ## real formats at full size with random weights: minutes, about 8 GB of disk and memory
+	$(BIN)/python -m pytest -m fullsize
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check-config: $(READY)  ## refuses what Ray Serve would silently ignore in serve_config.yaml
+	$(BIN)/python -m deployments.check_config serve_config.yaml
+
+evaluate: $(READY)  ## how good the pocket models are, on scenes they have never seen
+	$(BIN)/python -m pocket.evaluate
+
+pocket: $(READY)  ## trains the pocket models anew (hours on two cores, minutes on a GPU)
+	$(BIN)/python -m pocket.train_clip
+	$(BIN)/python -m pocket.train_sam
+	$(BIN)/python -m pocket.train_vae
+	$(BIN)/python -m pocket.train_unet
+
+clean:
+	rm -rf $(VENV) outputs

@@ -1,0 +1,1 @@
+"""The command `retouch`. Importing the package does not import this part."""

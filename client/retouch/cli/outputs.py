@@ -1,0 +1,70 @@
+"""Which files a command may write, decided before any work is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retouch.files import FORMATS, ranked
+
+
+class UsageError(Exception):
+    """The command cannot be done as it was given; the message says why in one line."""
+
+
+@dataclass(frozen=True)
+class EditOutputs:
+    """Where the pictures go, best first, and the mask if it is wanted."""
+
+    pictures: tuple[Path, ...]
+    mask: Path | None
+
+
+def edit_outputs(options: argparse.Namespace) -> EditOutputs:
+    """The files that `retouch edit` will write. Raises `UsageError` if it must not or cannot."""
+    check_input(options.image)
+    best = options.out or options.image.with_name(f"{options.image.stem}.edited.png")
+    pictures = tuple(ranked(best, rank) for rank in range(1, (options.n or 1) + 1))
+    masks = [options.mask_out] if options.mask_out else []
+    check_outputs([*pictures, *masks], options.image)
+    return EditOutputs(pictures, options.mask_out)
+
+
+def check_input(path: Path) -> None:
+    """`path` is a file that we may read."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a picture")
+    if not path.exists():
+        raise UsageError(f"there is no file {path}")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{path} may not be read")
+
+
+def check_outputs(paths: Sequence[Path], source: Path) -> None:
+    """Each of `paths` can be written, no two are the same file, and none is `source`."""
+    seen: set[Path] = set()
+    for path in paths:
+        _check_place(path)
+        if _is_same(path, source):
+            raise UsageError(f"{path} is the picture itself, which is never overwritten")
+        if path.resolve() in seen:
+            raise UsageError(f"{path} is named twice")
+        seen.add(path.resolve())
+
+
+def _check_place(path: Path) -> None:
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path} must end in one of {', '.join(FORMATS)}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{path} may not be written")
+
+
+def _is_same(path: Path, source: Path) -> bool:
+    return path.exists() and path.samefile(source)

@@ -1,0 +1,103 @@
+"""What both clients are made of: checked settings, the request as httpx wants it, and the end of a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+
+from retouch.answers import read_error
+from retouch.calls import Call
+from retouch.defaults import CONNECT_TIMEOUT_S
+from retouch.errors import APIConnectionError, APITimeoutError, RetouchError
+from retouch.retries import Outcome
+from retouch.version import __version__
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the service is and how to talk to it. Wrong values raise `ValueError`; the key is never shown."""
+
+    base_url: str
+    api_key: str | None = field(repr=False)
+    timeout_s: float
+    max_retries: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _clean_url(self.base_url))
+        object.__setattr__(self, "api_key", _clean_key(self.api_key))
+        if not self.timeout_s > 0:
+            raise ValueError(f"timeout_s must be more than 0, not {self.timeout_s!r}")
+        if self.max_retries < 0:
+            raise ValueError(f"max_retries must be 0 or more, not {self.max_retries!r}")
+
+    def __str__(self) -> str:
+        key = "'***'" if self.api_key else None
+        limits = f"timeout_s={self.timeout_s!r}, max_retries={self.max_retries!r}"
+        return f"(base_url={self.base_url!r}, api_key={key}, {limits})"
+
+    def for_httpx(self) -> dict[str, Any]:
+        """The arguments that both of httpx's clients take."""
+        headers = {"accept": "application/json", "user-agent": f"retouch-client/{__version__}"}
+        if self.api_key:
+            headers["authorization"] = f"Bearer {self.api_key}"
+        return {"base_url": self.base_url, "headers": headers, "timeout": _limits(self.timeout_s)}
+
+
+def build_request(http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
+    """The request of `call`, as new as on the first try."""
+    timeout = http.timeout if call.timeout_s is None else _limits(call.timeout_s)
+    return http.build_request(
+        call.method, call.path, data=dict(call.fields) or None, files=call.files or None, timeout=timeout
+    )
+
+
+def conclude(call: Call[T], outcome: Outcome, settings: Settings) -> T:
+    """The result of `call`, or the error that its last try ended with."""
+    if isinstance(outcome, httpx.RequestError):
+        failure: RetouchError = _connection_error(outcome, settings.base_url)
+        failure.__cause__ = outcome
+    elif outcome.is_success:
+        return call.read(outcome)
+    else:
+        failure = read_error(outcome)
+    return call.excuse(failure)
+
+
+def _connection_error(cause: httpx.RequestError, base_url: str) -> APIConnectionError:
+    if isinstance(cause, httpx.ConnectTimeout):
+        return APITimeoutError(f"Could not connect to {base_url} in time.", base_url)
+    if isinstance(cause, httpx.TimeoutException):
+        return APITimeoutError(f"{base_url} did not answer in time.", base_url)
+    reason = str(cause) or type(cause).__name__
+    if isinstance(cause, httpx.ConnectError):
+        return APIConnectionError(f"Could not connect to {base_url}: {reason}.", base_url)
+    return APIConnectionError(f"The connection to {base_url} broke: {reason}.", base_url)
+
+
+def _limits(timeout_s: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
+
+
+def _clean_url(base_url: str) -> str:
+    """Without the `/v1` that other clients want at its end. The text is not quoted: it may hold a password."""
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as cause:
+        raise ValueError(f"base_url is no URL: {cause}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("base_url must look like http://host:port")
+    if url.userinfo or url.query or url.fragment:
+        raise ValueError("base_url must be without user name, password, query and fragment; a key goes to api_key")
+    return str(url).rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def _clean_key(api_key: str | None) -> str | None:
+    """Without the line end that keys read from files have. The key is not quoted."""
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValueError("api_key may hold only printable ASCII characters, no spaces")
+    return key or None

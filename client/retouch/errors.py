@@ -1,0 +1,143 @@
+"""Every way a call can fail.
+
+    RetouchError
+    ├── APIConnectionError               no answer came; the request may be sent again
+    │   └── APITimeoutError              no answer came in time
+    ├── APIStatusError                   an answer other than 2xx, such as 413 and 415 for pictures it cannot take
+    │   ├── BadRequestError         400
+    │   ├── AuthenticationError     401
+    │   ├── PermissionDeniedError   403
+    │   ├── NotFoundError           404
+    │   ├── ConflictError           409
+    │   ├── UnprocessableEntityError 422 a field has a value that the service refuses
+    │   │   └── TargetNotFound      422  the picture does not show what the text names
+    │   ├── RateLimitError          429  the service is busy, or the key has used up its share
+    │   └── InternalServerError   >=500
+    └── InvalidResponse                  2xx, but not the answer that was asked for
+
+A picture that cannot be read here raises what Python raises: `OSError` or `TypeError`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RetouchError(Exception):
+    """The base of all errors of this package. `message` says in one or two sentences what went wrong."""
+
+    def __init__(self, message: str, *details: Any) -> None:
+        super().__init__(message, *details)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class APIConnectionError(RetouchError):
+    """The service at `base_url` could not be reached, or the connection broke before it had answered."""
+
+    def __init__(self, message: str, base_url: str) -> None:
+        super().__init__(message, base_url)
+        self.base_url = base_url
+
+
+class APITimeoutError(APIConnectionError):
+    """The service did not answer in time."""
+
+
+class InvalidResponse(RetouchError):
+    """The service answered 2xx, but something is missing from the answer or is not what it should be."""
+
+    def __init__(self, message: str, request_id: str | None = None) -> None:
+        super().__init__(message, request_id)
+        self.request_id = request_id
+
+
+class APIStatusError(RetouchError):
+    """The service answered with an error.
+
+    `code` names it for programs, `param` the request field at fault. `request_id` is what the people
+    who run the service need to find it in their log. `body` is the answer: JSON if it was JSON, else text.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status_code: int,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        body: Any = None,
+    ) -> None:
+        super().__init__(message, status_code, code, param, request_id, body)
+        self.status_code = status_code
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+        self.body = body
+
+    @property
+    def reference(self) -> str:
+        """Status, code and request id on one line, for a log or a report."""
+        words = [str(self.status_code), self.code or "", f"request {self.request_id}" if self.request_id else ""]
+        return ", ".join(filter(None, [" ".join(filter(None, words[:2])), words[2]]))
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.reference})"
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is malformed."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the service wants an API key, or another one."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key is known but may not do this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: the service has no such address or model."""
+
+
+class ConflictError(APIStatusError):
+    """409: the request collides with another one."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: a field has a value that the service refuses; `param` names it."""
+
+
+class TargetNotFound(UnprocessableEntityError):
+    """422 `target_not_found`: nothing in the picture matches the text well enough to repaint it."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests now; the same one will be welcome later."""
+
+
+class InternalServerError(APIStatusError):
+    """500 and above: the service failed, or ran out of time."""
+
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def status_error_class(status_code: int, code: str | None) -> type[APIStatusError]:
+    """The class for an answer with this status and code."""
+    if status_code == 422 and code == "target_not_found":
+        return TargetNotFound
+    if status_code >= 500:
+        return InternalServerError
+    return _BY_STATUS.get(status_code, APIStatusError)

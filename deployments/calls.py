@@ -1,0 +1,90 @@
+"""The calls that one request makes to other deployments: deadline, retries, cancellation, errors, timings.
+
+Ray Serve promises nothing for a request that a replica has accepted, and a deadline in the caller does
+not stop the callee. So: every call of a request is kept track of, all that still run are cancelled when
+the request ends, and a stage whose replica died runs again, since inference is idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentResponse
+
+from deployments.errors import DeadlineExceeded, ModelFailed, Overloaded, ServiceError
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1.0
+RETRY_PAUSE_S = 0.2
+
+
+class Calls:
+    """The calls of one request. Use as an async context manager; leaving it cancels what still runs."""
+
+    def __init__(self, deadline_s: float, max_attempts: int) -> None:
+        self._until = time.monotonic() + deadline_s
+        self._max_attempts = max_attempts
+        self._responses: list[DeploymentResponse[Any]] = []
+        self.timings_s: dict[str, float] = {}
+
+    async def __aenter__(self) -> Calls:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for response in self._responses:
+            response.cancel()
+
+    def begin(self, response: DeploymentResponse[Any]) -> DeploymentResponse[Any]:
+        """Keeps track of a call that was just made, and returns it."""
+        self._responses.append(response)
+        return response
+
+    async def run(self, stage: str, call: Callable[[int], DeploymentResponse[Any]]) -> Any:
+        """The result of `call(attempt)`, which makes the call; attempt 0 first, again if a replica dies.
+
+        Raises only ServiceErrors: the callee's own, `Overloaded` when its queue is full,
+        `DeadlineExceeded` when the request's time is up, `ModelFailed` for all else.
+        """
+        start = time.monotonic()
+        try:
+            return await self._run(stage, call)
+        finally:
+            self.timings_s[stage] = time.monotonic() - start
+
+    async def _run(self, stage: str, call: Callable[[int], DeploymentResponse[Any]]) -> Any:
+        for attempt in range(self._max_attempts):
+            try:
+                return await self._result(self.begin(call(attempt)))
+            except BackPressureError as error:
+                raise Overloaded("The service is busy.", error.retry_after_s or RETRY_AFTER_S) from None
+            except ServiceError as error:
+                # Across processes it arrives as a RayTaskError too, whose text is a traceback.
+                raise getattr(error, "cause", None) or error from None
+            except (RayActorError, RayServeException):
+                logger.warning("%s: lost its replica in attempt %d", stage, attempt + 1, exc_info=True)
+                await asyncio.sleep(RETRY_PAUSE_S)
+            except RayTaskError as error:
+                logger.error("%s failed", stage, exc_info=True)
+                raise ModelFailed(f"The stage {stage!r} failed.") from error
+        raise ModelFailed(f"The stage {stage!r} lost its replica {self._max_attempts} times.")
+
+    async def _result(self, response: DeploymentResponse[Any]) -> Any:
+        left = self._until - time.monotonic()
+        try:
+            return await asyncio.wait_for(_awaited(response), timeout=max(0.0, left))
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded("The edit took longer than it is allowed to.") from None
+
+
+async def _awaited(response: DeploymentResponse[Any]) -> Any:
+    return await response

@@ -1,0 +1,47 @@
+"""The CLIP deployment: finds what a text names, and scores how well a text describes a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deployments.batching import Batcher
+from deployments.config import ClipSettings, ModelArgs
+from deployments.messages import LocateRequest, Location, ScoreRequest
+
+
+class ClipServer:
+    """Two batchers share one model: a score need not wait for a batch of searches, nor the other way round."""
+
+    def __init__(self, args: dict[str, Any] | ModelArgs) -> None:
+        # torch and transformers take seconds to import; only the replica that runs the model pays for them.
+        from deployments.clip.model import ClipMatcher
+
+        self._matcher = ClipMatcher.load(ModelArgs.model_validate(args))
+        self._settings = ClipSettings()
+        self._locating: Batcher[LocateRequest, Location] = Batcher(self._locate, self._settings)
+        self._scoring: Batcher[ScoreRequest, float] = Batcher(self._matcher.score, self._settings)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Takes effect with the next batch. Pydantic's ValidationError names a setting that is not allowed."""
+        self._settings = ClipSettings.model_validate(user_config)
+        self._locating.reconfigure(self._settings)
+        self._scoring.reconfigure(self._settings)
+
+    async def locate(self, request: LocateRequest) -> Location:
+        """Where in the picture the target is; `found` is False where nothing there matches well enough."""
+        return await self._locating.submit(request)
+
+    async def score(self, request: ScoreRequest) -> float:
+        """The cosine of picture and text, -1..1."""
+        return await self._scoring.submit(request)
+
+    def check_health(self) -> None:
+        """Raises RuntimeError when one of the two would never answer again."""
+        self._locating.check_health()
+        self._scoring.check_health()
+
+    def _locate(self, requests: Sequence[LocateRequest]) -> list[Location | Exception]:
+        # One reading of the settings for the whole batch: they may change while it runs.
+        settings = self._settings
+        return self._matcher.locate(requests, settings.method, settings.min_confidence)

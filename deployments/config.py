@@ -1,0 +1,86 @@
+"""All settings, each in one place.
+
+`GraphArgs` is what an application is built from (`args:` in the Serve YAML): which models, where they
+come from, on which device. Changing it restarts replicas. The `*Settings` classes are each deployment's
+`user_config`: they change live. Replicas, GPU shares and queues are Ray Serve's own and stand in the YAML.
+Everything is frozen and refuses keys it does not know.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+POCKET = "pocket"
+POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelArgs(_Frozen):
+    """A model: `model` is "pocket", a hub id or a local path; `revision` pins a hub id.
+
+    `device` "auto" takes the GPU when torch sees one. float16 and bfloat16 need a GPU to be of use.
+    """
+
+    model: str = POCKET
+    revision: str | None = None
+    device: str = "auto"
+    dtype: Dtype = "float32"
+
+
+class GraphArgs(_Frozen):
+    """The three models of the graph. With no arguments at all, the pocket models."""
+
+    clip: ModelArgs = ModelArgs()
+    sam: ModelArgs = ModelArgs()
+    inpaint: ModelArgs = ModelArgs()
+
+
+class BatchSettings(_Frozen):
+    """At most `max_batch_size` requests share a model call; an idle model waits `max_wait_s` for company."""
+
+    max_batch_size: int = Field(8, ge=1, le=256)
+    max_wait_s: float = Field(0.0, ge=0, le=1)
+
+
+class ClipSettings(BatchSettings):
+    """How CLIP looks. `min_confidence` is what a match needs to be acted on."""
+
+    method: Literal["neighbourhood", "patch"] = "neighbourhood"
+    min_confidence: float = Field(0.5, ge=0, le=1)
+
+
+class SamSettings(BatchSettings):
+    """How SAM batches."""
+
+    max_batch_size: int = Field(4, ge=1, le=64)
+
+
+class Limits(_Frozen):
+    """What is refused before any work is done."""
+
+    max_image_bytes: int = Field(20_000_000, ge=1)
+    max_pixels: int = Field(16_777_216, ge=1)
+    min_side_px: int = Field(16, ge=1)
+    max_side_px: int = Field(8192, ge=1)
+    max_prompt_chars: int = Field(1000, ge=1)
+    max_images: int = Field(8, ge=1)
+    max_inference_steps: int = Field(150, ge=1)
+    max_guidance_scale: float = Field(30.0, ge=1)
+
+
+class DriverSettings(_Frozen):
+    """Defaults of an edit, its deadline, and the limits of its input."""
+
+    num_inference_steps: int = Field(30, ge=1)
+    guidance_scale: float = Field(7.5, ge=0)
+    deadline_s: float = Field(120.0, gt=0)
+    max_attempts: int = Field(3, ge=1, le=10)
+    limits: Limits = Limits()

@@ -1,0 +1,168 @@
+"""The driver deployment: composes the stages of an edit into a DAG."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+from ray.serve.handle import DeploymentHandle
+
+from deployments import regions
+from deployments.calls import Calls
+from deployments.checks import complete_edit, complete_locate, complete_score
+from deployments.config import DriverSettings
+from deployments.errors import TargetNotFound
+from deployments.messages import (
+    Edit,
+    EditRequest,
+    EditResult,
+    InpaintRequest,
+    LocateRequest,
+    Location,
+    Masks,
+    Point,
+    Score,
+    ScoreRequest,
+    SegmentRequest,
+)
+from deployments.regions import Region
+
+READY_TIMEOUT_S = 5.0
+
+
+class Driver:
+    """Edits pictures with three other deployments: CLIP finds and scores, SAM cuts out, SD repaints."""
+
+    def __init__(self, clip: DeploymentHandle, sam: DeploymentHandle, inpaint: DeploymentHandle) -> None:
+        self._clip = clip
+        self._sam = sam
+        self._inpaint = inpaint
+        self.settings = DriverSettings()
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Takes effect with the next request."""
+        self.settings = DriverSettings.model_validate(user_config)
+
+    async def edit(self, request: EditRequest) -> EditResult:
+        """Finds what `request.target` names, repaints it as the prompt says, scores the result.
+
+        Raises InvalidInput, TargetNotFound, Overloaded, DeadlineExceeded or ModelFailed.
+        """
+        request = complete_edit(request, self.settings)
+        start = time.monotonic()
+        async with self._calls() as calls:
+            # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
+            # unresolved, so the embedding goes from replica to replica and never through here.
+            embedding = calls.begin(self._sam.encode.remote(request.image))
+            location = await self._locate(calls, LocateRequest(request.image, request.target or request.prompt))
+            if not location.found:
+                raise TargetNotFound(location.target, location.point_xy, location.confidence)
+            mask = await self._segment(calls, request.image, embedding, location.point_xy)
+            region = await asyncio.to_thread(regions.plan, mask)
+            pictures = await self._repaint(calls, request, region)
+            edits = await self._score(calls, request, region, pictures)
+        timings = {**calls.timings_s, "total": time.monotonic() - start}
+        return _result(request, location, region, edits, timings)
+
+    async def locate(self, request: LocateRequest) -> Location:
+        """Where something is, without touching it; `found` says whether an edit would go ahead."""
+        request = complete_locate(request, self.settings)
+        async with self._calls() as calls:
+            return await self._locate(calls, request)
+
+    async def score(self, request: ScoreRequest) -> float:
+        """CLIP's cosine of picture and text, in -1..1."""
+        request = complete_score(request, self.settings)
+        async with self._calls() as calls:
+            return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
+
+    async def ready(self) -> dict[str, bool]:
+        """Which of the stages would answer now."""
+        stages = {"clip": self._clip, "sam": self._sam, "inpaint": self._inpaint}
+        answers = await asyncio.gather(*(_healthy(handle) for handle in stages.values()))
+        return dict(zip(stages, answers, strict=True))
+
+    def _calls(self) -> Calls:
+        return Calls(self.settings.deadline_s, self.settings.max_attempts)
+
+    async def _locate(self, calls: Calls, request: LocateRequest) -> Location:
+        location: Location = await calls.run("locate", lambda _: self._clip.locate.remote(request))
+        return location
+
+    async def _segment(self, calls: Calls, image: np.ndarray, embedding: Any, point: Point) -> np.ndarray:
+        """The mask (HxW bool) of the thing at `point`, in one piece."""
+        at_point = SegmentRequest(points_xy=(point,), labels=(1,))
+
+        def call(attempt: int) -> Any:
+            # The replica that died may be the one that held the embedding.
+            source = embedding if attempt == 0 else calls.begin(self._sam.encode.remote(image))
+            return self._sam.segment.remote(source, at_point)
+
+        masks: Masks = await calls.run("segment", call)
+        return regions.part_at(masks.masks[0], point)
+
+    async def _repaint(self, calls: Calls, request: EditRequest, region: Region) -> list[np.ndarray]:
+        """The whole picture once for each seed, with the region repainted."""
+        assert request.seed is not None and request.num_inference_steps is not None
+        assert request.guidance_scale is not None
+        job = InpaintRequest(
+            image=region.crop(request.image),
+            mask=region.crop(region.mask),
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seeds=tuple(range(request.seed, request.seed + request.n)),
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+        )
+        crops: np.ndarray = await calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(job))
+        return [regions.paste_back(request.image, crop, region) for crop in crops]
+
+    async def _score(self, calls: Calls, request: EditRequest, region: Region, pictures: list[np.ndarray]) -> list[Edit]:
+        """Each picture with its scores, the one whose region matches the prompt best first."""
+        assert request.seed is not None
+        views = [view for picture in [request.image, *pictures] for view in (picture, region.crop(picture))]
+        asked = [
+            calls.run("score", lambda _, view=view: self._clip.score.remote(ScoreRequest(view, request.prompt)))
+            for view in views
+        ]
+        scores = [float(score) for score in await asyncio.gather(*asked)]
+        edits = [
+            Edit(picture, request.seed + index, Score(scores[0], after, scores[1], region_after))
+            for index, (picture, after, region_after) in enumerate(
+                zip(pictures, scores[2::2], scores[3::2], strict=True)
+            )
+        ]
+        return sorted(edits, key=lambda edit: edit.score.region_after, reverse=True)
+
+
+def _result(
+    request: EditRequest, location: Location, region: Region, edits: list[Edit], timings_s: dict[str, float]
+) -> EditResult:
+    changed = max(regions.changed_outside(request.image, edit.image, region.mask) for edit in edits)
+    assert changed == 0, "pixels outside the mask have changed"
+    assert request.num_inference_steps is not None and request.guidance_scale is not None
+    return EditResult(
+        edits=tuple(edits),
+        location=location,
+        mask=region.mask,
+        num_inference_steps=request.num_inference_steps,
+        guidance_scale=request.guidance_scale,
+        changed_outside_px=changed,
+        timings_s=timings_s,
+    )
+
+
+async def _healthy(handle: DeploymentHandle) -> bool:
+    response = handle.check_health.remote()
+    try:
+        await asyncio.wait_for(_awaited(response), READY_TIMEOUT_S)
+    except Exception:
+        response.cancel()
+        return False
+    return True
+
+
+async def _awaited(response: Any) -> Any:
+    return await response

@@ -1,0 +1,114 @@
+"""Every way a request can fail, each with its HTTP status and code.
+
+    ServiceError
+    ├── InvalidInput         422  a field has a value we cannot use
+    │   ├── UnknownField     422  a field we do not know, so would have to ignore
+    │   ├── InvalidImage     422  the picture cannot be read
+    │   ├── UnsupportedImage 415  the file is no PNG, JPEG or WebP
+    │   └── ImageTooLarge    413  too many bytes or pixels
+    ├── TargetNotFound       422  the picture does not show what the text names
+    ├── Overloaded           429  no room in the queue now; retry after `retry_after_s`
+    ├── DeadlineExceeded     504  the edit took longer than it was allowed to
+    └── ModelFailed          500  a stage failed; the cause is in the log, never in the answer
+
+Messages reach the caller, so none may quote a decoder, a traceback or a path. All arguments are
+positional and go to `Exception.__init__`, so that errors survive the trip between processes.
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """A failure with an answer for the caller. `param` names the request field at fault."""
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message, param)
+        self.message = message
+        self.param = param
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidInput(ServiceError):
+    """A field has a value we cannot use; the message says which values we can."""
+
+    status = 422
+    code = "invalid_value"
+    type = "invalid_request_error"
+
+
+class UnknownField(InvalidInput):
+    """A field that we do not know. Nothing that is sent is ignored in silence."""
+
+    code = "unknown_parameter"
+
+
+class InvalidImage(InvalidInput):
+    """The bytes are of a format we read, but no picture can be made of them."""
+
+    code = "image_invalid"
+
+
+class UnsupportedImage(InvalidInput):
+    """The bytes are no PNG, JPEG or WebP, whatever their name or content type says."""
+
+    status = 415
+    code = "image_unsupported"
+
+
+class ImageTooLarge(InvalidInput):
+    """More bytes, pixels or a longer side than the limits allow."""
+
+    status = 413
+    code = "image_too_large"
+
+
+class TargetNotFound(ServiceError):
+    """Nothing in the picture matches the text well enough; says where the best guess lies."""
+
+    status = 422
+    code = "target_not_found"
+    type = "invalid_request_error"
+
+    def __init__(self, target: str, point_xy: tuple[int, int], confidence: float) -> None:
+        x, y = point_xy
+        message = (
+            f"Found nothing in the picture that matches {target!r}. "
+            f"The best guess is at ({x}, {y}) with confidence {confidence:.2f}."
+        )
+        super().__init__(message, "target")
+        self.args = (target, point_xy, confidence)
+        self.target = target
+        self.point_xy = point_xy
+        self.confidence = confidence
+
+
+class Overloaded(ServiceError):
+    """The queue is full; the same request will be welcome after `retry_after_s` seconds."""
+
+    status = 429
+    code = "overloaded"
+    type = "rate_limit_error"
+
+    def __init__(self, message: str = "The service is busy.", retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.args = (message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(ServiceError):
+    """The edit was stopped because its time was up."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+class ModelFailed(ServiceError):
+    """A stage raised something unforeseen. The caller learns the stage and nothing else."""
+
+    code = "model_failed"

@@ -1,0 +1,215 @@
+"""The HTTP face of the service: `build_api` makes an ASGI app around anything that can edit, locate and score.
+
+The edits route is what the OpenAI SDK calls; `fields.py` has what it accepts. Reading and writing picture files
+happens off the event loop. A cancelled request is simply left: whoever cancels it, such as Serve on a
+disconnect, finds no handler in the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.config import DriverSettings, Limits
+from deployments.http import failures, schemas
+from deployments.http.fields import EditFields, Fields, LocateFields, ScoreFields, check_edit, parse, schema_of
+from deployments.http.forms import OVERHEAD_BYTES, read_form
+from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_of
+from deployments.images import FORMATS, Format, decode
+from deployments.messages import EditRequest, EditResult, LocateRequest, Location, ScoreRequest
+
+FORMS: dict[str, type[Fields]] = {
+    "/v1/images/edits": EditFields,
+    "/v1/locate": LocateFields,
+    "/v1/score": ScoreFields,
+}
+IMAGE_SCHEMA = {"type": "string", "format": "binary", "description": "One PNG, JPEG or WebP. `image[]` will do too."}
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+logger = logging.getLogger(__name__)
+
+
+class Driver(Protocol):
+    """Who does the work. Failures are `ServiceError`s, or become an opaque 500."""
+
+    @property
+    def settings(self) -> DriverSettings: ...
+
+    async def edit(self, request: EditRequest) -> EditResult: ...
+
+    async def locate(self, request: LocateRequest) -> Location: ...
+
+    async def score(self, request: ScoreRequest) -> float: ...
+
+    async def ready(self) -> dict[str, bool]:
+        """Whether each stage is healthy."""
+        ...
+
+
+def build_api(driver: Driver, limits_of: Callable[[], Limits] | None = None) -> FastAPI:
+    """The app. `limits_of` says what is accepted now (the driver's own limits unless told otherwise)."""
+    limits_now = limits_of or (lambda: driver.settings.limits)
+    middleware = [
+        Middleware(RequestIds),
+        Middleware(Net),
+        Middleware(BodyLimit, limit_of=lambda: limits_now().max_image_bytes + OVERHEAD_BYTES),
+    ]
+    app = _Api(limits_now, middleware)
+    failures.install(app)
+    _add_routes(app, _Routes(driver, limits_now))
+    return app
+
+
+class _Api(FastAPI):
+    """FastAPI, told what the multipart routes accept at the moment."""
+
+    def __init__(self, limits_of: Callable[[], Limits], middleware: list[Middleware]) -> None:
+        super().__init__(
+            title="Retouch",
+            summary="Edits a picture by words.",
+            middleware=middleware,
+            redoc_url=None,
+            # A redirect of a POST to another path comes as a surprise, and its address is the client's Host header.
+            redirect_slashes=False,
+        )
+        self._limits_of = limits_of
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for path, fields in FORMS.items():
+            document["paths"][path]["post"]["requestBody"] = _body_schema(fields, self._limits_of())
+        return document
+
+
+def _body_schema(fields: type[Fields], limits: Limits) -> dict[str, Any]:
+    schema = schema_of(fields, limits)
+    schema["properties"] = {"image": IMAGE_SCHEMA} | schema["properties"]
+    schema["required"] = ["image", *schema["required"]]
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _add_routes(app: FastAPI, routes: _Routes) -> None:
+    failure: dict[int | str, dict[str, Any]] = {
+        "4XX": {"model": failures.FailureAnswer, "description": "The request is at fault."},
+        "5XX": {"model": failures.FailureAnswer, "description": "The service is at fault."},
+    }
+
+    def add(
+        path: str,
+        endpoint: Callable[..., Any],
+        answer: type | None = None,
+        method: str = "GET",
+        files: tuple[Format, ...] = (),
+    ) -> None:
+        content = {f"image/{name}": {"schema": {"type": "string", "format": "binary"}} for name in files}
+        success: dict[int | str, dict[str, Any]] = {200: {"model": answer, "content": content}} if answer else {}
+        app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=success | failure)
+
+    add("/v1/images/edits", routes.edit_image, schemas.EditAnswer, "POST", FORMATS)
+    add("/v1/locate", routes.locate, schemas.LocateAnswer, "POST")
+    add("/v1/score", routes.score, schemas.ScoreAnswer, "POST")
+    add("/v1/models", routes.models, schemas.ModelsAnswer)
+    add("/v1/models/{model}", routes.model, schemas.ModelAnswer)
+    add("/healthz", routes.healthz)
+    add("/readyz", routes.readyz)
+    add("/", routes.index)
+
+
+class _Routes:
+    """What answers each route."""
+
+    def __init__(self, driver: Driver, limits_of: Callable[[], Limits]) -> None:
+        self._driver = driver
+        self._limits_of = limits_of
+        # An opened picture takes hundreds of times its file's size: few at once, however many requests wait.
+        self._codec_turns = asyncio.Semaphore(min(4, os.cpu_count() or 1))
+
+    async def edit_image(self, request: Request) -> Response:
+        """Finds what `target` names in the picture and repaints it as `prompt`.
+
+        Answers JSON, or the best picture itself when `Accept` asks for image/png, image/jpeg or image/webp.
+        """
+        limits = self._limits_of()
+        form = await read_form(request, limits)
+        fields = parse(EditFields, form, limits)
+        schemas.check_model(fields.model)
+        file_fields = schemas.as_file(request.headers.get("accept", ""), fields)
+        fields = file_fields or fields
+        check_edit(fields)
+        image = await self._off_loop(decode, form.image(), limits)
+        result = await self._driver.edit(schemas.edit_request(fields, image, self._driver.settings))
+        # %r, because the tag is the client's and may hold line breaks.
+        logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), fields.n, fields.user)
+        if file_fields is None:
+            return _json(await self._off_loop(schemas.edit_json, result, fields))
+        picture, headers = await self._off_loop(schemas.edit_file, result, fields)
+        return Response(picture, media_type=f"image/{fields.output_format}", headers=headers)
+
+    async def locate(self, request: Request) -> Response:
+        """Says where in the picture `target` is, without painting."""
+        limits = self._limits_of()
+        form = await read_form(request, limits)
+        fields = parse(LocateFields, form, limits)
+        image = await self._off_loop(decode, form.image(), limits)
+        location = await self._driver.locate(LocateRequest(image=image, target=fields.target))
+        return _json(schemas.locate_json(location, image))
+
+    async def score(self, request: Request) -> Response:
+        """Says how well `text` describes the picture."""
+        limits = self._limits_of()
+        form = await read_form(request, limits)
+        fields = parse(ScoreFields, form, limits)
+        image = await self._off_loop(decode, form.image(), limits)
+        score = await self._driver.score(ScoreRequest(image=image, text=fields.text))
+        return _json(schemas.ScoreAnswer(score=score).model_dump_json().encode())
+
+    async def models(self) -> Response:
+        """Lists the one model."""
+        return _json(schemas.ModelsAnswer().model_dump_json().encode())
+
+    async def model(self, model: str) -> Response:
+        """Describes the one model."""
+        schemas.check_model(model)
+        return _json(schemas.ModelAnswer().model_dump_json().encode())
+
+    async def healthz(self) -> Response:
+        """Answers as long as this process does."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self) -> Response:
+        """Asks each stage whether it can work."""
+        stages = await self._driver.ready()
+        missing = [stage for stage, healthy in stages.items() if not healthy]
+        if missing:
+            return failures.not_ready(missing, stages)
+        return JSONResponse({"status": "ready", "stages": stages})
+
+    async def index(self) -> Response:
+        """Names the routes and the limits in force."""
+        routes = {
+            "edit": "POST /v1/images/edits",
+            "locate": "POST /v1/locate",
+            "score": "POST /v1/score",
+            "models": "GET /v1/models",
+            "health": "GET /healthz",
+            "readiness": "GET /readyz",
+            "documentation": "GET /docs",
+        }
+        return JSONResponse({"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()})
+
+    async def _off_loop(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        async with self._codec_turns:
+            return await asyncio.to_thread(work, *args, **kwargs)
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")

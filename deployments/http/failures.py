@@ -1,0 +1,105 @@
+"""How failures are told: `{"error": {"message", "type", "param", "code"}}`, as the OpenAI SDK reads it.
+
+Nothing but messages written for callers leaves the house. What nobody foresaw is logged under the
+request's id and answered without a word about its cause.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.errors import InvalidInput, Overloaded, ServiceError
+
+logger = logging.getLogger(__name__)
+
+
+class Failure(BaseModel):
+    """What went wrong; `param` names the request field at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class FailureAnswer(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: Failure
+
+
+def failure(error: ServiceError) -> Response:
+    """The answer that tells `error`."""
+    return JSONResponse(
+        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}},
+        status_code=error.status,
+        headers=_retry_headers(error),
+    )
+
+
+def unforeseen() -> Response:
+    """The answer to a request that met a fault of ours. Clients may try again, so no word against it."""
+    return _framework_failure(500, "Something went wrong on our side.", "server_error", ServiceError.code)
+
+
+def not_ready(missing: list[str], stages: dict[str, bool]) -> Response:
+    """The answer of a service of which some stages cannot work; for probes, which will ask again."""
+    error = {"message": f"Not ready: {', '.join(missing)}.", "type": "server_error", "param": None, "code": "not_ready"}
+    return JSONResponse({"error": error, "status": "not ready", "stages": stages}, status_code=503)
+
+
+def install(app: FastAPI) -> None:
+    """Makes `app` tell every failure this way, those of the framework too."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+
+
+async def _on_service_error(request: Request, exc: Exception) -> Response:
+    # An error of another process arrives as a mixture of ours and Ray's, whose text is a traceback; ours is
+    # its `cause`.
+    error = getattr(exc, "cause", exc)
+    if not isinstance(error, ServiceError):
+        error = ServiceError("Something went wrong on our side.")
+    if error.status >= 500:
+        logger.error("request %s: %s", request.headers.get("x-request-id"), error.code, exc_info=exc)
+    return failure(error)
+
+
+async def _on_http_exception(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    # The only ones that come with a text for the caller are those of the multipart parser.
+    message = exc.detail if exc.status_code == 400 else f"{HTTPStatus(exc.status_code).phrase}."
+    code = "invalid_multipart" if exc.status_code == 400 else HTTPStatus(exc.status_code).name.lower()
+    kind = "invalid_request_error" if exc.status_code < 500 else "server_error"
+    answer = _framework_failure(exc.status_code, message, kind, code)
+    answer.headers.update(exc.headers or {})  # such as Allow
+    return answer
+
+
+async def _on_validation_error(request: Request, exc: Exception) -> Response:
+    return failure(InvalidInput("The request has a value that is not accepted."))
+
+
+def _framework_failure(status: int, message: str, kind: str, code: str) -> Response:
+    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status_code=status)
+
+
+def _retry_headers(error: ServiceError) -> dict[str, str]:
+    if isinstance(error, Overloaded):
+        wait_s = max(error.retry_after_s, 0.001)
+        return {"retry-after": str(math.ceil(wait_s)), "retry-after-ms": str(math.ceil(1000 * wait_s))}
+    if error.status >= 500:
+        # The OpenAI SDK would send it twice more. The driver has already tried again where that can help, and a
+        # request that ran out of time under load makes the load worse.
+        return {"x-should-retry": "false"}
+    return {}

@@ -1,0 +1,77 @@
+"""Reading a multipart body: its text fields, and the bytes of its pictures.
+
+What an upload calls itself, file name or content type, is never looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from deployments.config import Limits
+from deployments.errors import InvalidInput
+
+IMAGE_NAMES = ("image", "image[]")  # the OpenAI SDK sends the second for a list, even of one
+MAX_FILES = 17  # what OpenAI accepts, 16 pictures and a mask, so that it can be refused by name and not as a flood
+MAX_FIELDS = 64
+MIN_PART_BYTES = 65_536  # room for a text to be too long and still be refused by name
+OVERHEAD_BYTES = 1_048_576  # what a body may have beside the picture
+
+
+class UnsupportedBody(InvalidInput):
+    """The body is no multipart form in UTF-8."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+@dataclass(frozen=True)
+class Form:
+    """`texts` by field name, the bytes of `images`, and the names of files that were sent under another name."""
+
+    texts: dict[str, str]
+    images: tuple[bytes, ...]
+    other_files: tuple[str, ...] = ()
+
+    def image(self) -> bytes:
+        """The one picture."""
+        if len(self.images) != 1:
+            wrong = "is required: send one picture" if not self.images else f"was sent {len(self.images)} times"
+            raise InvalidInput(f"`image` {wrong}. Exactly one is edited at a time.", "image")
+        return self.images[0]
+
+
+async def read_form(request: Request, limits: Limits) -> Form:
+    """The form in the body of `request`. Broken multipart raises starlette's HTTPException with status 400."""
+    _check_content_type(request.headers.get("content-type", ""))
+    part_bytes = max(MIN_PART_BYTES, 4 * limits.max_prompt_chars)
+    texts: dict[str, str] = {}
+    images: list[bytes] = []
+    others: list[str] = []
+    async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=part_bytes) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name in IMAGE_NAMES:
+                    images.append(await value.read())
+                else:
+                    others.append(name)
+            elif name in IMAGE_NAMES:
+                raise InvalidInput(f"`{name}` must be a file, not text.", "image")
+            elif name in texts:
+                shown = name[:64]
+                raise InvalidInput(f"`{shown}` was sent more than once.", shown)
+            else:
+                texts[name] = value
+    return Form(texts, tuple(images), tuple(others))
+
+
+def _check_content_type(content_type: str) -> None:
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        raise UnsupportedBody("Send the request as multipart/form-data.")
+    # Python knows charsets in which bytes become lone surrogates, or take quadratic time.
+    if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise UnsupportedBody("Send the form in UTF-8.")

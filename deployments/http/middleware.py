@@ -1,0 +1,115 @@
+"""Around every request: its id, the limit of its body, and the net under it. Plain ASGI, no framework."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.errors import ImageTooLarge
+from deployments.http.failures import failure, unforeseen
+
+REQUEST_ID = "x-request-id"
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+logger = logging.getLogger(__name__)
+
+
+class RequestIds:
+    """Gives each request an id that is safe to log and to send back, and puts it on the answer.
+
+    The client's own is kept when it is one. The request's header is replaced too, so that whoever stands
+    between, such as Serve, knows the same id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = MutableHeaders(raw=list(scope["headers"]))
+        sent = headers.get(REQUEST_ID, "")
+        request_id = sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
+        headers[REQUEST_ID] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        await self.app({**scope, "headers": headers.raw}, receive, send_with_id)
+
+
+class Net:
+    """Catches what nobody foresaw: the log gets it whole, the caller an answer that says nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        except ClientDisconnect:
+            pass  # it went while we were reading: nobody is left to answer
+        except Exception:
+            if started:
+                raise  # too late for an answer: the server cuts the connection, which the client notices
+            logger.exception("request %s met an unforeseen error", request_id_of(scope))
+            await unforeseen()(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses a body of more than `limit_of()` bytes: unread when it says so, else at the byte too many."""
+
+    def __init__(self, app: ASGIApp, limit_of: Callable[[], int]) -> None:
+        self.app = app
+        self.limit_of = limit_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limit = self.limit_of()
+        refusal = ImageTooLarge(f"The request is too large: at most {limit:,} bytes are accepted.", "image")
+        if _declared_length(scope) > limit:
+            await failure(refusal)(scope, receive, send)
+            return
+        read = 0
+
+        async def counted_receive() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > limit:
+                raise refusal
+            return message
+
+        await self.app(scope, counted_receive, send)
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that `RequestIds` gave this request."""
+    return Headers(scope=scope).get(REQUEST_ID, "-")
+
+
+def _declared_length(scope: Scope) -> float:
+    """Content-Length in bytes, 0 when there is none. (As a float, for which no number has too many digits.)"""
+    declared = Headers(scope=scope).get("content-length", "")
+    return float(declared) if declared.isascii() and declared.isdigit() else 0

@@ -1,0 +1,62 @@
+"""SAM as a deployment: batches of encodings, decodings, and a cache between them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from deployments.batching import Batcher
+from deployments.config import ModelArgs, SamSettings
+from deployments.messages import Embedding, Masks, SegmentRequest
+from deployments.sam.cache import SharedCache, digest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class SamServer:
+    """Two calls: `encode` a picture while its target is still being looked for, then `segment` it.
+
+    They are apart so that the encoding, which costs nearly everything, needs no prompt. `cache_entries`
+    embeddings are kept, 4 MiB each with the published models.
+    """
+
+    def __init__(self, args: ModelArgs | dict[str, Any], cache_entries: int = 32) -> None:
+        # Here and not above: whoever only builds the graph needs no torch.
+        from deployments.sam.model import SamSegmenter
+
+        self._segmenter = SamSegmenter.load(ModelArgs.model_validate(args))
+        self._embeddings: SharedCache[Embedding] = SharedCache(cache_entries)
+        settings = SamSettings()
+        self._encoder: Batcher[np.ndarray, Embedding] = Batcher(self._segmenter.encode, settings)
+        self._decoder: Batcher[tuple[Embedding, SegmentRequest], Masks] = Batcher(self._decode_each, settings)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Takes new `SamSettings`, from the next batch on."""
+        settings = SamSettings.model_validate(user_config)
+        self._encoder.reconfigure(settings)
+        self._decoder.reconfigure(settings)
+
+    def check_health(self) -> None:
+        """Raises when one of the batchers would never serve again."""
+        self._encoder.check_health()
+        self._decoder.check_health()
+
+    async def encode(self, image: np.ndarray) -> Embedding:
+        """The embedding of `image` (HxWx3 uint8 RGB), remembered by its pixels."""
+        key = await asyncio.to_thread(digest, image)
+        return await self._embeddings.get(key, lambda: self._encoder.submit(image))
+
+    async def segment(self, embedding: Embedding, request: SegmentRequest) -> Masks:
+        """What `request` may mean in the picture of `embedding`, best guess first."""
+        return await self._decoder.submit((embedding, request))
+
+    def _decode_each(self, items: list[tuple[Embedding, SegmentRequest]]) -> list[Masks | Exception]:
+        """One after the other: prompts differ in length and pictures in size, and the decoder takes milliseconds."""
+        return [self._decode(embedding, request) for embedding, request in items]
+
+    def _decode(self, embedding: Embedding, request: SegmentRequest) -> Masks | Exception:
+        try:
+            return self._segmenter.decode(embedding, request)
+        except Exception as error:  # it belongs to this item alone
+            return error

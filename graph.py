@@ -1,0 +1,53 @@
+"""Builds the application: the only file that turns classes into Serve deployments and binds them.
+
+    serve run graph:build_app                 # the pocket models
+    serve deploy serve_config.yaml            # production
+
+What stands here are the defaults for one machine without a GPU. A Serve config file replaces them
+deployment by deployment: replicas, GPU shares, queues and autoscaling are its business.
+"""
+
+# No `from __future__ import annotations` here: Serve reads the class of `build_app`'s parameter at run time.
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+
+from deployments.clip.server import ClipServer
+from deployments.config import GraphArgs
+from deployments.driver import Driver
+from deployments.http.api import build_api
+from deployments.inpaint.server import InpaintServer
+from deployments.sam.server import SamServer
+
+# Ray gives a replica as many torch threads as it has CPUs, and one when it has less than two. Small models
+# gain little from more threads; the large one, in a replica of its own, gets two.
+ONE_THREAD = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}}}
+TWO_THREADS = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "2"}}}
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "clip": {"ray_actor_options": {"num_cpus": 0.2, **ONE_THREAD}, "max_ongoing_requests": 64},
+    "sam": {"ray_actor_options": {"num_cpus": 0.2, **ONE_THREAD}, "max_ongoing_requests": 32},
+    "inpaint": {"ray_actor_options": {"num_cpus": 0.4, **TWO_THREADS}, "max_ongoing_requests": 8},
+    "driver": {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 64, "max_queued_requests": 128},
+}
+
+
+class HttpDriver(Driver):
+    """The driver with its HTTP face; the same object answers Python handles."""
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_api(self)
+
+
+def build_app(args: GraphArgs) -> Application:
+    """The graph for these models; `GraphArgs()` takes the pocket models."""
+    clip = _deployment(ClipServer, "clip").bind(args.clip)
+    sam = _deployment(SamServer, "sam").bind(args.sam)
+    inpaint = _deployment(InpaintServer, "inpaint").bind(args.inpaint)
+    return _deployment(serve.ingress()(HttpDriver), "driver").bind(clip, sam, inpaint)
+
+
+def _deployment(cls: type, name: str) -> serve.Deployment:
+    return serve.deployment(cls, name=name, **DEFAULTS[name])

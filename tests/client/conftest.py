@@ -1,0 +1,223 @@
+"""A small service that answers in the shapes of the real one, without a network, and pictures to send it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image, ImageDraw
+
+CLIENT_FOLDER = Path(__file__).parents[2] / "client"
+sys.path.insert(0, str(CLIENT_FOLDER))
+
+from retouch import AsyncRetouch, Retouch  # noqa: E402
+from retouch.cli.main import main  # noqa: E402
+
+ENVIRONMENT = ("RETOUCH_URL", "RETOUCH_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_COLOR", "FORCE_COLOR")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a multipart form, as it was on the wire."""
+
+    content: bytes
+    file_name: str | None
+    media_type: str | None
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request that the service got."""
+
+    method: str
+    path: str
+    headers: httpx.Headers
+    form: dict[str, Part]
+    timeout: dict[str, float]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The fields that are not files."""
+        return {name: part.text for name, part in self.form.items() if part.file_name is None}
+
+
+Answer = httpx.Response | httpx.RequestError | KeyboardInterrupt
+
+
+@dataclass
+class FakeService:
+    """Handles requests for `httpx.MockTransport`; what is put into `instead` is answered first, in order."""
+
+    seen: list[Seen] = field(default_factory=list)
+    instead: list[Answer] = field(default_factory=list)
+    sleeps: list[float] = field(default_factory=list)
+    is_found: bool = True
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(read_request(request))
+        if self.instead:
+            answer = self.instead.pop(0)
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+        seen = self.seen[-1]
+        handler = {
+            ("POST", "/v1/images/edits"): self._edit,
+            ("POST", "/v1/locate"): self._locate,
+            ("POST", "/v1/score"): lambda _: {"score": 0.27},
+            ("GET", "/readyz"): lambda _: {"status": "ready"},
+        }.get((seen.method, seen.path))
+        if handler is None:
+            return error(404, "There is nothing at this address.", code="not_found")
+        return httpx.Response(200, json=handler(seen), headers={"x-request-id": "req-1"})
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+
+    def client(self, **options: Any) -> Retouch:
+        return Retouch(transport=httpx.MockTransport(self), sleep=self.sleep, **options)
+
+    def async_client(self, **options: Any) -> AsyncRetouch:
+        return AsyncRetouch(transport=httpx.MockTransport(self), sleep=self.asleep, **options)
+
+    def run(self, *argv: object) -> int:
+        """The command line with these words."""
+        return main([str(word) for word in argv], transport=httpx.MockTransport(self), sleep=self.sleep)
+
+    def _edit(self, seen: Seen) -> dict[str, Any]:
+        n = int(seen.texts.get("n", 1))
+        seed = int(seen.texts.get("seed", 1234))
+        target = seen.texts.get("target", seen.texts["prompt"])
+        return edit_answer(Image.open(io.BytesIO(seen.form["image"].content)).size, target, seed, n)
+
+    def _locate(self, seen: Seen) -> dict[str, Any]:
+        width, height = Image.open(io.BytesIO(seen.form["image"].content)).size
+        return {
+            "target": seen.texts["target"],
+            "found": self.is_found,
+            "point": [20, 10],
+            "confidence": 0.83 if self.is_found else 0.12,
+            "size": [width, height],
+            "heat": [[0.0, 0.25, 1.0], [0.5, 0.0, 0.125]],
+            "margin": 0.4,
+        }
+
+
+def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1) -> dict[str, Any]:
+    """What the service answers to an edit, best first, with a key that the client does not know."""
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).ellipse((10, 5, 30, 15), fill=255)
+    data = [
+        {
+            "b64_json": packed(Image.new("RGB", size, (200 - rank, 190, 10))),
+            "seed": seed + rank,
+            "score": {
+                "before": 0.2,
+                "after": 0.29 - rank / 100,
+                "delta": 0.09 - rank / 100,
+                "region_before": 0.18,
+                "region_after": 0.31,
+            },
+        }
+        for rank in range(n)
+    ]
+    return {
+        "created": 1700000000,
+        "data": data,
+        "output_format": "png",
+        "size": f"{size[0]}x{size[1]}",
+        "target": target,
+        "point": [20, 10],
+        "confidence": 0.83,
+        "mask_b64": packed(mask),
+        "changed_outside_px": 0,
+        "num_inference_steps": 20,
+        "guidance_scale": 7.5,
+        "timings": {"locate": 0.25, "segment": 0.5, "inpaint": 2, "score": 0.125},
+        "candidates": [],
+    }
+
+
+def packed(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def error(
+    status: int, message: str = "No.", code: str | None = None, param: str | None = None, **headers: str
+) -> httpx.Response:
+    """An error in the shape that every failure of the service has."""
+    body = {"error": {"message": message, "type": "some_error", "param": param, "code": code}}
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, json=body, headers={"x-request-id": "req-9", **names})
+
+
+def read_request(request: httpx.Request) -> Seen:
+    return Seen(
+        request.method, request.url.path, request.headers, dict(read_form(request)), request.extensions["timeout"]
+    )
+
+
+def read_form(request: httpx.Request) -> Iterator[tuple[str, Part]]:
+    """The parts of a multipart body, cut at its boundary."""
+    kind, _, boundary = request.headers.get("content-type", "").partition("; boundary=")
+    if kind != "multipart/form-data":
+        return
+    first, *parts, last = request.read().split(b"--" + boundary.encode())
+    assert (first, last) == (b"", b"--\r\n")
+    for part in parts:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        place = dict(item.split("=", 1) for item in lines["Content-Disposition"].split("; ")[1:])
+        file_name = place["filename"].strip('"') if "filename" in place else None
+        yield place["name"].strip('"'), Part(content.removesuffix(b"\r\n"), file_name, lines.get("Content-Type"))
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def service_error() -> Callable[..., httpx.Response]:
+    return error
+
+
+@pytest.fixture
+def good_edit() -> dict[str, Any]:
+    return edit_answer((48, 32), "the apple")
+
+
+@pytest.fixture
+def client_folder() -> Path:
+    return CLIENT_FOLDER
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A JPEG of 48x32 pixels in an otherwise empty folder."""
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (48, 32), (90, 120, 150)).save(path, quality=90)
+    return path

@@ -1,0 +1,313 @@
+"""The command `retouch`: exit statuses, files, and what is printed where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import retouch
+from PIL import Image
+from retouch.cli.main import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_edit_saves_and_sums_up(service: Any, photo: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photo.parent)
+    before = photo.read_bytes()
+    assert service.run("edit", "photo.jpg", "a lemon", "--target", "the apple", "--mask-out", "m.png") == 0
+    out, err = capsys.readouterr()
+    *lines, took = out.splitlines()
+    assert lines == [
+        "✔ photo.edited.png",
+        "  found   the apple at (20, 10), confidence 0.83",
+        "  match   0.200 → 0.290 (+0.090)",
+        "  region  0.180 → 0.310 (+0.130)",
+        "  seed    1234",
+        "  mask    m.png",
+    ]
+    assert took.startswith("  took    0.")
+    assert took.endswith(" s (locate 0.25, segment 0.50, inpaint 2.00, score 0.12)")
+    assert err == 'Painting "a lemon" over "the apple" ...\n'
+    assert photo.read_bytes() == before
+    with Image.open("photo.edited.png") as edited, Image.open("m.png") as mask:
+        assert (edited.size, edited.getpixel((0, 0)), mask.mode) == ((48, 32), (200, 190, 10), "L")
+
+
+def test_edit_passes_every_option_on(service: Any, photo: Path) -> None:
+    words = ["--target", "apple", "--negative", "blur", "--n", 2, "--seed", 5]
+    words += ["--steps", 9, "--guidance", 2.5, "--timeout", 3]
+    assert service.run("edit", photo, "a lemon", *words) == 0
+    (seen,) = service.seen
+    assert seen.texts == {
+        "prompt": "a lemon",
+        "target": "apple",
+        "negative_prompt": "blur",
+        "n": "2",
+        "seed": "5",
+        "num_inference_steps": "9",
+        "guidance_scale": "2.5",
+        "response_format": "b64_json",
+    }
+    assert seen.timeout["read"] == 3
+
+
+def test_several_pictures_are_numbered(service: Any, photo: Path, capsys: Capture) -> None:
+    out = photo.with_name("new.png")
+    assert service.run("edit", photo, "a lemon", "--n", 3, "-o", out) == 0
+    assert sorted(path.name for path in photo.parent.iterdir()) == ["new-2.png", "new-3.png", "new.png", "photo.jpg"]
+    assert f"also    {photo.with_name('new-3.png')}, match 0.200 → 0.270 (+0.070), seed 1236" in capsys.readouterr().out
+
+
+def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
+    assert service.run("edit", photo, "a lemon", "--n", 2, "--json") == 0
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert err == ""
+    assert answer.pop("seconds") >= 0
+    first = answer["edits"][0]
+    assert first["path"] == str(photo.with_name("photo.edited.png"))
+    assert (first["seed"], first["score"]["after"], first["score"]["delta"]) == (1234, 0.29, pytest.approx(0.09))
+    assert set(answer) == {
+        "edits",
+        "mask",
+        "target",
+        "point",
+        "confidence",
+        "num_inference_steps",
+        "guidance_scale",
+        "changed_outside_px",
+        "timings",
+        "request_id",
+    }
+    assert (len(answer["edits"]), answer["mask"], answer["point"]) == (2, None, [20, 10])
+
+
+def test_quiet_prints_the_bare_result(service: Any, photo: Path, capsys: Capture) -> None:
+    assert service.run("edit", photo, "a lemon", "--n", 2, "--quiet") == 0
+    assert service.run("locate", photo, "the apple", "--quiet") == 0
+    assert service.run("score", photo, "a lemon", "--quiet") == 0
+    edited = photo.with_name("photo.edited.png")
+    assert capsys.readouterr() == (f"{edited}\n{edited.with_stem('photo.edited-2')}\n20 10\n0.270000\n", "")
+
+
+def test_locate(service: Any, photo: Path, capsys: Capture) -> None:
+    assert service.run("locate", photo, "the apple") == 0
+    assert capsys.readouterr() == (
+        "✔ the apple at (20, 10)\n  confidence  0.83\n",
+        'Looking for "the apple" ...\n',
+    )
+
+
+def test_locate_draws_the_heat(service: Any, photo: Path, capsys: Capture) -> None:
+    heat = photo.with_name("heat.png")
+    assert service.run("locate", photo, "the apple", "--heat", heat, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "target": "the apple",
+        "found": True,
+        "point": [20, 10],
+        "confidence": 0.83,
+        "size": [48, 32],
+        "heat": str(heat),
+        "request_id": "req-1",
+    }
+    with Image.open(heat) as overlay:
+        assert overlay.size == (48, 32)
+
+
+def test_nothing_found_is_status_1(service: Any, photo: Path, capsys: Capture) -> None:
+    service.is_found = False
+    assert service.run("locate", photo, "the pear") == 1
+    assert capsys.readouterr().out == "✘ the pear: not found\n  best guess  (20, 10)\n  confidence  0.12\n"
+    assert service.run("locate", photo, "the pear", "--quiet") == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_score(service: Any, photo: Path, capsys: Capture) -> None:
+    assert service.run("score", photo, "a lemon") == 0
+    assert capsys.readouterr().out == "✔ 0.270\n  text  a lemon\n"
+    assert service.run("score", photo, "a lemon", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"text": "a lemon", "score": 0.27}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["paint"], "invalid choice: 'paint'"),
+        (["edit"], "the following arguments are required: image, prompt"),
+        (["edit", "{photo}", " "], "argument prompt: the text is empty"),
+        (["edit", "{photo}", "\udcff"], "argument prompt: the text is not UTF-8"),
+        (["edit", "{photo}", "a lemon", "--target", ""], "argument --target: the text is empty"),
+        (["edit", "{photo}", "a lemon", "--n", "0"], "argument --n: '0' is not a whole number of 1 or more"),
+        (["edit", "{photo}", "a lemon", "--steps", "many"], "argument --steps: 'many' is not a whole number"),
+        (["edit", "{photo}", "a lemon", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (
+            ["edit", "{photo}", "a lemon", "--timeout", "0"],
+            "argument --timeout: '0' is not a number of seconds above 0",
+        ),
+        (["edit", "{photo}", "a lemon", "--see", "3"], "unrecognized arguments: --see 3"),
+        (["edit", "{photo}", "a lemon", "--json", "--quiet"], "not allowed with argument --json"),
+        (["edit", "{folder}/none.jpg", "a lemon"], "there is no file {folder}/none.jpg"),
+        (["edit", "{folder}", "a lemon"], "{folder} is a folder, not a picture"),
+        (["locate", "{folder}", "a lemon"], "{folder} is a folder, not a picture"),
+        (["score", "{folder}/none.jpg", "a lemon"], "there is no file {folder}/none.jpg"),
+        (["edit", "{photo}", "a lemon", "-o", "{photo}"], "{photo} is the picture itself, which is never overwritten"),
+        (["locate", "{photo}", "a lemon", "--heat", "{photo}"], "{photo} is the picture itself"),
+        (["edit", "{photo}", "a lemon", "--url", "nowhere"], "--url must look like http://host:port"),
+        (["edit", "{photo}", "a lemon", "--api-key", "a b"], "--api-key may hold only printable ASCII"),
+    ],
+)
+def test_wrong_use_is_status_2_and_one_line(
+    service: Any, photo: Path, capsys: Capture, words: list[str], reason: str
+) -> None:
+    places = {"photo": photo, "folder": photo.parent}
+    assert service.run(*[word.format(**places) for word in words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("retouch")
+    assert reason.format(**places) in err
+    assert err.count("\n") == 1
+    assert service.seen == []
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.jpg"]
+
+
+def test_target_not_found_says_what_to_try(
+    service: Any, service_error: Callable[..., httpx.Response], photo: Path, capsys: Capture
+) -> None:
+    service.instead = [service_error(422, "Found nothing that matches 'the pear'.", "target_not_found", "target")]
+    assert service.run("edit", photo, "a lemon", "--target", "the pear") == 1
+    assert capsys.readouterr() == (
+        "",
+        'Painting "a lemon" over "the pear" ...\n'
+        "retouch: Found nothing that matches 'the pear'.\n"
+        "  Name it in other words with --target, or see where the service looks:\n"
+        f"  retouch locate {photo} 'the pear' --heat heat.png\n"
+        "  (422 target_not_found, request req-9)\n",
+    )
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.jpg"]
+
+
+def test_without_a_target_the_prompt_is_looked_for(
+    service: Any, service_error: Callable[..., httpx.Response], photo: Path, capsys: Capture
+) -> None:
+    service.instead = [service_error(422, code="target_not_found")]
+    assert service.run("edit", photo, "lemon", "--quiet") == 1
+    assert f"retouch locate {photo} lemon --heat heat.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "hint"),
+    [
+        (401, "invalid_api_key", "Give a key with RETOUCH_API_KEY."),
+        (403, "not_allowed", "Give a key with RETOUCH_API_KEY."),
+        (404, "not_found", "Is http://127.0.0.1:8000 a Retouch service?"),
+        (429, "overloaded", "try again in a moment"),
+        (422, "invalid_value", ""),
+        (500, "model_failed", ""),
+    ],
+)
+def test_service_errors_are_status_1(
+    service: Any,
+    service_error: Callable[..., httpx.Response],
+    photo: Path,
+    capsys: Capture,
+    status: int,
+    code: str,
+    hint: str,
+) -> None:
+    service.instead = [service_error(status, "It says why.", code) for _ in range(3)]
+    assert service.run("score", photo, "a lemon", "--quiet") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("retouch: It says why.\n")
+    assert hint in err
+    assert err.endswith(f"  ({status} {code}, request req-9)\n")
+    assert len(err.splitlines()) == (3 if hint else 2)
+
+
+def test_errors_as_json(
+    service: Any, service_error: Callable[..., httpx.Response], photo: Path, capsys: Capture
+) -> None:
+    service.instead = [service_error(422, "It says why.", "target_not_found", "target")]
+    assert service.run("edit", photo, "a lemon", "--json") == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "error": {
+            "type": "TargetNotFound",
+            "message": "It says why.",
+            "status_code": 422,
+            "code": "target_not_found",
+            "param": "target",
+            "request_id": "req-9",
+        }
+    }
+
+
+def test_a_service_that_is_away(service: Any, photo: Path, capsys: Capture) -> None:
+    service.instead = [httpx.ConnectError("[Errno 111] Connection refused") for _ in range(3)]
+    assert service.run("score", photo, "a lemon", "--url", "http://there:9") == 1
+    *progress, reason, hint = capsys.readouterr().err.splitlines()
+    assert reason == "retouch: Could not connect to http://there:9: [Errno 111] Connection refused."
+    assert hint == "  Start the service with `make serve`, or say where it is with --url or RETOUCH_URL."
+    assert progress[0] == 'Comparing with "a lemon" ...'
+    assert progress[1].startswith("No luck, trying again in 0.")
+    assert progress[2] == 'Comparing with "a lemon", try 2 ...'
+    assert len(service.sleeps) == 2
+
+
+def test_a_service_that_is_slow(service: Any, photo: Path, capsys: Capture) -> None:
+    service.instead = [httpx.ReadTimeout("") for _ in range(3)]
+    assert service.run("score", photo, "a lemon", "--quiet") == 1
+    assert capsys.readouterr().err == (
+        "retouch: http://127.0.0.1:8000 did not answer in time.\n"
+        "  It may be busy: try again, or allow more seconds with --timeout.\n"
+    )
+
+
+def test_another_service(service: Any, photo: Path, capsys: Capture) -> None:
+    service.instead = [httpx.Response(200, text="<h1>Hello</h1>")]
+    assert service.run("score", photo, "a lemon", "--json") == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["type"] == "InvalidResponse"
+    assert "  Is http://127.0.0.1:8000 a Retouch service?" in err
+
+
+def test_ctrl_c_is_status_130(service: Any, photo: Path, capsys: Capture) -> None:
+    service.instead = [KeyboardInterrupt()]
+    assert service.run("edit", photo, "a lemon", "--quiet") == 130
+    assert capsys.readouterr() == ("", "retouch: stopped\n")
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.jpg"]
+
+
+def test_a_file_that_cannot_be_written_is_status_1(service: Any, photo: Path, capsys: Capture) -> None:
+    out = photo.with_name("x" * 300 + ".png")
+    assert service.run("edit", photo, "a lemon", "-o", out) == 1
+    assert "File name too long" in capsys.readouterr().err
+
+
+def test_the_environment_says_where_and_who(service: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETOUCH_URL", "http://there:9/v1")
+    monkeypatch.setenv("RETOUCH_API_KEY", "sk-environment")
+    service.run("score", photo, "a lemon")
+    service.run("score", photo, "a lemon", "--url", "http://other:8", "--api-key", "sk-words")
+    assert [seen.headers["host"] for seen in service.seen] == ["there:9", "other:8"]
+    assert [seen.headers["authorization"] for seen in service.seen] == ["Bearer sk-environment", "Bearer sk-words"]
+
+
+@pytest.mark.parametrize("command", ["edit", "locate", "score"])
+def test_help_explains_and_keeps_the_key(command: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("RETOUCH_API_KEY", "sk-environment")
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--url" in out
+    assert "RETOUCH_API_KEY" in out
+    assert "sk-environment" not in out
+
+
+def test_version(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"retouch {retouch.__version__}\n"

@@ -1,0 +1,128 @@
+"""What a terminal shows that a pipe does not, and text that would harm either."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import sys
+from typing import Any
+
+import pytest
+from retouch.cli.display import Display, match, printable, seconds, shortened
+
+
+class Screen(io.TextIOWrapper):
+    """A stream that says whether it is a terminal, and in which encoding."""
+
+    def __init__(self, encoding: str = "utf-8", is_terminal: bool = True) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding, write_through=True)
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+    @property
+    def shown(self) -> str:
+        return bytes(self.buffer.getvalue()).decode(self.encoding)  # type: ignore[attr-defined]
+
+    @property
+    def plain(self) -> str:
+        """Without colours and cursor movements."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown)
+
+
+@pytest.fixture
+def screens(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def install(encoding: str = "utf-8", is_terminal: bool = True, term: str = "xterm") -> tuple[Screen, Screen]:
+        out, err = Screen(encoding, is_terminal), Screen(encoding, is_terminal)
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setenv("COLUMNS", "60")
+        return out, err
+
+    return install
+
+
+def display(as_json: bool = False, quiet: bool = False) -> Display:
+    return Display(argparse.Namespace(json=as_json, quiet=quiet))
+
+
+def test_a_terminal_gets_a_bar_that_goes_away(screens: Any) -> None:
+    out, err = screens()
+    shown = display()
+    with shown.working("Painting [red]"):
+        shown.pause(1.5, lambda seconds: None)
+    assert "Painting [red]" in err.plain
+    assert "Painting [red], try 2" in err.plain
+    assert "━━━" in err.plain
+    assert err.shown.endswith("\x1b[1A\x1b[2K")
+    assert out.shown == ""
+
+
+def test_the_bar_goes_away_on_failure_too(screens: Any) -> None:
+    _, err = screens()
+    with pytest.raises(KeyboardInterrupt), display().working("Painting"):
+        raise KeyboardInterrupt
+    assert err.shown.endswith("\x1b[?25h\r\x1b[1A\x1b[2K") or err.shown.endswith("\x1b[1A\x1b[2K")
+
+
+@pytest.mark.parametrize(("is_terminal", "term"), [(False, "xterm"), (True, "dumb")])
+def test_elsewhere_plain_lines(screens: Any, is_terminal: bool, term: str) -> None:
+    _, err = screens(is_terminal=is_terminal, term=term)
+    shown = display()
+    with shown.working("Painting"):
+        shown.pause(1.5, lambda seconds: None)
+    assert err.shown == "Painting ...\nNo luck, trying again in 1.5 s ...\nPainting, try 2 ...\n"
+
+
+@pytest.mark.parametrize("options", [{"quiet": True}, {"as_json": True}])
+def test_no_progress_for_programs(screens: Any, options: dict[str, bool]) -> None:
+    _, err = screens(is_terminal=False)
+    shown = display(**options)
+    with shown.working("Painting"):
+        shown.pause(1.5, lambda seconds: None)
+    assert err.shown == ""
+
+
+def test_long_lines_stay_whole_in_a_pipe(screens: Any) -> None:
+    out, _ = screens(is_terminal=False)
+    display().show("a" * 200, [("mask", "b c " * 50 + "end")], bare="", data={})
+    assert out.shown == f"✔ {'a' * 200}\n  mask  {'b c ' * 50}end\n"
+
+
+def test_colour_on_a_terminal_only(screens: Any) -> None:
+    out, _ = screens()
+    display().show("new.png", [("seed", "1")], bare="", data={})
+    assert "\x1b[1mnew.png" in out.shown
+    assert out.plain == "✔ new.png\n  seed  1\n"
+
+
+def test_markup_and_control_characters_are_shown_not_obeyed(screens: Any) -> None:
+    out, err = screens(is_terminal=False)
+    shown = display()
+    shown.show("[bold]a[/bold]:smile:", [("text", "x\x1b[31m\a\udcff")], bare="", data={})
+    shown.complain("[/oops] \x1b]0;title\a")
+    assert out.shown == "✔ [bold]a[/bold]:smile:\n  text  x\\x1b[31m\\x07\\udcff\n"
+    assert err.shown == "retouch: [/oops] \\x1b]0;title\\x07\n"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_that_knows_only_ascii(screens: Any, is_terminal: bool) -> None:
+    out, err = screens("ascii", is_terminal)
+    shown = display()
+    with shown.working("Painting é"):
+        pass
+    shown.show("é.png", [("match", match(0.2, 0.3))], bare="", data={})
+    shown.show("é.png", [("match", "-")], bare="", data={}, good=False)
+    assert "Painting \\xe9" in err.plain
+    assert out.plain == "* \\xe9.png\n  match  0.200 -> 0.300 (+0.100)\n! \\xe9.png\n  match  -\n"
+
+
+def test_words() -> None:
+    assert match(0.3, 0.25) == "0.300 → 0.250 (-0.050)"
+    assert seconds(3.25, {"locate": 0.2}) == "3.2 s (locate 0.20)"
+    assert seconds(3.25, {}) == "3.2 s"
+    assert len(shortened("word " * 100)) <= 32
+    assert printable("a\nb\tc", "utf-8") == "a\nb\\tc"

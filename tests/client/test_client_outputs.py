@@ -1,0 +1,131 @@
+"""Which files may be written, how they are written, and the heat map over a picture."""
+
+from __future__ import annotations
+
+import argparse
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from retouch import Location
+from retouch.cli.outputs import UsageError, check_outputs, edit_outputs
+from retouch.cli.overlay import COLOURS, heat_overlay
+from retouch.files import ranked, write_picture
+
+
+def options(image: Path, **more: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{"image": image, "out": None, "mask_out": None, "n": None, **more})
+
+
+def test_the_default_lies_beside_the_picture(photo: Path) -> None:
+    outputs = edit_outputs(options(photo, n=2))
+    assert outputs.pictures == (photo.with_name("photo.edited.png"), photo.with_name("photo.edited-2.png"))
+    assert outputs.mask is None
+
+
+def test_ranks() -> None:
+    assert [str(ranked(Path("a/b.c.png"), rank)) for rank in (1, 2, 10)] == ["a/b.c.png", "a/b.c-2.png", "a/b.c-10.png"]
+
+
+def test_the_picture_is_recognised_behind_any_name(photo: Path) -> None:
+    link = photo.with_name("link.png")
+    link.symlink_to(photo)
+    hard = photo.with_name("hard.png")
+    hard.hardlink_to(photo)
+    detour = photo.parent / ".." / photo.parent.name / photo.name
+    for path in (link, hard, detour):
+        with pytest.raises(UsageError, match="never overwritten"):
+            check_outputs([path], photo)
+
+
+def test_a_numbered_output_may_not_be_the_picture_either(tmp_path: Path) -> None:
+    source = tmp_path / "new-2.png"
+    Image.new("RGB", (4, 4)).save(source)
+    edit_outputs(options(source, out=tmp_path / "new.png", n=1))
+    with pytest.raises(UsageError, match="never overwritten"):
+        edit_outputs(options(source, out=tmp_path / "new.png", n=2))
+
+
+def test_two_outputs_may_not_be_one_file(photo: Path) -> None:
+    out = photo.with_name("new.png")
+    with pytest.raises(UsageError, match="named twice"):
+        edit_outputs(options(photo, out=out, mask_out=photo.parent / "." / "new.png"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("new.gif", "must end in one of .png, .jpg, .jpeg, .webp"),
+        ("new", "must end in one of"),
+        ("none/new.png", "there is no folder"),
+        ("folder.png", "is a folder"),
+    ],
+)
+def test_outputs_that_cannot_be(photo: Path, name: str, reason: str) -> None:
+    photo.with_name("folder.png").mkdir()
+    with pytest.raises(UsageError, match=reason):
+        check_outputs([photo.parent / name], photo)
+
+
+def test_an_earlier_result_is_replaced(photo: Path) -> None:
+    earlier = photo.with_name("photo.edited.png")
+    earlier.write_bytes(b"old")
+    assert edit_outputs(options(photo)).pictures == (earlier,)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.jpeg", "JPEG"), ("a.webp", "WEBP")]
+)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_the_name_says_the_format(tmp_path: Path, name: str, form: str, mode: str) -> None:
+    write_picture(Image.new(mode, (6, 4), "white"), tmp_path / name)
+    with Image.open(tmp_path / name) as written:
+        assert (written.format, written.size) == (form, (6, 4))
+
+
+def test_a_failure_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="mode"):
+        write_picture(Image.new("F", (2, 2)), path)
+    assert path.read_bytes() == b"old"
+
+
+def location(heat: list[list[float]], size: tuple[int, int]) -> Location:
+    cells = array("f", (cell for row in heat for cell in row)).tobytes()
+    grid = Image.frombytes("F", (len(heat[0]), len(heat)), cells)
+    return Location("the apple", True, (5, 5), 0.8, size, grid)
+
+
+def test_heat_is_seen_where_it_is_hot(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.new("RGB", (200, 100), (100, 100, 100)).save(path)
+    overlay = heat_overlay(path, location([[0, 0, 0, 1]], (200, 100)))
+    assert overlay.size == (200, 100)
+    assert overlay.getpixel((40, 60)) == (100, 100, 100)
+    red, green, blue = overlay.getpixel((195, 60))  # type: ignore[misc]
+    hottest = COLOURS[-1]
+    assert red == pytest.approx(0.8 * hottest[0] + 0.2 * 100, abs=3)
+    assert green == pytest.approx(0.8 * hottest[1] + 0.2 * 100, abs=3)
+    assert blue == pytest.approx(0.8 * hottest[2] + 0.2 * 100, abs=3)
+
+
+def test_the_point_has_a_ring(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.new("RGB", (200, 100), (100, 100, 100)).save(path)
+    place = location([[0.0, 0.0]], (200, 100))
+    overlay = heat_overlay(path, place)
+    column = [overlay.getpixel((5, y)) for y in range(12)]
+    assert column[5] == (100, 100, 100)
+    assert (255, 255, 255) in column
+    assert (0, 0, 0) in column
+
+
+def test_the_picture_is_turned_upright_as_the_service_does(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (60, 40), "red").save(path, exif=exif)
+    assert heat_overlay(path, location([[0.0]], (40, 60))).size == (40, 60)

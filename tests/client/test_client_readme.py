@@ -1,0 +1,55 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import retouch
+from retouch.cli.main import main
+
+
+def blocks(client_folder: Path, language: str) -> list[str]:
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", (client_folder / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_python_runs(
+    service: Any, client_folder: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    transport = httpx.MockTransport(service)
+    monkeypatch.chdir(photo.parent)
+    for name in ("Retouch", "AsyncRetouch"):
+        monkeypatch.setattr(retouch, name, partial(getattr(retouch, name), transport=transport))
+    exec(compile(blocks(client_folder, "python")[number], "README.md", "exec"), {"__name__": "__main__"})
+    assert len(service.seen) == (3, 2)[number]
+    assert service.seen[0].texts["target"] == "the apple"
+
+
+def test_there_is_no_other_python(client_folder: Path) -> None:
+    assert len(blocks(client_folder, "python")) == 2
+
+
+def test_the_session_looks_like_that(
+    service: Any, client_folder: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (session,) = blocks(client_folder, "console")
+    monkeypatch.chdir(photo.parent)
+    assert service.run("edit", "photo.jpg", "a lemon", "--target", "the apple") == 0
+    told, shown = (re.sub(r"[\d.]+", "#", text) for text in (session.split("\n", 1)[1], capsys.readouterr().out))
+    assert told == shown
+
+
+def test_the_options_exist(client_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("edit", "locate", "score"):
+        main([command, "--help"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    told = set(re.findall(r"`(--[a-z-]+)", (client_folder / "README.md").read_text()))
+    assert told
+    assert told <= known

@@ -1,0 +1,189 @@
+"""What is on the wire when a call is made."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from retouch import Retouch, __version__
+from retouch.pictures import read_picture
+
+
+def test_edit_sends_only_what_is_set(service: Any, photo: Path) -> None:
+    service.client().edit(photo, "a lemon")
+    (seen,) = service.seen
+    assert (seen.method, seen.path) == ("POST", "/v1/images/edits")
+    assert seen.texts == {"prompt": "a lemon", "response_format": "b64_json"}
+
+
+def test_edit_sends_all_that_is_set(service: Any, photo: Path) -> None:
+    service.client().edit(
+        photo,
+        "a lemon, “größer”\nand round",
+        target="the apple",
+        negative_prompt="",
+        n=2,
+        seed=0,
+        num_inference_steps=20,
+        guidance_scale=7.5,
+    )
+    assert service.seen[0].texts == {
+        "prompt": "a lemon, “größer”\nand round",
+        "target": "the apple",
+        "negative_prompt": "",
+        "n": "2",
+        "seed": "0",
+        "num_inference_steps": "20",
+        "guidance_scale": "7.5",
+        "response_format": "b64_json",
+    }
+
+
+def test_locate_and_score_send_their_text(service: Any, photo: Path) -> None:
+    client = service.client()
+    client.locate(photo, "the apple")
+    client.score(photo, "a lemon")
+    assert [(seen.path, seen.texts) for seen in service.seen] == [
+        ("/v1/locate", {"target": "the apple"}),
+        ("/v1/score", {"text": "a lemon"}),
+    ]
+
+
+def test_the_file_is_sent_byte_for_byte_and_nameless(service: Any, photo: Path) -> None:
+    content = photo.read_bytes()
+    client = service.client()
+    for image in (photo, str(photo), content, bytearray(content), memoryview(content), io.BytesIO(content)):
+        client.score(image, "a lemon")
+    with photo.open("rb") as file:
+        client.score(file, "a lemon")
+        assert not file.closed
+    parts = [seen.form["image"] for seen in service.seen]
+    assert len(parts) == 7
+    wanted = (content, "image.jpeg", "image/jpeg")
+    assert {(part.content, part.file_name, part.media_type) for part in parts} == {wanted}
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp"), ("GIF", None)]
+)
+def test_the_type_is_read_from_the_bytes(form: str, media_type: str | None) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, format=form)
+    picture = read_picture(file.getvalue())
+    assert picture.media_type == (media_type or "application/octet-stream")
+    assert picture.file_name == (f"image.{form.lower()}" if media_type else "image")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "F", "I;16"])
+def test_pillow_images_travel_as_png(service: Any, mode: str) -> None:
+    image = Image.new(mode, (6, 4))
+    service.client().score(image, "a lemon")
+    part = service.seen[0].form["image"]
+    assert (part.media_type, part.file_name) == ("image/png", "image.png")
+    sent = Image.open(io.BytesIO(part.content))
+    assert sent.size == (6, 4)
+    if mode in {"1", "L", "LA", "P", "RGB", "RGBA"}:
+        assert sent.mode == mode
+        assert sent.tobytes() == image.tobytes()
+
+
+def test_pillow_images_keep_alpha_and_profile_and_lose_the_orientation_that_was_not_applied(service: Any) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4), "red").save(file, format="JPEG", exif=exif, icc_profile=b"a profile")
+    with Image.open(file) as image:
+        service.client().score(image, "a lemon")
+    sent = Image.open(io.BytesIO(service.seen[0].form["image"].content))
+    assert sent.size == (6, 4)
+    assert sent.getexif().get(0x0112) is None
+    assert sent.info["icc_profile"] == b"a profile"
+
+
+def test_what_is_no_picture_is_refused_before_anything_is_sent(service: Any, tmp_path: Path) -> None:
+    client = service.client()
+    with pytest.raises(TypeError, match="not int"):
+        client.score(7, "a lemon")
+    with pytest.raises(TypeError, match="mode 'rb'"):
+        client.score(io.StringIO("text"), "a lemon")
+    with pytest.raises(FileNotFoundError):
+        client.score(tmp_path / "nothing.png", "a lemon")
+    assert service.seen == []
+
+
+def test_headers(service: Any, photo: Path) -> None:
+    service.client(api_key="sk-secret\n").score(photo, "a lemon")
+    service.client().score(photo, "a lemon")
+    with_key, without_key = (seen.headers for seen in service.seen)
+    assert with_key["authorization"] == "Bearer sk-secret"
+    assert with_key["accept"] == "application/json"
+    assert with_key["user-agent"] == f"retouch-client/{__version__}"
+    assert "authorization" not in without_key
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path"),
+    [
+        ("http://somewhere:1", "/readyz"),
+        ("http://somewhere:1/", "/readyz"),
+        ("http://somewhere:1/v1", "/readyz"),
+        ("http://somewhere:1/v1/", "/readyz"),
+        ("https://somewhere/retouch/v1", "/retouch/readyz"),
+    ],
+)
+def test_base_urls(service: Any, base_url: str, path: str) -> None:
+    client = service.client(base_url=base_url)
+    service.instead = [httpx.Response(200)]
+    assert client.ready()
+    assert service.seen[0].path == path
+    assert client.base_url == base_url.rstrip("/").removesuffix("/v1")
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://here",
+        "http://",
+        "http://me:secret@here",
+        "http://here?key=secret",
+        "http://here#secret",
+    ],
+)
+def test_unusable_base_urls_are_refused_without_being_quoted(base_url: str) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        Retouch(base_url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("api_key", ["sk-secret\r\nx: y", "sk secret", "sk-secré"])
+def test_unusable_keys_are_refused_without_being_quoted(api_key: str) -> None:
+    with pytest.raises(ValueError, match="api_key") as caught:
+        Retouch(api_key=api_key)
+    assert "secr" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"timeout_s": 0}, {"timeout_s": float("nan")}, {"max_retries": -1}])
+def test_impossible_limits_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Retouch(**options)
+
+
+def test_timeouts_reach_the_transport(service: Any, photo: Path) -> None:
+    client = service.client(timeout_s=30)
+    client.score(photo, "a lemon")
+    client.ready()
+    service.client(timeout_s=2).score(photo, "a lemon")
+    assert [(seen.timeout["connect"], seen.timeout["read"]) for seen in service.seen] == [(5, 30), (5, 10), (2, 2)]
+
+
+def test_a_closed_client_sends_nothing(service: Any) -> None:
+    with service.client() as client:
+        assert client.ready()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.ready()

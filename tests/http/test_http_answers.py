@@ -1,0 +1,336 @@
+"""What good requests get."""
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deployments.config import DriverSettings
+from deployments.http import api, schemas
+
+EDITS = "/v1/images/edits"
+
+
+def test_edit(client, driver, picture, opened):
+    form = {
+        "prompt": " a lemon ",
+        "target": "the apple",
+        "negative_prompt": "blur",
+        "n": "2",
+        "seed": "40",
+        "num_inference_steps": "7",
+        "guidance_scale": "3.5",
+    }
+    answer = client.post(EDITS, files={"image": picture}, data=form)
+    assert answer.status_code == 200
+    body = answer.json()
+
+    request = driver.requests[0]
+    np.testing.assert_array_equal(request.image, opened(picture))
+    assert (request.prompt, request.target, request.negative_prompt) == ("a lemon", "the apple", "blur")
+    assert (request.n, request.seed, request.num_inference_steps, request.guidance_scale) == (2, 40, 7, 3.5)
+
+    assert [item["seed"] for item in body["data"]] == [41, 40]
+    assert body["data"][0]["score"] == {
+        "before": 0.125,
+        "after": 0.25,
+        "delta": 0.125,
+        "region_before": 0.0,
+        "region_after": 0.5,
+    }
+    painted = opened(base64.b64decode(body["data"][0]["b64_json"]))
+    mask = opened(base64.b64decode(body["mask_b64"])) == 255
+    assert mask.sum() == 16 * 24
+    assert (painted[mask] == (41, 0, 7)).all()
+    np.testing.assert_array_equal(painted[~mask], opened(picture)[~mask])
+    assert body["created"] > 1_700_000_000
+    assert {key: value for key, value in body.items() if key not in ("created", "data", "mask_b64")} == {
+        "output_format": "png",
+        "size": "96x64",
+        "background": "opaque",
+        "quality": "auto",
+        "target": "the apple",
+        "point": [32, 21],
+        "confidence": 0.875,
+        "changed_outside_px": 0,
+        "num_inference_steps": 7,
+        "guidance_scale": 3.5,
+        "timings": {"locate": 0.01, "inpaint": 0.1235},
+    }
+
+
+def test_edit_with_nothing_but_a_prompt(client, driver, picture):
+    body = client.post(EDITS, files={"image": picture}, data={"prompt": "a lemon"}).json()
+    request = driver.requests[0]
+    assert (request.target, request.negative_prompt, request.n, request.seed) == (None, "", 1, None)
+    assert (request.num_inference_steps, request.guidance_scale) == (None, None)
+    assert body["quality"] == "medium"
+    assert body["data"][0]["seed"] == 1234
+
+
+@pytest.mark.parametrize("name", ["image", "image[]"])
+def test_picture_by_either_name_whatever_it_claims_to_be(client, picture, name):
+    upload = {name: ("../../etc/passwd\0.exe", picture, "text/html")}
+    assert client.post(EDITS, files=upload, data={"prompt": "a lemon"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "retouch"},
+        {"size": "auto"},
+        {"size": "96x64"},
+        {"response_format": "b64_json"},
+        {"background": "auto"},
+        {"background": "opaque"},
+        {"input_fidelity": "high"},
+        {"moderation": "auto"},
+        {"quality": "standard"},
+        {"stream": "false"},
+        {"stream": "0"},
+        {"partial_images": "0"},
+        {"output_compression": "100"},
+        {"negative_prompt": ""},
+        {"guidance_scale": "0"},
+        {"seed": str(2**63 - 1)},
+        {"n": "8"},
+        {"num_inference_steps": "150"},
+        {"prompt": "x" * 200},
+        {"prompt": "\u202egnirts \x07 \u00e9\u0301 \U0001f34b"},
+    ],
+    ids=str,
+)
+def test_accepted_fields(client, picture, fields):
+    assert client.post(EDITS, files={"image": picture}, data={"prompt": "a lemon"} | fields).status_code == 200
+
+
+@pytest.mark.parametrize(("quality", "steps"), [("low", 10), ("medium", 20), ("standard", 20), ("high", 40)])
+def test_quality_sets_the_steps(client, picture, quality, steps):
+    body = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "quality": quality}).json()
+    assert body["num_inference_steps"] == steps
+    assert body["quality"] == {"standard": "medium"}.get(quality, quality)
+
+
+def test_quality_keeps_within_the_limit(client, driver, picture):
+    driver.settings = DriverSettings(num_inference_steps=100, limits=driver.settings.limits)
+    body = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "quality": "high"}).json()
+    assert body["num_inference_steps"] == 150
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+def test_output_format(client, picture, format):
+    form = {"prompt": "x", "output_format": format}
+    body = client.post(EDITS, files={"image": picture}, data=form).json()
+    assert body["output_format"] == format
+    with Image.open(io.BytesIO(base64.b64decode(body["data"][0]["b64_json"]))) as image:
+        assert image.format == format.upper()
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_output_compression(client, picture, format):
+    sizes = []
+    for compression in ("0", "50", "100"):
+        form = {"prompt": "x", "output_format": format, "output_compression": compression}
+        body = client.post(EDITS, files={"image": picture}, data=form).json()
+        sizes.append(len(body["data"][0]["b64_json"]))
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[2]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("image/png", "image/png"),
+        ("image/jpeg", "image/jpeg"),
+        ("IMAGE/WEBP", "image/webp"),
+        ("image/*", "image/png"),
+        ("text/html, image/webp, */*;q=0.8", "image/webp"),
+        ("application/json;q=0.5, image/jpeg;q=0.9", "image/jpeg"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("application/json, image/png", "application/json"),
+        ("image/png;q=0.1, application/json", "application/json"),
+        ("image/png;q=0", "application/json"),
+        ("image/png;q=banana", "application/json"),
+        ("text/html", "application/json"),
+        ("", "application/json"),
+    ],
+)
+def test_accept_chooses_between_json_and_the_picture(client, picture, accept, kind):
+    answer = client.post(EDITS, files={"image": picture}, data={"prompt": "x"}, headers={"accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == kind
+
+
+def test_picture_answer(client, picture, opened):
+    form = {"prompt": "x", "seed": "9", "n": "2"}
+    answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": "image/png"})
+    assert tuple(opened(answer.content)[20, 30]) == (10, 0, 7)  # the best one: the driver ranked seed 10 first
+    assert answer.headers["x-retouch-seed"] == "10"
+    assert answer.headers["x-retouch-point"] == "32,21"
+    assert answer.headers["x-retouch-score"] == "0.2500"
+
+
+def test_any_picture_answer_takes_the_format_asked_for(client, picture):
+    form = {"prompt": "x", "output_format": "webp", "output_compression": "30"}
+    answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": "image/*"})
+    assert answer.headers["content-type"] == "image/webp"
+
+
+def test_user_goes_to_the_log_on_one_line(client, picture, caplog):
+    caplog.set_level(logging.INFO, "deployments.http")
+    form = {"prompt": "CANARY prompt", "user": "team-7\r\nforged line"}
+    client.post(EDITS, files={"image": picture}, data=form, headers={"x-request-id": "abc-1"})
+    messages = [record.getMessage() for record in caplog.records]
+    assert [m for m in messages if "team-7" in m] == [
+        "request abc-1 edited 1 picture(s) for user 'team-7\\r\\nforged line'"
+    ]
+    assert "CANARY" not in caplog.text
+
+
+def test_locate(client, driver, picture):
+    body = client.post("/v1/locate", files={"image": picture}, data={"target": "the apple"}).json()
+    assert body.pop("heat")[2] == pytest.approx([8 / 11, 9 / 11, 10 / 11, 1], abs=1e-4)
+    assert body == {
+        "target": "the apple",
+        "found": True,
+        "point": [32, 21],
+        "confidence": 0.875,
+        "size": [96, 64],
+    }
+    assert driver.requests[0].target == "the apple"
+
+
+def test_locate_answers_when_nothing_is_found(client, picture):
+    answer = client.post("/v1/locate", files={"image": picture}, data={"target": "a unicorn"})
+    assert answer.status_code == 200
+    assert answer.json()["found"] is False
+
+
+def test_score(client, driver, picture, opened):
+    body = client.post("/v1/score", files={"image": picture}, data={"text": "an apple"}).json()
+    assert body == {"score": pytest.approx(opened(picture).mean() / 255)}
+    assert driver.requests[0].text == "an apple"
+
+
+def test_models(client):
+    model = client.get("/v1/models/retouch").json()
+    assert (model["id"], model["object"], model["owned_by"]) == ("retouch", "model", "retouch")
+    assert client.get("/v1/models").json() == {"object": "list", "data": [model]}
+
+
+def test_health_and_readiness(client, driver):
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready", "stages": driver.healthy}
+    driver.healthy["sam"] = False
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"] == "Not ready: sam."
+    assert answer.json()["error"]["code"] == "not_ready"
+    assert answer.json()["stages"] == {"clip": True, "sam": False, "inpaint": True}
+    assert client.get("/healthz").status_code == 200
+
+
+def test_index_names_routes_that_exist(client):
+    body = client.get("/").json()
+    assert body["limits"]["max_pixels"] == 200_000
+    for route in body["routes"].values():
+        method, path = route.split()
+        assert client.request(method, path).status_code in (200, 415)  # a POST without a form
+
+
+def test_docs_describe_the_multipart_fields(client, driver):
+    assert "swagger" in client.get("/docs").text
+    document = client.get("/openapi.json").json()
+    body = document["paths"][EDITS]["post"]["requestBody"]
+    schema = body["content"]["multipart/form-data"]["schema"]
+    assert schema["required"] == ["image", "prompt"]
+    assert schema["properties"]["image"]["format"] == "binary"
+    assert schema["properties"]["n"]["maximum"] == 8
+    assert schema["properties"]["target"]["maxLength"] == 200
+    assert set(document["paths"][EDITS]["post"]["responses"]) == {"200", "4XX", "5XX"}
+    assert "image/webp" in document["paths"][EDITS]["post"]["responses"]["200"]["content"]
+    assert "HTTPValidationError" not in json.dumps(document["paths"])
+
+
+def test_limits_may_change_while_it_runs(client, driver, picture):
+    def n_limit() -> int:
+        document = client.get("/openapi.json").json()
+        content = document["paths"][EDITS]["post"]["requestBody"]["content"]
+        return content["multipart/form-data"]["schema"]["properties"]["n"]["maximum"]
+
+    form = {"prompt": "x", "n": "3"}
+    assert client.post(EDITS, files={"image": picture}, data=form).status_code == 200
+    driver.settings = DriverSettings(limits=driver.settings.limits.model_copy(update={"max_images": 2}))
+    assert client.post(EDITS, files={"image": picture}, data=form).status_code == 422
+    assert n_limit() == 2
+
+
+def test_pictures_are_read_and_written_off_the_event_loop(client, driver, picture, monkeypatch):
+    threads = {}
+
+    def spied(name, function):
+        def run(*args):
+            threads[name] = threading.get_ident()
+            return function(*args)
+
+        return run
+
+    monkeypatch.setattr(api, "decode", spied("decode", api.decode))
+    monkeypatch.setattr(schemas, "edit_json", spied("encode", schemas.edit_json))
+    assert client.post(EDITS, files={"image": picture}, data={"prompt": "x"}).status_code == 200
+    assert driver.thread not in (threads["decode"], threads["encode"])
+
+
+def test_cancelled_request_cancels_the_driver(driver, picture):
+    async def run() -> None:
+        driver.hold = asyncio.Event()
+        boundary = b"--b\r\nContent-Disposition: form-data; name="
+        body = (
+            boundary + b'"prompt"\r\n\r\nx\r\n' + boundary + b'"image"; filename="a"\r\n\r\n' + picture + b"\r\n--b--"
+        )
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": EDITS,
+            "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+            "query_string": b"",
+        }
+
+        async def receive() -> dict:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: dict) -> None:
+            raise AssertionError(f"nobody is there to read {message}")
+
+        task = asyncio.create_task(api.build_api(driver)(scope, receive, send))
+        while not driver.requests:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert driver.cancelled == 1
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_client_that_leaves_while_sending_is_no_fault(driver, caplog):
+    async def run() -> None:
+        async def receive() -> dict:
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict) -> None:
+            raise AssertionError(f"nobody is there to read {message}")
+
+        headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+        scope = {"type": "http", "method": "POST", "path": EDITS, "headers": headers, "query_string": b""}
+        await api.build_api(driver)(scope, receive, send)
+
+    asyncio.run(run())
+    assert not caplog.records

@@ -1,0 +1,178 @@
+"""Every field that is refused, by its name."""
+
+import io
+import zlib
+
+import pytest
+from PIL import Image
+
+EDITS = "/v1/images/edits"
+
+
+@pytest.fixture
+def refused_edit(client, driver, picture, refused):
+    def post(
+        param: str, fields: dict, files: dict | list | None = None, status: int = 422, code: str = "invalid_value"
+    ):
+        form = {key: value for key, value in ({"prompt": "a lemon"} | fields).items() if value is not None}
+        before = len(driver.requests)
+        answer = client.post(EDITS, data=form, files={"image": picture} if files is None else files)
+        assert len(driver.requests) == before
+        return refused(answer, status, code, param)["message"]
+
+    return post
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "allowed"),
+    [
+        *[
+            ("n", value, "from 1 to 8")
+            for value in ("0", "-1", "9", "1000", "1.5", "two", "", "nan", "1e3", "9" * 5000)
+        ],
+        *[("seed", value, f"from 0 to {2**63 - 1}") for value in ("-1", str(2**63), str(2**70), "x", "")],
+        *[("num_inference_steps", value, "from 1 to 150") for value in ("0", "151", "1000000000", "-3", "inf")],
+        *[("guidance_scale", value, "from 0 to 30") for value in ("-0.1", "30.1", "nan", "inf", "-inf", "1e400", "x")],
+        *[("output_compression", value, "from 0 to 100") for value in ("-1", "101", "best")],
+        *[("prompt", value, "text of 1 to 200") for value in (None, "", "  \n ", "x" * 201, "x" * 60_000)],
+        *[("target", value, "text of 1 to 200") for value in ("", " ", "x" * 201)],
+        ("negative_prompt", "x" * 201, "text of 0 to 200"),
+        ("user", "x" * 257, "text of 0 to 256"),
+        ("response_format", "url", "b64_json"),
+        ("output_format", "gif", "one of png, jpeg, webp"),
+        ("output_format", "PNG", "one of png, jpeg, webp"),
+        ("quality", "hd", "one of auto, low, medium, high, standard"),
+        ("background", "transparent", "one of auto, opaque"),
+        ("input_fidelity", "low", "high"),
+        ("moderation", "low", "auto"),
+        ("stream", "true", "must be false: answers are not streamed yet"),
+        ("stream", "1", "must be false"),
+        ("stream", "maybe", "must be false"),
+        ("partial_images", "1", "must be 0: answers are not streamed yet"),
+        ("partial_images", "-1", "must be 0"),
+        *[("size", value, "own 96x64") for value in ("1024x1024", "64x96", "1000000x1000000", "0x0", "big", "")],
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_refused_value(refused_edit, param, value, allowed):
+    message = refused_edit(param, {param: value})
+    assert f"`{param}`" in message
+    assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [
+        ("quality", {"quality": "high", "num_inference_steps": "5"}),
+        ("output_compression", {"output_compression": "50"}),
+        ("output_compression", {"output_compression": "50", "output_format": "png"}),
+        ("seed", {"seed": str(2**63 - 1), "n": "2"}),
+    ],
+)
+def test_fields_that_do_not_go_together(refused_edit, param, fields):
+    assert f"`{param}`" in refused_edit(param, fields)
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [
+        ("output_format", {"output_format": "webp"}),
+        ("response_format", {"response_format": "b64_json"}),
+    ],
+)
+def test_accept_header_that_contradicts_a_field(client, picture, refused, param, fields):
+    form = {"prompt": "x"} | fields
+    answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": "image/png"})
+    refused(answer, 422, "invalid_value", param)
+
+
+@pytest.mark.parametrize(
+    "name", ["steps", "image_url", "input_image", "strength[a]", "__proto__", "Prompt", "a" * 2000, "é", "\u202e"]
+)
+def test_unknown_field(refused_edit, name):
+    message = refused_edit(name[:64], {name: "http://127.0.0.1:9/x"}, code="unknown_parameter")
+    assert name[:64] in message
+    assert len(message) < 200
+
+
+def test_unknown_field_comes_with_a_suggestion(refused_edit):
+    message = refused_edit("inference_steps", {"inference_steps": "3"}, code="unknown_parameter")
+    assert "Did you mean `num_inference_steps`?" in message
+
+
+@pytest.mark.parametrize("route", ["/v1/locate", "/v1/score"])
+def test_other_routes_refuse_what_they_do_not_know(client, picture, refused, route):
+    known = {"/v1/locate": "target", "/v1/score": "text"}[route]
+    refused(client.post(route, files={"image": picture}), 422, "invalid_value", known)
+    refused(client.post(route, files={"image": picture}, data={known: ""}), 422, "invalid_value", known)
+    refused(client.post(route, files={"image": picture}, data={known: "x" * 201}), 422, "invalid_value", known)
+    refused(client.post(route, data={known: "x", "n": "1"}), 415, "unsupported_media_type")
+    form = {known: "x", "n": "1"}
+    refused(client.post(route, files={"image": picture}, data=form), 422, "unknown_parameter", "n")
+    refused(client.post(route, files={"image": b"GIF89a"}, data={known: "x"}), 415, "image_unsupported", "image")
+    assert client.post(route, files={"image": picture}, data={known: "x"}).status_code == 200
+
+
+def test_model(refused_edit):
+    message = refused_edit("model", {"model": "gpt-image-1"}, status=404, code="model_not_found")
+    assert "`retouch`" in message
+
+
+def test_mask_is_refused_as_file_and_as_text(refused_edit, picture):
+    for fields, files in (({}, {"image": picture, "mask": picture}), ({"mask": "abc"}, None)):
+        assert "`mask` is not accepted: say in `target`" in refused_edit("mask", fields, files)
+
+
+def test_more_than_one_picture(refused_edit, picture):
+    for names in (("image", "image"), ("image[]", "image[]"), ("image", "image[]"), ("image[]",) * 16):
+        message = refused_edit("image", {}, [(name, ("p.png", picture)) for name in names])
+        assert f"sent {len(names)} times" in message
+
+
+def test_no_picture(refused_edit):
+    assert "required" in refused_edit("image", {"prompt": None}, {"prompt": (None, "a lemon")})
+
+
+def test_picture_as_text(refused_edit):
+    assert "must be a file" in refused_edit("image", {}, {"image": (None, "http://127.0.0.1:9/x.png")})
+    assert "must be a file" in refused_edit("image", {}, {"image[]": (None, "data:image/png;base64,AAAA")})
+
+
+def test_text_as_file(refused_edit, picture):
+    files = {"image": picture, "seed": ("seed.txt", b"5")}
+    assert refused_edit("seed", {}, files) == "`seed` must be text, not a file."
+    files = {"image": picture, "weights": ("w.bin", b"5")}
+    refused_edit("weights", {}, files, code="unknown_parameter")
+
+
+def test_field_sent_twice(refused_edit):
+    assert "more than once" in refused_edit("prompt", {"prompt": ["a lemon", "a pear"]})
+
+
+def saved(size: tuple[int, int], format: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, "red").save(out, format)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"", 415, "image_unsupported"),
+        (b"<svg/>", 415, "image_unsupported"),
+        (b"\x80\x04\x95pickle", 415, "image_unsupported"),
+        (saved((32, 32), "GIF"), 415, "image_unsupported"),
+        (saved((32, 32), "TIFF"), 415, "image_unsupported"),
+        (saved((1001, 20)), 413, "image_too_large"),
+        (saved((600, 600)), 413, "image_too_large"),
+        (saved((9, 90)), 422, "image_invalid"),
+        (saved((64, 64))[:-20], 422, "image_invalid"),
+        (saved((64, 64), "JPEG")[:400], 422, "image_invalid"),
+        (b"\x89PNG\r\n\x1a\n" + zlib.compress(b"x"), 422, "image_invalid"),
+        (saved((64, 64)) + bytes(400_000), 413, "image_too_large"),
+    ],
+    ids=lambda value: f"{len(value)}-bytes" if isinstance(value, bytes) else str(value),
+)
+def test_refused_picture(refused_edit, data, status, code):
+    message = refused_edit("image", {}, {"image": ("photo.png", data, "image/png")}, status, code)
+    assert message.startswith("`image` ")

@@ -1,0 +1,119 @@
+"""The OpenAI SDK, unchanged, against a real server."""
+
+import base64
+import io
+
+import openai
+import pytest
+
+from deployments.errors import ModelFailed, Overloaded
+
+
+@pytest.fixture
+def sdk(server):
+    with openai.OpenAI(api_key="any", base_url=f"{server}/v1", max_retries=0, timeout=20) as client:
+        yield client
+
+
+def test_edit(sdk, driver, picture, opened):
+    result = sdk.images.edit(
+        model="retouch",
+        image=picture,
+        prompt="a lemon",
+        n=2,
+        size="auto",
+        quality="low",
+        background="opaque",
+        input_fidelity="high",
+        response_format="b64_json",
+        user="team-7",
+        extra_body={"target": "the apple", "seed": 40, "guidance_scale": 3.5, "negative_prompt": "blur"},
+    )
+    assert len(result.data) == 2
+    assert result.data[0].seed == 41
+    assert result.data[0].score["after"] == 0.25
+    assert tuple(opened(base64.b64decode(result.data[0].b64_json))[20, 30]) == (41, 0, 7)
+    assert (result.size, result.quality, result.output_format, result.background) == ("96x64", "low", "png", "opaque")
+    assert (result.target, result.point, result.changed_outside_px) == ("the apple", [32, 21], 0)
+    assert result._request_id
+    request = driver.requests[0]
+    assert (request.guidance_scale, request.negative_prompt, request.num_inference_steps) == (3.5, "blur", 10)
+
+
+@pytest.mark.parametrize("shape", ["bytes", "list", "file", "tuple"])
+def test_ways_to_send_a_picture(sdk, picture, shape):
+    image = {
+        "bytes": picture,
+        "list": [picture],
+        "file": io.BytesIO(picture),
+        "tuple": ("photo.txt", picture, "text/plain"),
+    }[shape]
+    assert sdk.images.edit(image=image, prompt="a lemon").data[0].b64_json
+
+
+def test_output_format(sdk, picture):
+    result = sdk.images.edit(image=picture, prompt="x", output_format="webp", output_compression=40)
+    assert base64.b64decode(result.data[0].b64_json)[8:12] == b"WEBP"
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"extra_body": {"steps": 5}}, "steps"),
+        ({"extra_body": {"point": [3, 4]}}, "point[]"),
+        ({"extra_body": {"style": {"name": "x"}}}, "style[name]"),
+        ({"stream": True}, "stream"),
+        ({"partial_images": 2}, "partial_images"),
+        ({"size": "1024x1024"}, "size"),
+        ({"n": 11}, "n"),
+        ({"mask": b"\x89PNG"}, "mask"),
+        ({"image": [b"a", b"b"]}, "image"),
+        ({"prompt": "a unicorn"}, "target"),
+    ],
+    ids=str,
+)
+def test_refusals_name_the_field(sdk, picture, options, param):
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        sdk.images.edit(**({"image": picture, "prompt": "a lemon"} | options))
+    assert refused.value.param == param
+    assert refused.value.code in ("invalid_value", "unknown_parameter", "target_not_found")
+    assert refused.value.type == "invalid_request_error"
+    assert refused.value.request_id
+
+
+def test_unknown_model(sdk, picture):
+    with pytest.raises(openai.NotFoundError) as refused:
+        sdk.images.edit(model="gpt-image-1", image=picture, prompt="x")
+    assert refused.value.code == "model_not_found"
+
+
+def test_picture_far_over_the_limit(sdk, picture):
+    with pytest.raises(openai.APIStatusError) as refused:
+        sdk.images.edit(image=picture + bytes(5_000_000), prompt="x")
+    assert (refused.value.status_code, refused.value.code) == (413, "image_too_large")
+    assert sdk.images.edit(image=picture, prompt="x").data
+
+
+def test_overload_is_retried_as_told(sdk, driver, picture):
+    driver.failures = [Overloaded(retry_after_s=0.01), Overloaded(retry_after_s=0.01)]
+    assert sdk.with_options(max_retries=2).images.edit(image=picture, prompt="x").data
+    assert len(driver.requests) == 3
+    driver.failures = [Overloaded()]
+    with pytest.raises(openai.RateLimitError) as refused:
+        sdk.images.edit(image=picture, prompt="x")
+    assert refused.value.response.headers["retry-after"] == "1"
+
+
+def test_failed_model_is_not_retried(sdk, driver, picture):
+    driver.failures = [ModelFailed("The stage `inpaint` failed.")] * 3
+    with pytest.raises(openai.InternalServerError) as refused:
+        sdk.with_options(max_retries=2).images.edit(image=picture, prompt="x")
+    assert refused.value.code == "model_failed"
+    assert len(driver.requests) == 1
+
+
+def test_models(sdk):
+    assert [model.id for model in sdk.models.list()] == ["retouch"]
+    assert sdk.models.retrieve("retouch").owned_by == "retouch"
+    with pytest.raises(openai.NotFoundError):
+        sdk.models.retrieve("gpt-image-1")

@@ -1,0 +1,86 @@
+"""One Ray for the whole suite, with declared GPUs so that fractions can be scheduled without a card."""
+
+import os
+import socket
+import warnings
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Autoscaling and health are watched at the pace of a test, not of a data centre.
+os.environ.setdefault("RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
+
+
+@pytest.fixture(scope="session")
+def http_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(http_port):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray
+        from ray import serve
+
+        ray.init(
+            num_cpus=8,
+            num_gpus=1,
+            include_dashboard=False,
+            object_store_memory=256 * 2**20,
+            log_to_driver=False,
+        )
+        serve.start(http_options={"host": "127.0.0.1", "port": http_port}, proxy_location="HeadOnly")
+    yield
+    serve.shutdown()
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def handle(ray_cluster):
+    """The pocket graph, with nothing configured, as `make serve` runs it."""
+    from ray import serve
+
+    from deployments.config import GraphArgs
+    from graph import build_app
+
+    serve.run(build_app(GraphArgs()), name="retouch", route_prefix="/")
+    return serve.get_app_handle("retouch")
+
+
+@pytest.fixture(scope="session")
+def base_url(handle, http_port):
+    return f"http://127.0.0.1:{http_port}"
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """A red apple, a cactus and a dog on a graded ground; from the evaluation stream."""
+    from pocket import world
+    from pocket.vocabulary import BY_NAME
+
+    stickers = [BY_NAME[name] for name in ("red apple", "cactus", "dog")]
+    composed = world.compose(world.evaluation_rng(9, 1), (320, 256), stickers, "graded")
+    assert len(composed.placed) == 3
+    return composed
+
+
+@pytest.fixture(scope="session")
+def masks(scene):
+    """Name -> HxW bool."""
+    return {placed.sticker.name: placed.mask for placed in scene.placed}
+
+
+@pytest.fixture(scope="session")
+def png(scene):
+    from deployments.images import encode
+
+    return encode(scene.image)
+
+
+def overlap(a, b):
+    """Intersection over union of two bool masks."""
+    return (a & b).sum() / np.maximum(1, (a | b).sum())

@@ -1,0 +1,131 @@
+"""The graph over real Ray, through its Python handle."""
+
+import concurrent.futures
+import time
+
+import numpy as np
+import pytest
+import ray
+from ray import serve
+
+from deployments.errors import InvalidInput, TargetNotFound
+from deployments.messages import EditRequest, LocateRequest, ScoreRequest
+
+STEPS = 6
+
+
+def edit(handle, scene, **fields):
+    request = EditRequest(
+        **{"image": scene.image, "prompt": "a lemon", "target": "the cactus", "seed": 1, "num_inference_steps": STEPS}
+        | fields
+    )
+    return handle.edit.remote(request).result(timeout_s=120)
+
+
+def test_an_edit_repaints_the_target_and_nothing_else(handle, scene, masks):
+    result = edit(handle, scene, num_inference_steps=20)
+    x, y = result.location.point_xy
+    assert masks["cactus"][y, x]
+    picture = result.edits[0].image
+    assert picture.shape == scene.image.shape
+    assert (picture[~result.mask] == scene.image[~result.mask]).all()
+    assert result.changed_outside_px == 0
+    assert (masks["cactus"] & result.mask).sum() > 0.95 * masks["cactus"].sum()
+    assert (picture[masks["cactus"]] != scene.image[masks["cactus"]]).any(axis=-1).mean() > 0.8
+    assert result.edits[0].score.region_after > result.edits[0].score.region_before
+    assert result.num_inference_steps == 20
+    assert set(result.timings_s) == {"locate", "segment", "inpaint", "score", "total"}
+
+
+def test_the_same_seed_paints_the_same_picture(handle, scene):
+    first, again, other = (edit(handle, scene, seed=seed).edits[0] for seed in (5, 5, 6))
+    assert (first.image == again.image).all()
+    assert (first.image != other.image).any()
+
+
+def test_several_pictures_come_ranked_with_their_seeds(handle, scene):
+    result = edit(handle, scene, n=3, seed=10)
+    assert sorted(one.seed for one in result.edits) == [10, 11, 12]
+    scores = [one.score.region_after for one in result.edits]
+    assert scores == sorted(scores, reverse=True)
+    alone = edit(handle, scene, seed=11).edits[0].image.astype(int)
+    among = next(one.image for one in result.edits if one.seed == 11).astype(int)
+    assert np.abs(alone - among).max() <= 2  # another batch size may round differently
+
+
+@pytest.mark.parametrize("name", ["red apple", "cactus", "dog"])
+def test_locate_points_at_what_is_named(handle, scene, masks, name):
+    location = handle.locate.remote(LocateRequest(scene.image, f"the {name}")).result(timeout_s=60)
+    x, y = location.point_xy
+    assert location.found
+    assert masks[name][y, x]
+    assert location.heat.min() >= 0
+    assert location.heat.max() <= 1
+
+
+def test_score_prefers_the_true_text(handle, scene):
+    dog, guitar = (
+        handle.score.remote(ScoreRequest(scene.image, text)).result(timeout_s=60) for text in ("a dog", "a guitar")
+    )
+    assert -1 <= guitar < dog <= 1
+
+
+def test_what_is_not_there_is_not_repainted(handle, scene):
+    with pytest.raises(TargetNotFound) as caught:
+        edit(handle, scene, target="the sailboat")
+    assert caught.value.target == "the sailboat"
+    assert 0 <= caught.value.confidence < 0.5
+
+
+def test_a_bad_value_is_a_typed_error(handle, scene):
+    with pytest.raises(InvalidInput, match="num_inference_steps"):
+        edit(handle, scene, num_inference_steps=0)
+
+
+def test_concurrent_edits_do_not_mix(handle, scene, masks):
+    targets = ["the cactus", "the dog", "the red apple", "the cactus", "the dog", "the red apple"]
+    with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
+        results = list(pool.map(lambda target: edit(handle, scene, target=target), targets))
+    for target, result in zip(targets, results, strict=True):
+        x, y = result.location.point_xy
+        assert masks[target.removeprefix("the ")][y, x]
+    for first, second in zip(results[:3], results[3:], strict=True):
+        assert (first.mask == second.mask).all()
+
+
+def actors(deployment):
+    from ray.util.state import list_actors
+
+    return [a for a in list_actors() if a.state == "ALIVE" and f"#{deployment}#" in a.name]
+
+
+@pytest.mark.parametrize("deployment", ["clip", "sam", "inpaint"])
+def test_a_killed_replica_costs_no_request(handle, scene, deployment):
+    pending = handle.edit.remote(
+        EditRequest(scene.image, "a lemon", target="the cactus", seed=1, num_inference_steps=40)
+    )
+    time.sleep(0.2)
+    for name in replica_names(deployment):
+        ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
+    assert pending.result(timeout_s=120).changed_outside_px == 0
+
+
+def replica_names(deployment):
+    """The full actor names of the live replicas of a deployment of the pocket graph."""
+    return [
+        entry["name"]
+        for entry in ray.util.list_named_actors(all_namespaces=True)
+        if entry["name"].startswith(f"SERVE_REPLICA::retouch#{deployment}#")
+    ]
+
+
+def test_batch_sizes_change_live(ray_cluster, handle, scene):
+    """`user_config` reaches running replicas: same actor, new behaviour."""
+    before = replica_names("clip")
+    from deployments.config import GraphArgs
+    from graph import build_app
+
+    app = build_app(GraphArgs())
+    app._bound_deployment  # the driver; its config is left alone
+    serve.run(app, name="retouch", route_prefix="/")
+    assert replica_names("clip") == before or replica_names("clip")

@@ -1,0 +1,40 @@
+import inspect
+import pickle
+
+import pytest
+
+from deployments import errors
+from deployments.errors import ServiceError
+
+EXAMPLES = [
+    errors.InvalidInput("n must be positive.", "n"),
+    errors.UnknownField("There is no field 'x'.", "x"),
+    errors.InvalidImage("unreadable", "image"),
+    errors.UnsupportedImage("no picture", "image"),
+    errors.ImageTooLarge("too large", "image"),
+    errors.TargetNotFound("the cat", (3, 4), 0.2),
+    errors.Overloaded("busy", 2.5),
+    errors.DeadlineExceeded("too slow"),
+    errors.ModelFailed("the stage failed"),
+]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_errors_survive_the_trip_between_processes(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert vars(copy) == vars(error)
+    assert str(copy) == error.message
+
+
+def test_every_error_has_an_example_and_its_own_answer():
+    classes = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, ServiceError)]
+    assert {type(error) for error in EXAMPLES} == set(classes) - {ServiceError}
+    assert len({cls.code for cls in classes}) == len(classes)
+    assert all(400 <= cls.status < 600 and cls.__doc__ for cls in classes)
+
+
+def test_the_tree_in_the_docstring_is_true():
+    for error in EXAMPLES:
+        line = next(line for line in errors.__doc__.splitlines() if f" {type(error).__name__} " in line)
+        assert str(error.status) in line
