@@ -20,7 +20,7 @@ from deployments.images import decode, encode, mask_png
 from deployments.messages import EditRequest, EditResult
 
 DEMO_IMAGE = Path(__file__).parent / "pocket" / "assets" / "demo.png"
-APP = "retouch"
+APP = "retouch-once"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,21 +80,28 @@ def graph_args(options: argparse.Namespace) -> GraphArgs:
 
 @contextmanager
 def local_graph(args: GraphArgs) -> Iterator[object]:
-    """The graph on a Ray of its own on this machine, without HTTP; yields the driver's handle."""
+    """The graph without HTTP; yields the driver's handle.
+
+    Runs on the Ray this process is connected to, or else on one of its own, which ends with it.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
     from ray import serve
 
     from graph import build_app
 
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    try:
+    own = not ray.is_initialized()
+    if own:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    try:
         yield serve.run(build_app(args), name=APP, route_prefix=None)
     finally:
-        serve.shutdown()
-        ray.shutdown()
+        serve.delete(APP)
+        if own:
+            serve.shutdown()
+            ray.shutdown()
 
 
 def save(request: EditRequest, result: EditResult, folder: Path) -> None:

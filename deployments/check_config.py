@@ -51,7 +51,9 @@ def _application(application: dict[str, Any], path: str) -> Iterator[str]:
 
 def _deployment(deployment: dict[str, Any], path: str) -> Iterator[str]:
     yield from _unknown_keys(deployment, DeploymentSchema, path)
-    yield from _unknown_keys(deployment.get("autoscaling_config"), AutoscalingConfig, f"{path}.autoscaling_config")
+    scaling = deployment.get("autoscaling_config") or {}
+    yield from _unknown_keys(scaling, AutoscalingConfig, f"{path}.autoscaling_config")
+    yield from _invalid(scaling, AutoscalingConfig, f"{path}.autoscaling_config")
     options = deployment.get("ray_actor_options") or {}
     yield from _unknown_keys(options, RayActorOptionsSchema, f"{path}.ray_actor_options")
     share = options.get("num_gpus", 0)

@@ -22,7 +22,6 @@ from deployments.messages import (
     LocateRequest,
     Location,
     Masks,
-    Point,
     Score,
     ScoreRequest,
     SegmentRequest,
@@ -59,7 +58,7 @@ class Driver:
             location = await self._locate(calls, LocateRequest(request.image, request.target or request.prompt))
             if not location.found:
                 raise TargetNotFound(location.target, location.point_xy, location.confidence)
-            mask = await self._segment(calls, request.image, embedding, location.point_xy)
+            mask = await self._segment(calls, request.image, embedding, location)
             region = await asyncio.to_thread(regions.plan, mask)
             pictures = await self._repaint(calls, request, region)
             edits = await self._score(calls, request, region, pictures)
@@ -91,9 +90,9 @@ class Driver:
         location: Location = await calls.run("locate", lambda _: self._clip.locate.remote(request))
         return location
 
-    async def _segment(self, calls: Calls, image: np.ndarray, embedding: Any, point: Point) -> np.ndarray:
-        """The mask (HxW bool) of the thing at `point`, in one piece."""
-        at_point = SegmentRequest(points_xy=(point,), labels=(1,))
+    async def _segment(self, calls: Calls, image: np.ndarray, embedding: Any, location: Location) -> np.ndarray:
+        """The mask (HxW bool) of the thing at that place, in one piece."""
+        at_point = SegmentRequest(points_xy=(location.point_xy,), labels=(1,))
 
         def call(attempt: int) -> Any:
             # The replica that died may be the one that held the embedding.
@@ -101,7 +100,10 @@ class Driver:
             return self._sam.segment.remote(source, at_point)
 
         masks: Masks = await calls.run("segment", call)
-        return regions.part_at(masks.masks[0], point)
+        cut_out = next((mask for mask in masks.masks if mask.any()), None)
+        if cut_out is None:
+            raise TargetNotFound(location.target, location.point_xy, location.confidence)
+        return regions.part_at(cut_out, location.point_xy)
 
     async def _repaint(self, calls: Calls, request: EditRequest, region: Region) -> list[np.ndarray]:
         """The whole picture once for each seed, with the region repainted."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -289,7 +290,7 @@ def evaluate(segmenter: SamSegmenter, scenes: int = 300) -> dict[str, list[float
 
 
 def report(ious: dict[str, list[float]]) -> None:
-    for name, values in {**ious, "all": [iou for values in ious.values() for iou in values]}.items():
+    for name, values in {**ious, "all": list(chain.from_iterable(ious.values()))}.items():
         low = np.quantile(values, 0.05)
         print(f"{name}: {len(values)} scenes, mean IoU {np.mean(values):.3f}, lowest twentieth below {low:.3f}")
 

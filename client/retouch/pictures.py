@@ -76,5 +76,5 @@ def _encoded(image: Image.Image) -> bytes:
     """
     file = io.BytesIO()
     lossless = image if image.mode in _PNG_MODES else image.convert("RGB")
-    lossless.save(file, format="PNG", compress_level=1, exif=b"")
+    lossless.save(file, format="PNG", compress_level=1)
     return file.getvalue()

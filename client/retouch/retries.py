@@ -9,7 +9,6 @@ the error is raised at once.
 from __future__ import annotations
 
 import email.utils
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -53,10 +52,9 @@ def asked_wait_s(headers: Mapping[str, str], clock: Callable[[], float]) -> floa
     """How long the service asks us to stay away: milliseconds, seconds or a date; None if it says nothing usable."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            asked_s = float(headers[name]) * unit_s
+            return float(headers[name]) * unit_s
         except (KeyError, ValueError):
             continue
-        return None if math.isnan(asked_s) else asked_s
     try:
         return email.utils.parsedate_to_datetime(headers["retry-after"]).timestamp() - clock()
     except (KeyError, TypeError, ValueError, OverflowError):

@@ -26,7 +26,8 @@ from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
 from deployments.messages import LocateRequest, Location, Point, ScoreRequest
 
 VIEWS_PER_PASS = 32  # through the vision tower; more would only need more memory
-MAX_WINDOWS = 40  # 21 are needed for 16:9, 36 for 3:1; a longer picture gets windows that overlap less
+MAX_WINDOWS = 40  # 21 are needed for 16:9; pictures longer than 3.5:1 are looked at in one row
+MAX_SQUARES = 20  # that row is at most so long, which takes 39 windows; longer pictures are stretched to it
 LONG_ASPECT = 1.25  # from here on the stretched view distorts what it shows too much to be trusted alone
 WHOLE_WEIGHT = 0.25  # of the stretched view among windows: it knows the context, they know the details
 HOT_SHARE = 0.7  # of the peak: what is at least this hot and touches the peak belongs to it
@@ -198,14 +199,13 @@ def plan(width: int, height: int, side: int) -> tuple[tuple[int, int], list[View
     if _count(squares * long / short) * _count(squares) > MAX_WINDOWS:
         squares = 1
     scale = squares * side / short
-    size_wh = (max(side, round(width * scale)), max(side, round(height * scale)))
-    across, down = (_starts(length, side) for length in size_wh)
+    across, down = (min(MAX_SQUARES * side, max(side, round(length * scale))) for length in (width, height))
     windows = [
-        View(x / size_wh[0], y / size_wh[1], (x + side) / size_wh[0], (y + side) / size_wh[1])
-        for y in down
-        for x in across
+        View(x / across, y / down, (x + side) / across, (y + side) / down)
+        for y in _starts(down, side)
+        for x in _starts(across, side)
     ]
-    return size_wh, windows
+    return (across, down), windows
 
 
 def _count(squares: float) -> int:
@@ -214,8 +214,7 @@ def _count(squares: float) -> int:
 
 
 def _starts(length: int, side: int) -> list[int]:
-    count = min(MAX_WINDOWS, _count(length / side))
-    return [round(start) for start in np.linspace(0, length - side, count)]
+    return [round(start) for start in np.linspace(0, length - side, _count(length / side))]
 
 
 def blend(maps: torch.Tensor, views: Sequence[View], cells: tuple[int, int]) -> np.ndarray:

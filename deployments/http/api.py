@@ -92,8 +92,10 @@ class _Api(FastAPI):
 
 def _body_schema(fields: type[Fields], limits: Limits) -> dict[str, Any]:
     schema = schema_of(fields, limits)
-    schema["properties"] = {"image": IMAGE_SCHEMA} | schema["properties"]
-    schema["required"] = ["image", *schema["required"]]
+    schema = schema | {
+        "properties": {"image": IMAGE_SCHEMA} | schema["properties"],
+        "required": ["image", *schema["required"]],
+    }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 

@@ -77,11 +77,9 @@ async def _on_service_error(request: Request, exc: Exception) -> Response:
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    # The only ones that come with a text for the caller are those of the multipart parser.
-    message = exc.detail if exc.status_code == 400 else f"{HTTPStatus(exc.status_code).phrase}."
-    code = "invalid_multipart" if exc.status_code == 400 else HTTPStatus(exc.status_code).name.lower()
-    kind = "invalid_request_error" if exc.status_code < 500 else "server_error"
-    answer = _framework_failure(exc.status_code, message, kind, code)
+    status = HTTPStatus(exc.status_code)
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    answer = _framework_failure(status, f"{status.phrase}.", kind, status.name.lower())
     answer.headers.update(exc.headers or {})  # such as Allow
     return answer
 

@@ -8,6 +8,7 @@ its name.
 from __future__ import annotations
 
 import difflib
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -129,8 +130,12 @@ def check_edit(fields: EditFields) -> None:
         )
 
 
+@lru_cache(maxsize=16)  # takes milliseconds, and each request asks
 def schema_of(model: type[Fields], limits: Limits) -> dict[str, Any]:
-    """The JSON schema of `model` with the bounds that `limits` set. Form fields are left out, never null."""
+    """The JSON schema of `model` with the bounds that `limits` set; not to be written to.
+
+    Form fields are left out, never null, so neither is null in the schema.
+    """
     schema = model.model_json_schema()
     ceilings = _ceilings(limits)
     for name, field in schema["properties"].items():

@@ -5,10 +5,13 @@ What an upload calls itself, file name or content type, is never looked at.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from deployments.config import Limits
@@ -28,6 +31,13 @@ class UnsupportedBody(InvalidInput):
     code = "unsupported_media_type"
 
 
+class BrokenForm(InvalidInput):
+    """The body says that it is a multipart form, and is none."""
+
+    status = 400
+    code = "invalid_multipart"
+
+
 @dataclass(frozen=True)
 class Form:
     """`texts` by field name, the bytes of `images`, and the names of files that were sent under another name."""
@@ -45,33 +55,67 @@ class Form:
 
 
 async def read_form(request: Request, limits: Limits) -> Form:
-    """The form in the body of `request`. Broken multipart raises starlette's HTTPException with status 400."""
-    _check_content_type(request.headers.get("content-type", ""))
-    part_bytes = max(MIN_PART_BYTES, 4 * limits.max_prompt_chars)
+    """The form in the body of `request`."""
+    boundary = _boundary(request.headers.get("content-type", ""))
+    form = await _parsed(request, boundary, max(MIN_PART_BYTES, 4 * limits.max_prompt_chars))
+    try:
+        return await _sorted(form)
+    finally:
+        await form.close()
+
+
+async def _sorted(form: FormData) -> Form:
     texts: dict[str, str] = {}
     images: list[bytes] = []
     others: list[str] = []
-    async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=part_bytes) as form:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name in IMAGE_NAMES:
-                    images.append(await value.read())
-                else:
-                    others.append(name)
-            elif name in IMAGE_NAMES:
-                raise InvalidInput(f"`{name}` must be a file, not text.", "image")
-            elif name in texts:
-                shown = name[:64]
-                raise InvalidInput(f"`{shown}` was sent more than once.", shown)
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if name in IMAGE_NAMES:
+                images.append(await value.read())
             else:
-                texts[name] = value
+                others.append(name)
+        elif name in IMAGE_NAMES:
+            raise InvalidInput(f"`{name}` must be a file, not text.", "image")
+        elif name in texts:
+            shown = name[:64]
+            raise InvalidInput(f"`{shown}` was sent more than once.", shown)
+        else:
+            texts[name] = value
     return Form(texts, tuple(images), tuple(others))
 
 
-def _check_content_type(content_type: str) -> None:
+async def _parsed(request: Request, boundary: bytes, part_bytes: int) -> FormData:
+    """The parts of the body, those with a file name spooled to disk when large. To be closed."""
+    async with aclosing(_whole(request.stream(), b"--" + boundary + b"--")) as body:
+        parser = MultiPartParser(
+            request.headers, body, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=part_bytes
+        )
+        try:
+            return await parser.parse()
+        except MultiPartException as broken:
+            raise BrokenForm(broken.message) from broken
+
+
+async def _whole(body: AsyncGenerator[bytes, None], end: bytes) -> AsyncGenerator[bytes, None]:
+    """Passes `body` on, and complains if `end` never came: the parser itself just drops what was cut."""
+    ended = False
+    tail = b""
+    async with aclosing(body):
+        async for chunk in body:
+            window = tail + chunk
+            ended = ended or end in window
+            tail = window[-len(end) :]
+            yield chunk
+    if not ended:
+        raise MultiPartException("The multipart body ends too early.")
+
+
+def _boundary(content_type: str) -> bytes:
+    """What separates the parts of a body of this type; refuses bodies that are no multipart form in UTF-8."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         raise UnsupportedBody("Send the request as multipart/form-data.")
     # Python knows charsets in which bytes become lone surrogates, or take quadratic time.
     if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
         raise UnsupportedBody("Send the form in UTF-8.")
+    return options.get(b"boundary", b"")  # without one, the parser complains

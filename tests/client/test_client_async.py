@@ -55,6 +55,17 @@ def test_both_are_ready(service: Any) -> None:
     assert both(service, "ready") == (True, True)
 
 
+def test_a_closed_client_sends_nothing(service: Any) -> None:
+    async def closed() -> None:
+        async with service.async_client() as client:
+            assert await client.ready()
+        await client.ready()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(closed())
+    assert len(service.seen) == 1
+
+
 def test_retries_and_then_succeeds(service: Any, service_error: Callable[..., httpx.Response], photo: Path) -> None:
     async def edit() -> retouch.EditResult:
         async with service.async_client() as client:

@@ -148,7 +148,7 @@ def test_a_picture_that_was_cut_off_is_refused(service: Any, photo: Path, good_e
         service.client().edit(photo, "a lemon")
 
 
-@pytest.mark.parametrize("heat", [[], [[]], [[1, 2], [3]], [[1, "2"]], 3, [3], [[None]]])
+@pytest.mark.parametrize("heat", [[], [[]], [[1, 2], [3]], [[1, 2], [3], [4, 5, 6]], [[1, "2"]], 3, [3], [[None]]])
 def test_heat_is_a_grid(service: Any, photo: Path, heat: Any) -> None:
     answer = {"target": "x", "found": True, "point": [0, 0], "confidence": 1, "size": [4, 4], "heat": heat}
     service.instead = [httpx.Response(200, json=answer)]

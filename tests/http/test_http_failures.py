@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.parse
 
+import httpx2 as httpx
 import pytest
 
 from deployments.errors import (
@@ -185,6 +186,10 @@ PROMPT = part('Content-Disposition: form-data; name="prompt"')
     [
         (None, PROMPT + b"--b--"),
         ("other", PROMPT + b"--b--"),
+        ("b", b""),
+        ("b", b"--b"),
+        ("b", PROMPT),
+        ("b", PROMPT + b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n\x89PNG'),
         ("b", b"junk before" + PROMPT),
         ("b", part("Content-Disposition: form-data") + b"--b--"),
         ("b", part("X-Nothing: 1") + b"--b--"),
@@ -197,6 +202,10 @@ PROMPT = part('Content-Disposition: form-data; name="prompt"')
     ids=[
         "no-boundary",
         "wrong-boundary",
+        "empty",
+        "cut",
+        "no-end",
+        "cut-file",
         "junk",
         "no-name",
         "no-disposition",
@@ -218,18 +227,14 @@ def test_broken_multipart(client, refused, boundary, body):
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        (b"", "prompt"),
-        (b"--b", "prompt"),
-        (PROMPT + b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n\x89PNG', "image"),
         (PROMPT + part('Content-Disposition: form-data; name="\0"') + b"--b--", "\0"),
         (PROMPT + part("Content-Disposition: form-data; name=") + b"--b--", ""),
     ],
-    ids=["empty", "cut", "cut-file", "nul", "nameless"],
+    ids=["nul", "nameless"],
 )
-def test_poor_multipart(client, refused, body, param):
+def test_field_of_odd_name(client, refused, body, param):
     answer = client.post(EDITS, content=body, headers={"content-type": "multipart/form-data; boundary=b"})
-    code = "invalid_value" if param in ("prompt", "image") else "unknown_parameter"
-    refused(answer, 422, code, param)
+    refused(answer, 422, "unknown_parameter", param)
 
 
 def test_thousand_parts(client, refused):
@@ -333,19 +338,17 @@ def test_every_answer_has_its_own_id(client, picture):
 
 
 def test_every_caller_gets_its_own_picture(server, picture, opened):
-    import httpx2 as httpx
-
     seen: dict[int, tuple] = {}
+    shared = httpx.Client(base_url=server, headers={"accept": "image/png"}, timeout=30)
 
     def edit(seed: int) -> None:
-        form = {"prompt": "x", "seed": str(seed)}
-        headers = {"accept": "image/png"}
-        answer = httpx.post(server + EDITS, files={"image": picture}, data=form, headers=headers, timeout=30)
+        answer = shared.post(EDITS, files={"image": picture}, data={"prompt": "x", "seed": str(seed)})
         seen[seed] = tuple(map(int, opened(answer.content)[20, 30]))
 
     threads = [threading.Thread(target=edit, args=(seed,)) for seed in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with shared:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert seen == {seed: (seed, 0, 7) for seed in range(16)}

@@ -6,6 +6,8 @@ import zlib
 import pytest
 from PIL import Image
 
+from deployments.config import DriverSettings
+
 EDITS = "/v1/images/edits"
 
 
@@ -84,6 +86,14 @@ def test_accept_header_that_contradicts_a_field(client, picture, refused, param,
     form = {"prompt": "x"} | fields
     answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": "image/png"})
     refused(answer, 422, "invalid_value", param)
+
+
+def test_output_format_that_cannot_hold_the_picture(client, driver, refused):
+    limits = driver.settings.limits.model_copy(update={"max_side_px": 20_000, "max_pixels": 400_000})
+    driver.settings = DriverSettings(limits=limits)
+    form = {"prompt": "x", "output_format": "webp"}
+    answer = client.post(EDITS, files={"image": saved((17_000, 16))}, data=form)
+    refused(answer, 422, "invalid_value", "output_format")
 
 
 @pytest.mark.parametrize(

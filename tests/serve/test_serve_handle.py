@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 import ray
-from ray import serve
 
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
@@ -93,12 +92,6 @@ def test_concurrent_edits_do_not_mix(handle, scene, masks):
         assert (first.mask == second.mask).all()
 
 
-def actors(deployment):
-    from ray.util.state import list_actors
-
-    return [a for a in list_actors() if a.state == "ALIVE" and f"#{deployment}#" in a.name]
-
-
 @pytest.mark.parametrize("deployment", ["clip", "sam", "inpaint"])
 def test_a_killed_replica_costs_no_request(handle, scene, deployment):
     pending = handle.edit.remote(
@@ -117,15 +110,3 @@ def replica_names(deployment):
         for entry in ray.util.list_named_actors(all_namespaces=True)
         if entry["name"].startswith(f"SERVE_REPLICA::retouch#{deployment}#")
     ]
-
-
-def test_batch_sizes_change_live(ray_cluster, handle, scene):
-    """`user_config` reaches running replicas: same actor, new behaviour."""
-    before = replica_names("clip")
-    from deployments.config import GraphArgs
-    from graph import build_app
-
-    app = build_app(GraphArgs())
-    app._bound_deployment  # the driver; its config is left alone
-    serve.run(app, name="retouch", route_prefix="/")
-    assert replica_names("clip") == before or replica_names("clip")
