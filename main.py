@@ -1,6 +1,6 @@
 """One picture, one command, no server: starts the graph here, edits through its handle, saves, stops.
 
-    python main.py --image photo.jpg --target "the apple" --prompt "a lemon"
+python main.py --image photo.jpg --target "the apple" --prompt "a lemon"
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from deployments.errors import ServiceError
 from deployments.images import decode, encode, mask_png
 from deployments.messages import EditRequest, EditResult
 
-DEMO_IMAGE = Path(__file__).parent / "pocket" / "assets" / "demo.png"
 APP = "retouch-once"
 
 
@@ -45,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Edits one picture by words, without a server.")
-    parser.add_argument("--image", type=Path, default=DEMO_IMAGE, help="PNG, JPEG or WebP (default: %(default)s)")
+    parser.add_argument("--image", type=Path, required=True, help="PNG, JPEG or WebP")
     parser.add_argument("--prompt", required=True, help="what to paint")
     parser.add_argument("--target", help="what to repaint (default: what the prompt names)")
     parser.add_argument("--sam_ckpt", default=POCKET, help="a segment-anything checkpoint (default: %(default)s)")

@@ -108,7 +108,7 @@ class Batcher(Generic[Item, Result]):
             self._arrived.clear()
             try:
                 await asyncio.wait_for(self._arrived.wait(), timeout=max(0.0, left))
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 self._arrived.set()
                 return
 

@@ -82,8 +82,8 @@ class Calls:
         left = self._until - time.monotonic()
         try:
             return await asyncio.wait_for(_awaited(response), timeout=max(0.0, left))
-        except asyncio.TimeoutError:
-            raise DeadlineExceeded("The edit took longer than it is allowed to.") from None
+        except TimeoutError:
+            raise DeadlineExceeded("The request took longer than it is allowed to.") from None
 
 
 async def _awaited(response: DeploymentResponse[Any]) -> Any:

@@ -1,13 +1,13 @@
 """What a request must satisfy before any work is done, whichever way it came in.
 
-Each function returns the request with its defaults filled in, or raises InvalidInput naming the field.
+Each function returns the request in a form that can be acted on, or raises InvalidInput naming the field.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,22 +19,35 @@ from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 SEED_LIMIT = 2**63
 
 
-def complete_edit(request: EditRequest, settings: DriverSettings) -> EditRequest:
-    """The request with steps, guidance and seed filled in."""
+@dataclass(frozen=True, eq=False, slots=True)
+class CompleteEdit:
+    """An `EditRequest` with nothing left open: every default filled in, one seed for each picture."""
+
+    image: np.ndarray
+    prompt: str
+    target: str
+    negative_prompt: str
+    seeds: tuple[int, ...]
+    num_inference_steps: int
+    guidance_scale: float
+
+
+def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdit:
+    """The request with target, seeds, steps and guidance filled in."""
     limits = settings.limits
     steps = settings.num_inference_steps if request.num_inference_steps is None else request.num_inference_steps
     scale = settings.guidance_scale if request.guidance_scale is None else request.guidance_scale
     # 53 bits, so that a drawn seed survives JSON readers that keep numbers as doubles.
     seed = secrets.randbits(53) if request.seed is None else request.seed
-    target = None if request.target is None else check_text(request.target, "target", limits)
-    return replace(
-        request,
+    first = _check_integer(seed, "seed", 0, SEED_LIMIT - limits.max_images)
+    count = _check_integer(request.n, "n", 1, limits.max_images)
+    prompt = check_text(request.prompt, "prompt", limits)
+    return CompleteEdit(
         image=check_image(request.image, limits),
-        prompt=check_text(request.prompt, "prompt", limits),
-        target=target,
+        prompt=prompt,
+        target=prompt if request.target is None else check_text(request.target, "target", limits),
         negative_prompt=check_text(request.negative_prompt, "negative_prompt", limits, may_be_empty=True),
-        n=_check_integer(request.n, "n", 1, limits.max_images),
-        seed=_check_integer(seed, "seed", 0, SEED_LIMIT - limits.max_images),
+        seeds=tuple(range(first, first + count)),
         num_inference_steps=_check_integer(steps, "num_inference_steps", 1, limits.max_inference_steps),
         guidance_scale=_check_number(scale, "guidance_scale", 0.0, limits.max_guidance_scale),
     )

@@ -24,13 +24,16 @@ class _Frozen(BaseModel):
 
 
 class ModelArgs(_Frozen):
-    """A model: `model` is "pocket", a hub id or a local path; `revision` pins a hub id.
+    """A model: `model` is "pocket", a hub id or a local path.
 
-    `device` "auto" takes the GPU when torch sees one. float16 and bfloat16 need a GPU to be of use.
+    `revision` pins a hub id; `variant` picks among the weight files of one place ("fp16" reads
+    model.fp16.safetensors). `device` "auto" takes the GPU when torch sees one. float16 and bfloat16 need a
+    GPU to be of use.
     """
 
     model: str = POCKET
     revision: str | None = None
+    variant: str | None = None
     device: str = "auto"
     dtype: Dtype = "float32"
 

@@ -11,7 +11,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments import regions
 from deployments.calls import Calls
-from deployments.checks import complete_edit, complete_locate, complete_score
+from deployments.checks import CompleteEdit, complete_edit, complete_locate, complete_score
 from deployments.config import DriverSettings
 from deployments.errors import TargetNotFound
 from deployments.messages import (
@@ -49,21 +49,21 @@ class Driver:
 
         Raises InvalidInput, TargetNotFound, Overloaded, DeadlineExceeded or ModelFailed.
         """
-        request = complete_edit(request, self.settings)
+        job = complete_edit(request, self.settings)
         start = time.monotonic()
         async with self._calls() as calls:
             # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
             # unresolved, so the embedding goes from replica to replica and never through here.
-            embedding = calls.begin(self._sam.encode.remote(request.image))
-            location = await self._locate(calls, LocateRequest(request.image, request.target or request.prompt))
+            embedding = calls.begin(self._sam.encode.remote(job.image))
+            location = await self._locate(calls, LocateRequest(job.image, job.target))
             if not location.found:
                 raise TargetNotFound(location.target, location.point_xy, location.confidence)
-            mask = await self._segment(calls, request.image, embedding, location)
+            mask = await self._segment(calls, job.image, embedding, location)
             region = await asyncio.to_thread(regions.plan, mask)
-            pictures = await self._repaint(calls, request, region)
-            edits = await self._score(calls, request, region, pictures)
+            pictures = await self._repaint(calls, job, region)
+            edits = await self._score(calls, job, region, pictures)
         timings = {**calls.timings_s, "total": time.monotonic() - start}
-        return _result(request, location, region, edits, timings)
+        return await asyncio.to_thread(_result, job, location, region, edits, timings)
 
     async def locate(self, request: LocateRequest) -> Location:
         """Where something is, without touching it; `found` says whether an edit would go ahead."""
@@ -105,52 +105,51 @@ class Driver:
             raise TargetNotFound(location.target, location.point_xy, location.confidence)
         return regions.part_at(cut_out, location.point_xy)
 
-    async def _repaint(self, calls: Calls, request: EditRequest, region: Region) -> list[np.ndarray]:
+    async def _repaint(self, calls: Calls, job: CompleteEdit, region: Region) -> list[np.ndarray]:
         """The whole picture once for each seed, with the region repainted."""
-        assert request.seed is not None and request.num_inference_steps is not None
-        assert request.guidance_scale is not None
-        job = InpaintRequest(
-            image=region.crop(request.image),
+        request = InpaintRequest(
+            image=region.crop(job.image),
             mask=region.crop(region.mask),
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            seeds=tuple(range(request.seed, request.seed + request.n)),
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
+            prompt=job.prompt,
+            negative_prompt=job.negative_prompt,
+            seeds=job.seeds,
+            num_inference_steps=job.num_inference_steps,
+            guidance_scale=job.guidance_scale,
         )
-        crops: np.ndarray = await calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(job))
-        return [regions.paste_back(request.image, crop, region) for crop in crops]
+        crops: np.ndarray = await calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
+        return await asyncio.to_thread(lambda: [regions.paste_back(job.image, crop, region) for crop in crops])
 
-    async def _score(self, calls: Calls, request: EditRequest, region: Region, pictures: list[np.ndarray]) -> list[Edit]:
+    async def _score(self, calls: Calls, job: CompleteEdit, region: Region, pictures: list[np.ndarray]) -> list[Edit]:
         """Each picture with its scores, the one whose region matches the prompt best first."""
-        assert request.seed is not None
-        views = [view for picture in [request.image, *pictures] for view in (picture, region.crop(picture))]
-        asked = [
-            calls.run("score", lambda _, view=view: self._clip.score.remote(ScoreRequest(view, request.prompt)))
-            for view in views
-        ]
-        scores = [float(score) for score in await asyncio.gather(*asked)]
+
+        async def score(view: np.ndarray) -> float:
+            request = ScoreRequest(view, job.prompt)
+            return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
+
+        # All views at once: CLIP batches them.
+        whole = [job.image, *pictures]
+        scores = await asyncio.gather(*map(score, [*whole, *map(region.crop, whole)]))
+        (before, *after), (region_before, *region_after) = scores[: len(whole)], scores[len(whole) :]
         edits = [
-            Edit(picture, request.seed + index, Score(scores[0], after, scores[1], region_after))
-            for index, (picture, after, region_after) in enumerate(
-                zip(pictures, scores[2::2], scores[3::2], strict=True)
+            Edit(picture, seed, Score(before, picture_after, region_before, picture_region_after))
+            for picture, seed, picture_after, picture_region_after in zip(
+                pictures, job.seeds, after, region_after, strict=True
             )
         ]
         return sorted(edits, key=lambda edit: edit.score.region_after, reverse=True)
 
 
 def _result(
-    request: EditRequest, location: Location, region: Region, edits: list[Edit], timings_s: dict[str, float]
+    job: CompleteEdit, location: Location, region: Region, edits: list[Edit], timings_s: dict[str, float]
 ) -> EditResult:
-    changed = max(regions.changed_outside(request.image, edit.image, region.mask) for edit in edits)
+    changed = max(regions.changed_outside(job.image, edit.image, region.mask) for edit in edits)
     assert changed == 0, "pixels outside the mask have changed"
-    assert request.num_inference_steps is not None and request.guidance_scale is not None
     return EditResult(
         edits=tuple(edits),
         location=location,
         mask=region.mask,
-        num_inference_steps=request.num_inference_steps,
-        guidance_scale=request.guidance_scale,
+        num_inference_steps=job.num_inference_steps,
+        guidance_scale=job.guidance_scale,
         changed_outside_px=changed,
         timings_s=timings_s,
     )

@@ -65,7 +65,9 @@ def build() -> AutoencoderTiny:
 def main() -> None:
     options = training.arguments(__doc__.splitlines()[0], SCHEDULE.steps)
     model = build().to(options.device)
-    trainer = training.Trainer("vae", model, training.Schedule(**{**vars(SCHEDULE), "steps": options.steps}), options.work)
+    trainer = training.Trainer(
+        "vae", model, training.Schedule(**{**vars(SCHEDULE), "steps": options.steps}), options.work
+    )
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         images = [crop(world.training_rng(1, step, index)) for index in range(BATCH)]

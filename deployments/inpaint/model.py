@@ -74,6 +74,7 @@ class InpaintModel:
             pipeline = StableDiffusionInpaintPipeline.from_pretrained(
                 source,
                 revision=args.revision,
+                variant=args.variant,
                 dtype=getattr(torch, args.dtype),
                 use_safetensors=True,
                 safety_checker=None,

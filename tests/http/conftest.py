@@ -34,6 +34,7 @@ class RectanglePainter:
         self.failures: list[Exception] = []
         self.healthy = {"clip": True, "sam": True, "inpaint": True}
         self.hold: asyncio.Event | None = None
+        self.holding = asyncio.Event()
         self.cancelled = 0
         self.thread = 0
 
@@ -74,6 +75,7 @@ class RectanglePainter:
         if self.failures:
             raise self.failures.pop(0)
         if self.hold is not None:
+            self.holding.set()
             try:
                 await self.hold.wait()
             except asyncio.CancelledError:
@@ -122,13 +124,13 @@ def server(driver: RectanglePainter) -> Iterator[str]:
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not running.started and time.monotonic() < deadline:
         time.sleep(0.01)
     port = running.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     running.should_exit = True
-    thread.join(timeout=10)
+    thread.join(timeout=30)
     assert not thread.is_alive()
 
 

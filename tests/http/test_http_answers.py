@@ -310,14 +310,13 @@ def test_cancelled_request_cancels_the_driver(driver, picture):
             raise AssertionError(f"nobody is there to read {message}")
 
         task = asyncio.create_task(api.build_api(driver)(scope, receive, send))
-        while not driver.requests:
-            await asyncio.sleep(0.005)
+        await driver.holding.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert driver.cancelled == 1
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_client_that_leaves_while_sending_is_no_fault(driver, caplog):

@@ -11,7 +11,7 @@ from deployments.errors import ModelFailed, Overloaded
 
 @pytest.fixture
 def sdk(server):
-    with openai.OpenAI(api_key="any", base_url=f"{server}/v1", max_retries=0, timeout=20) as client:
+    with openai.OpenAI(api_key="any", base_url=f"{server}/v1", max_retries=0, timeout=60) as client:
         yield client
 
 

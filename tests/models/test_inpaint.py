@@ -14,8 +14,8 @@ from diffusers import (
     LCMScheduler,
     PNDMScheduler,
     StableDiffusionInpaintPipeline,
-    UniPCMultistepScheduler,
     UNet2DConditionModel,
+    UniPCMultistepScheduler,
 )
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel

@@ -50,7 +50,9 @@ def test_every_replica_is_scheduled_with_its_fraction_and_settings_change_live(r
     deploy(config)
     status = serve.status().applications[APP]
     assert status.status == "RUNNING"
-    assert {name: d.status for name, d in status.deployments.items()} == dict.fromkeys([*FRACTIONS, "driver"], "HEALTHY")
+    assert {name: d.status for name, d in status.deployments.items()} == dict.fromkeys(
+        [*FRACTIONS, "driver"], "HEALTHY"
+    )
     assert free - ray.available_resources().get("GPU", 0) == pytest.approx(sum(FRACTIONS.values()))
     handle = serve.get_app_handle(APP)
     request = EditRequest(scene.image, "a lemon", target="the cactus", seed=1)

@@ -42,13 +42,13 @@ def test_our_client_edits_locates_and_scores(base_url, png, masks):
         location = client.locate(png, "the dog")
         score = client.score(png, "a dog")
     assert result.changed_outside_px == 0
-    x, y = location.point
+    x, y = location.point_xy
     assert masks["dog"][y, x]
     assert -1 <= score <= 1
 
 
 def test_the_command_line_edits(base_url, png, tmp_path, capsys):
-    from retouch.cli import main
+    from retouch.cli.main import main
 
     (tmp_path / "scene.png").write_bytes(png)
     picture, out = str(tmp_path / "scene.png"), str(tmp_path / "out.png")

@@ -19,14 +19,15 @@ def test_defaults_are_filled_in():
     assert request.prompt == "a lemon"
     assert request.num_inference_steps == SETTINGS.num_inference_steps
     assert request.guidance_scale == SETTINGS.guidance_scale
-    assert 0 <= request.seed < 2**53
-    assert edit().seed != edit().seed
+    assert request.target == "a lemon"  # without a target, the prompt says what to find
+    assert 0 <= request.seeds[0] < 2**53
+    assert edit().seeds != edit().seeds
 
 
 def test_what_is_given_is_kept():
     request = edit(target="x", seed=5, num_inference_steps=3, guidance_scale=0.0, n=2, negative_prompt="blurry")
-    assert (request.target, request.seed, request.num_inference_steps) == ("x", 5, 3)
-    assert (request.guidance_scale, request.n, request.negative_prompt) == (0.0, 2, "blurry")
+    assert (request.target, request.seeds, request.num_inference_steps) == ("x", (5, 6), 3)
+    assert (request.guidance_scale, request.negative_prompt) == (0.0, "blurry")
 
 
 @pytest.mark.parametrize(
