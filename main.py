@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from deployments.config import POCKET, GraphArgs, Limits, ModelArgs
 from deployments.errors import ServiceError
@@ -78,7 +79,7 @@ def graph_args(options: argparse.Namespace) -> GraphArgs:
 
 
 @contextmanager
-def local_graph(args: GraphArgs) -> Iterator[object]:
+def local_graph(args: GraphArgs) -> Iterator[Any]:
     """The graph without HTTP; yields the driver's handle.
 
     Runs on the Ray this process is connected to, or else on one of its own, which ends with it.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,8 @@ def twins(seed: int) -> Scene:
     rng = world.evaluation_rng(STREAMS["twins"], seed, 0)
     coloured = [sticker for sticker in STICKERS if sticker.colour]
     first = coloured[int(rng.integers(len(coloured)))]
-    second = rng.choice([s for s in coloured if s.noun == first.noun and s != first])
+    siblings = [sticker for sticker in coloured if sticker.noun == first.noun and sticker != first]
+    second = siblings[int(rng.integers(len(siblings)))]
     others = [sticker for sticker in STICKERS if sticker.noun != first.noun]
     drawn = [others[index] for index in rng.choice(len(others), size=int(rng.integers(0, 3)), replace=False)]
     return scene("twins", seed, [first, second, *drawn])
@@ -151,7 +153,7 @@ def editing(count: int) -> Iterator[Figure]:
     yield Figure("edit: nothing outside the mask has changed, byte for byte", unchanged, 1.0, count)
 
 
-def _edit(handle: object, seed: int) -> Edited:
+def _edit(handle: Any, seed: int) -> Edited:
     seen = scene("edit", seed)
     rng = world.evaluation_rng(STREAMS["edit"], seed, 1)
     placed = seen.placed[int(rng.integers(len(seen.placed)))]
@@ -159,7 +161,7 @@ def _edit(handle: object, seed: int) -> Edited:
     wanted = others[int(rng.integers(len(others)))]
     request = EditRequest(seen.image, f"a {wanted}", target=f"the {placed.sticker.name}", seed=seed)
     try:
-        result = handle.edit.remote(request).result(timeout_s=600)  # type: ignore[attr-defined]
+        result = handle.edit.remote(request).result(timeout_s=600)
     except TargetNotFound:
         return Edited(False, False, wanted, "", 0)
     picture = result.edits[0].image

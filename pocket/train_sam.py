@@ -37,7 +37,9 @@ BATCH = 6
 PROMPTS = 3  # on each picture
 CLICK, CLICKS, BOX, BOX_AND_CLICK = range(4)
 KIND_SHARES = (0.55, 0.15, 0.15, 0.15)
-SECOND_ROUND = 0.2  # share of pictures
+GROUND_SHARES = (0.2, 0.25, 0.55)  # plain, graded, photographic: the last is by far the hardest
+RECOLOURED = 0.5  # share of pictures, so that six photographs stand for more
+SECOND_ROUND = 0.1  # share of pictures
 OTHER_MASKS = 0.1  # weight of those that are not the answer to a click, so that none is senseless
 DIMENSIONS = Dimensions(
     grid=24,
@@ -96,11 +98,20 @@ class Decoded:
 def draw_example(rng: np.random.Generator) -> Example:
     """A scene as the encoder sees it, square and of its own size more often than not."""
     size_wh = (SIDE, SIDE) if rng.random() < 0.6 else (int(rng.integers(192, 449)), int(rng.integers(192, 449)))
-    scene = world.compose(rng, size_wh)
+    ground = world.GROUNDS[int(rng.choice(len(GROUND_SHARES), p=GROUND_SHARES))]
+    scene = world.compose(rng, size_wh, ground=ground)
     image = fit_longest_side(scene.image, SIDE)
+    if rng.random() < RECOLOURED:
+        image = _recolour(rng, image)
     height, width = image.shape[:2]
     silhouettes = [_resize_mask(placed.mask, (width, height)) for placed in scene.placed]
     return Example(image, np.stack([mask for mask in silhouettes if mask.sum() > 30] or silhouettes))
+
+
+def _recolour(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Under another light: each channel brighter or darker, with more or less contrast."""
+    gain, shift = rng.uniform(0.75, 1.25, 3), rng.uniform(-20, 20, 3)
+    return np.clip((image - 128.0) * gain + 128 + shift, 0, 255).astype(np.uint8)
 
 
 def _resize_mask(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:

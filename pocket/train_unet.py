@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from pocket.train_vae import MODEL_PX, resize, to_pixels
 from pocket.vocabulary import STICKERS, Sticker
 
 TEXT_WIDTH = 128
-PICTURES = 12  # drawn for a step
+PICTURES = 8  # drawn for a step
 TIMES = 2  # noise levels each of them is trained at
 DROPPED_TEXT = 0.1
 SCHEDULE = training.Schedule(steps=3000, learning_rate=1e-3, ema=0.998, weight_decay=0.01)
@@ -174,7 +175,7 @@ def main() -> None:
     vae = AutoencoderTiny.from_pretrained(options.out / "inpaint" / "vae").to(options.device).eval()
     vae.requires_grad_(False)
     painter = Painter(words).to(options.device)
-    painter = painter.to(memory_format=torch.channels_last)
+    painter.unet.to(memory_format=torch.channels_last)
     trainer = training.Trainer("unet", painter, replace(SCHEDULE, steps=options.steps), options.work)
     noise_schedule = scheduler()
 
@@ -193,7 +194,7 @@ def main() -> None:
         error = (made - wanted).square()
         return (error * (1 + 3 * mask)).mean(), {"mse": error.mean().item()}
 
-    trainer.fit(loss, lambda average: save(average, vae, words, options.out / "inpaint"))
+    trainer.fit(loss, lambda average: save(cast(Painter, average), vae, words, options.out / "inpaint"))
 
 
 @torch.no_grad()

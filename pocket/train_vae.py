@@ -16,6 +16,7 @@ from diffusers import AutoencoderTiny
 from PIL import Image
 
 from pocket import training, world
+from pocket.vocabulary import STICKERS
 
 MODEL_PX = 64
 BATCH = 6
@@ -27,8 +28,8 @@ def crop(rng: np.random.Generator, longest_side: tuple[float, float] = (0.3, 0.8
     """A piece of the world as the painter sees it: 64x64x3 uint8, one to three stickers, large."""
     side = int(rng.integers(72, 161))
     count = int(rng.integers(1, 4))
-    indices = rng.choice(len(world.STICKERS), size=count, replace=False)
-    stickers = [world.STICKERS[index] for index in indices]
+    indices = rng.choice(len(STICKERS), size=count, replace=False)
+    stickers = [STICKERS[index] for index in indices]
     scene = world.compose(rng, (side, side), stickers, longest_side=longest_side)
     return resize(scene.image)
 

@@ -110,8 +110,8 @@ class Trainer:
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
         for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
             slow.lerp_(fast, 1 - decay)
-        for slow, fast in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            slow.copy_(fast)
+        for kept, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(current)
 
     def _log(self, figures: dict[str, float], steps_per_s: float) -> None:
         left = (self.schedule.steps - self.step) / max(steps_per_s, 1e-9) / 60

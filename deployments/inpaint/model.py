@@ -102,10 +102,11 @@ class InpaintModel:
         Raises `Cancelled` between two steps once `cancelled()` is true.
         """
         side = request.image.shape[0]
-        latents = None
-        for latents in self.denoise(*self.prepare(request), request.num_inference_steps):  # noqa: B007
+        conditions, latents, generators = self.prepare(request)
+        for denoised in self.denoise(conditions, latents, generators, request.num_inference_steps):
             if cancelled():
                 raise Cancelled
+            latents = denoised
         return np.stack([_resized(picture, side) for picture in self.decode(latents)])
 
     @torch.inference_mode()

@@ -95,6 +95,7 @@ def test_fields_keep_step_with_the_service(client_folder: Path) -> None:
     assert client["Edit"] == service["Edit"]
     assert service["Location"] <= client["Location"]
     assert service["EditResult"] - {"location"} <= client["EditResult"]
+    assert client["EditResult"] - service["EditResult"] == {"target", "point_xy", "confidence", "request_id"}
     assert client["Location"] - service["Location"] == {"size", "request_id"}
 
 
