@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 export RAY_USAGE_STATS_ENABLED := 0
+export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-unit test-fullsize lint format check-config evaluate pocket clean

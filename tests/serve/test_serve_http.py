@@ -66,6 +66,16 @@ def test_health_and_readiness(base_url):
         assert stage in ready.text
 
 
+def test_a_client_cannot_override_the_policy_nor_choose_an_unsafe_id(base_url):
+    headers = {"x-request-timeout-seconds": "0.000001", "x-request-id": "<script>"}
+    answer = httpx.get(f"{base_url}/readyz", headers=headers)
+    assert answer.status_code == 200  # with Serve obeying the header it would be 408
+    ids = answer.headers.get_list("x-request-id")
+    assert len(ids) == 1
+    assert ids[0].isalnum()
+    assert httpx.get(f"{base_url}/healthz", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+
+
 BAD = {
     "unreadable picture": ({}, b"\x89PNG\r\n\x1a\n" + bytes(50), 422, "image_invalid", "image"),
     "wrong type": ({}, b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "image_unsupported", "image"),

@@ -1,0 +1,49 @@
+"""What the documents say exists, and what is installed is pinned."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENTS = ["README.md", "docs/how-it-works.md", "pocket/README.md", "pocket/assets/README.md", "client/README.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_make_targets_exist(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z-]+)", (ROOT / document).read_text())) - {"a", "it"} <= targets
+
+
+def test_nothing_is_left_to_be_filled_in():
+    for document in DOCUMENTS:
+        assert "@@" not in (ROOT / document).read_text(), document
+
+
+def test_every_requirement_is_pinned():
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    for name in ("pyproject.toml", "client/pyproject.toml"):
+        project = tomllib.loads((ROOT / name).read_text())["project"]
+        required = project["dependencies"] + sum(project.get("optional-dependencies", {}).values(), [])
+        for requirement in required:
+            assert re.split(r"[\[<>=!~ ]", requirement)[0].lower() in pinned, requirement
+
+
+def test_the_code_in_the_readme_compiles():
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        compile(block, "README.md", "exec")
+
+
+def test_the_changelog_names_the_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert "## Unreleased" in changelog or f"## {version}" in changelog
