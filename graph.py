@@ -15,7 +15,7 @@ from ray import serve
 from ray.serve import Application
 
 from deployments.clip.server import ClipServer
-from deployments.config import GraphArgs
+from deployments.config import POCKET, POCKET_GUIDANCE_SCALE, DriverSettings, GraphArgs
 from deployments.driver import Driver
 from deployments.http.api import build_api
 from deployments.inpaint.server import InpaintServer
@@ -46,8 +46,15 @@ def build_app(args: GraphArgs) -> Application:
     clip = _deployment(ClipServer, "clip").bind(args.clip)
     sam = _deployment(SamServer, "sam").bind(args.sam)
     inpaint = _deployment(InpaintServer, "inpaint").bind(args.inpaint)
-    return _deployment(serve.ingress()(HttpDriver), "driver").bind(clip, sam, inpaint)
+    driver = _deployment(serve.ingress()(HttpDriver), "driver", user_config=_settings(args).model_dump())
+    return driver.bind(clip, sam, inpaint)
 
 
-def _deployment(cls: type, name: str) -> serve.Deployment:
-    return serve.deployment(cls, name=name, **DEFAULTS[name])
+def _deployment(cls: type, name: str, **options: Any) -> serve.Deployment:
+    return serve.deployment(cls, name=name, **DEFAULTS[name], **options)
+
+
+def _settings(args: GraphArgs) -> DriverSettings:
+    if args.inpaint.model == POCKET:
+        return DriverSettings(guidance_scale=POCKET_GUIDANCE_SCALE)
+    return DriverSettings()

@@ -35,7 +35,7 @@ SCENES = 10
 VIEWS = 2  # of each scene: all of it and a window
 MAX_LOGIT_SCALE = 4.6
 HARDEST = 32
-SCHEDULE = training.Schedule(steps=3000, learning_rate=1.5e-3, warmup=150, weight_decay=0.02, ema=0.998)
+SCHEDULE = training.Schedule(steps=2400, learning_rate=1.5e-3, warmup=150, weight_decay=0.02, ema=0.998)
 
 NAMES = tuple(sticker.name for sticker in STICKERS)
 COLOURED_NOUNS = tuple(noun for noun in NOUNS if noun not in NAMES)

@@ -59,7 +59,7 @@ DIMENSIONS = Dimensions(
     iou_depth=3,
     iou_width=64,
 )
-SCHEDULE = training.Schedule(steps=5000, learning_rate=1.5e-3, ema=0.998)
+SCHEDULE = training.Schedule(steps=3000, learning_rate=1.5e-3, ema=0.998)
 SIDE = DIMENSIONS.image_px
 
 

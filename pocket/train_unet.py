@@ -114,25 +114,27 @@ def surroundings(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def left_behind(rng: np.random.Generator) -> np.ndarray:
-    """The mask of what stood there: 64x64 bool, grown from a silhouette, its hull, an ellipse or a box."""
-    share = 1 / rng.uniform(1.2, 1.7)
+    """The mask of what stood there: 64x64 bool, in the place and of the size that `regions.plan` gives it.
+
+    Mostly the grown hull of a silhouette, as there; sometimes an ellipse or a box.
+    """
+    share = 1 / rng.uniform(1.45, 1.6)
     before = STICKERS[int(rng.integers(len(STICKERS)))]
     ink = world.draw_sticker(rng, before, MODEL_PX, (share, share))[..., 3] > 127
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.06:
         ink = np.ones_like(ink)
-    elif kind < 0.3:
+    elif kind < 0.12:
         y, x = np.mgrid[-1 : 1 : ink.shape[0] * 1j, -1 : 1 : ink.shape[1] * 1j]
         ink = x**2 + y**2 <= 1
+    # At an edge of the picture the crop is shifted, and the mask with it.
+    shift = 8 if rng.random() < 0.2 else 1
+    room_y, room_x = MODEL_PX - ink.shape[0], MODEL_PX - ink.shape[1]
+    top = min(max(room_y // 2 + int(rng.integers(-shift, shift + 1)), 0), room_y)
+    left = min(max(room_x // 2 + int(rng.integers(-shift, shift + 1)), 0), room_x)
     mask = np.zeros((MODEL_PX, MODEL_PX), bool)
-    top = (MODEL_PX - ink.shape[0]) // 2 + int(rng.integers(-3, 4))
-    left = (MODEL_PX - ink.shape[1]) // 2 + int(rng.integers(-3, 4))
-    top = min(max(top, 0), MODEL_PX - ink.shape[0])
-    left = min(max(left, 0), MODEL_PX - ink.shape[1])
     mask[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
-    if kind > 0.5:
-        mask = regions.convex_hull(mask)
-    return regions.dilate(mask, int(rng.integers(1, 4)))
+    return regions.dilate(regions.convex_hull(mask), rng.uniform(2, 3))
 
 
 def paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, sticker: Sticker) -> None:
