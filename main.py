@@ -53,7 +53,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sd_model", default=POCKET, help="an inpainting hub id or directory (default: %(default)s)")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs"), help="default: %(default)s")
     parser.add_argument("--num_inference_steps", type=int, help="more is finer and slower (default: 30)")
-    parser.add_argument("--guidance_scale", type=float, help="how closely to follow the prompt (default: 7.5, 3 for the pocket model)")
+    parser.add_argument("--guidance_scale", type=float, help="default: 7.5; 3 for the pocket model")
     parser.add_argument("--seed", type=int, help="the same seed paints the same picture (default: a new one)")
     parser.add_argument("--timeout_s", type=float, default=3600.0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)

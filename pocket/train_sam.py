@@ -96,8 +96,8 @@ class Decoded:
 
 
 def draw_example(rng: np.random.Generator) -> Example:
-    """A scene as the encoder sees it, square and of its own size more often than not."""
-    size_wh = (SIDE, SIDE) if rng.random() < 0.6 else (int(rng.integers(192, 449)), int(rng.integers(192, 449)))
+    """A scene as the encoder sees it, more often than not one of the usual 256 px square."""
+    size_wh = (256, 256) if rng.random() < 0.6 else (int(rng.integers(192, 449)), int(rng.integers(192, 449)))
     ground = world.GROUNDS[int(rng.choice(len(GROUND_SHARES), p=GROUND_SHARES))]
     scene = world.compose(rng, size_wh, ground=ground)
     image = fit_longest_side(scene.image, SIDE)
@@ -120,7 +120,7 @@ def _resize_mask(mask: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def draw_prompts(rng: np.random.Generator, example: Example) -> tuple[Prompts, Tensor]:
-    """P prompts of one kind and the silhouettes they mean: PxSxS with S = 192 float32, 0 or 1."""
+    """P prompts of one kind and the silhouettes they mean: Px192x192 float32, 0 or 1."""
     chosen = rng.integers(len(example.silhouettes), size=PROMPTS)
     kind = int(rng.choice(len(KIND_SHARES), p=KIND_SHARES))
     clicks = {CLICK: 1, CLICKS: int(rng.integers(2, 4)), BOX: 0, BOX_AND_CLICK: 1}[kind]

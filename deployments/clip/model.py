@@ -100,7 +100,7 @@ class ClipMatcher:
         self, requests: Sequence[LocateRequest], method: dense.Method, min_confidence: float
     ) -> list[Location | Exception]:
         """Where in each picture its target is; a picture that cannot be looked at gives its own exception."""
-        answers: list[Location | Exception | None] = [None] * len(requests)
+        answers: dict[int, Location | Exception] = {}
         looks: dict[int, Looks] = {}
         for index, request in enumerate(requests):
             try:
@@ -115,7 +115,7 @@ class ClipMatcher:
             logits = dense.margins(next(features), target[None], contrast, self._scale)
             heat = blend(logits.sigmoid()[..., 0].cpu(), looks[index].views, looks[index].cells)
             answers[index] = _answer(request, heat, min_confidence)
-        return answers
+        return [answers[index] for index in range(len(requests))]
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoreRequest]) -> list[float]:
@@ -264,7 +264,7 @@ def best_cell(heat: np.ndarray) -> tuple[int, int]:
 
     The peak itself often lies at the rim, where the map saturates; the centroid may lie beside a curved thing.
     """
-    peak = np.unravel_index(int(heat.argmax()), heat.shape)
+    peak = divmod(int(heat.argmax()), heat.shape[1])
     region = region_of(heat >= HOT_SHARE * heat[peak], peak)
     rows, columns = np.nonzero(region)
     hot = heat[rows, columns]

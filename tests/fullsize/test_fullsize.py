@@ -4,6 +4,7 @@ No published weights are needed: what is proved is that the files people have ar
 fit, and that one small edit passes through the graph as configured by `serve_config.yaml`.
 """
 
+import time
 import warnings
 from pathlib import Path
 
@@ -110,6 +111,13 @@ def config(tmp_path_factory):
     return config
 
 
+def status(app):
+    from ray import serve
+
+    application = serve.status().applications.get(app)
+    return application and application.status
+
+
 def test_one_small_edit_through_the_graph(ray_cluster, config):
     from ray import serve
     from ray.serve.context import _get_global_client
@@ -117,8 +125,11 @@ def test_one_small_edit_through_the_graph(ray_cluster, config):
 
     from deployments.messages import EditRequest
 
-    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=True)
-    assert serve.status().applications[APP].status == "RUNNING"
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=False)
+    until = time.monotonic() + 600
+    while time.monotonic() < until and status(APP) != "RUNNING":
+        time.sleep(2)
+    assert status(APP) == "RUNNING"
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     request = EditRequest(image, "a lemon", target="the apple", seed=1, num_inference_steps=2)
     result = serve.get_app_handle(APP).edit.remote(request).result(timeout_s=1200)

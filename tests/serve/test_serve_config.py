@@ -1,5 +1,6 @@
 """The production config file, deployed as it is but for its models, on declared GPUs."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,20 @@ def config():
 
 
 def deploy(config):
+    """Hands the config to Serve, as `serve deploy` does, and waits until it runs as configured."""
+    from ray import serve
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
 
-    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=True)
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=False)
+    until = time.monotonic() + 240
+    while time.monotonic() < until:
+        time.sleep(1)
+        application = serve.status().applications.get(APP)
+        healthy = application and all(d.status == "HEALTHY" for d in application.deployments.values())
+        if healthy and application.status == "RUNNING":
+            return
+    raise TimeoutError(f"not running after four minutes: {serve.status().applications.get(APP)}")
 
 
 def replica_ids():

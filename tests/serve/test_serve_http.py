@@ -54,7 +54,8 @@ def test_the_command_line_edits(base_url, png, tmp_path, capsys):
     picture, out = str(tmp_path / "scene.png"), str(tmp_path / "out.png")
     flags = ["--target", "the cactus", "--seed", "1", "--steps", "6", "-o", out, "--url", base_url]
     assert main(["edit", picture, "a lemon", *flags]) == 0
-    assert Image.open(out).size == (320, 256)
+    with Image.open(out) as edited:
+        assert edited.size == (320, 256)
     assert main(["edit", picture, "a lemon", "--target", "the sailboat", "--url", base_url]) == 1
 
 

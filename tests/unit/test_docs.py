@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def test_every_requirement_is_pinned():
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     for name in ("pyproject.toml", "client/pyproject.toml"):
         project = tomllib.loads((ROOT / name).read_text())["project"]
-        required = project["dependencies"] + sum(project.get("optional-dependencies", {}).values(), [])
-        for requirement in required:
+        extras = project.get("optional-dependencies", {}).values()
+        for requirement in chain(project["dependencies"], *extras):
             assert re.split(r"[\[<>=!~ ]", requirement)[0].lower() in pinned, requirement
 
 
