@@ -92,16 +92,18 @@ def local_graph(args: GraphArgs) -> Iterator[Any]:
 
     own = not ray.is_initialized()
     if own:
+        logging.disable(logging.WARNING)  # Ray tells of its start; whoever waits for a picture need not know
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
         yield serve.run(build_app(args), name=APP, route_prefix=None)
     finally:
-        serve.delete(APP)
         if own:
-            serve.shutdown()
+            # All of this Ray ends here. Taking Serve down first would only add complaints about lost calls.
             ray.shutdown()
+            logging.disable(logging.NOTSET)
+        else:
+            serve.delete(APP)
 
 
 def save(request: EditRequest, result: EditResult, folder: Path) -> None:

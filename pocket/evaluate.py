@@ -3,7 +3,7 @@
 Scenes come from the evaluation stream of random numbers and use a photograph that is in no training.
 Locating and segmenting are measured on the models alone, whole edits through the real graph.
 
-    python -m pocket.evaluate [--scenes 300] [--edits 100]
+    python -m pocket.evaluate [--scenes 200] [--edits 100]
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _mean(values: Iterator[float] | list[float] | list[bool]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=300, help="for locating and for segmenting")
+    parser.add_argument("--scenes", type=int, default=200, help="for locating and for segmenting")
     parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
