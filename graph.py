@@ -21,15 +21,14 @@ from deployments.http.api import build_api
 from deployments.inpaint.server import InpaintServer
 from deployments.sam.server import SamServer
 
-# Ray gives a replica as many torch threads as it has CPUs, and one when it has less than two. Small models
-# gain little from more threads; the large one, in a replica of its own, gets two.
+# Small models gain little from a second thread and, where the stages share two cores, lose a lot by waiting
+# for it. Ray's own rule, a thread for each CPU of the replica, holds where a config file sets `num_cpus`.
 ONE_THREAD = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}}}
-TWO_THREADS = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "2"}}}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "clip": {"ray_actor_options": {"num_cpus": 0.2, **ONE_THREAD}, "max_ongoing_requests": 64},
     "sam": {"ray_actor_options": {"num_cpus": 0.2, **ONE_THREAD}, "max_ongoing_requests": 32},
-    "inpaint": {"ray_actor_options": {"num_cpus": 0.4, **TWO_THREADS}, "max_ongoing_requests": 8},
+    "inpaint": {"ray_actor_options": {"num_cpus": 0.4, **ONE_THREAD}, "max_ongoing_requests": 8},
     "driver": {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 64, "max_queued_requests": 128},
 }
 

@@ -31,7 +31,7 @@ from pocket.world import Scene
 SIZES_WH = ((256, 256), (320, 256), (256, 384), (384, 384), (512, 320))
 PHOTOGRAPHS = world.TRAINING_PHOTOGRAPHS + world.HELD_OUT_PHOTOGRAPHS
 STREAMS = {"named": 1, "twins": 2, "absent": 3, "segment": 4, "edit": 5}
-EDITS_AT_ONCE = 4
+EDITS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)

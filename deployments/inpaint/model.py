@@ -81,8 +81,9 @@ class InpaintModel:
                 requires_safety_checker=False,
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
+            variant = f" (variant {args.variant!r})" if args.variant else ""
             raise ValueError(
-                f"inpaint.model: cannot load {args.model!r} as a Stable Diffusion inpainting model. Give "
+                f"inpaint.model: cannot load {args.model!r}{variant} as a Stable Diffusion inpainting model. Give "
                 f'"{POCKET}", a hub id with safetensors weights (and network access to the hub), or a '
                 "directory that diffusers' save_pretrained wrote."
             ) from error

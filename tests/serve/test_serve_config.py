@@ -17,8 +17,7 @@ def config():
     """serve_config.yaml with pocket models, beside the other application of the suite."""
     config = yaml.safe_load(CONFIG.read_text())
     application = config["applications"][0]
-    for stage in application["args"].values():
-        stage.update(model="pocket", dtype="float32")
+    application["args"] = {stage: {"model": "pocket"} for stage in application["args"]}
     application.update(name=APP, route_prefix="/production")
     del config["http_options"], config["proxy_location"]  # the suite's Serve runs already
     return config
@@ -35,6 +34,7 @@ def deploy(config):
     while time.monotonic() < until:
         time.sleep(1)
         application = serve.status().applications.get(APP)
+        assert not application or application.status != "DEPLOY_FAILED", application
         healthy = application and all(d.status == "HEALTHY" for d in application.deployments.values())
         if healthy and application.status == "RUNNING":
             return
