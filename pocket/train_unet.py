@@ -217,6 +217,7 @@ def conditions(
 
 def save(painter: Painter, vae: AutoencoderTiny, words: CLIPTokenizer, folder: Path) -> None:
     """Writes the directory that `StableDiffusionInpaintPipeline.from_pretrained` reads."""
+    vae.register_to_config(_name_or_path="")  # where this machine keeps it is nobody's business
     pipeline = StableDiffusionInpaintPipeline(
         vae=vae,
         text_encoder=painter.text_encoder,
