@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.config import POCKET, GraphArgs, Limits, ModelArgs
+from deployments.checks import MIN_STRENGTH, SCHEDULERS
+from deployments.config import POCKET, GraphArgs, InpaintArgs, Limits, ModelArgs
 from deployments.errors import ServiceError
 from deployments.images import decode, encode, mask_png
 from deployments.messages import EditRequest, EditResult
@@ -54,6 +55,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output_dir", type=Path, default=Path("outputs"), help="default: %(default)s")
     parser.add_argument("--num_inference_steps", type=int, help="more is finer and slower (default: 30)")
     parser.add_argument("--guidance_scale", type=float, help="default: 7.5; 3 for the pocket model")
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        help=f"share of the steps, {MIN_STRENGTH} to 1: less keeps more of the picture (default: %(default)s)",
+    )
+    parser.add_argument("--scheduler", choices=SCHEDULERS, help="default: the model's own")
     parser.add_argument("--seed", type=int, help="the same seed paints the same picture (default: a new one)")
     parser.add_argument("--timeout_s", type=float, default=3600.0, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -67,6 +75,8 @@ def read_request(options: argparse.Namespace) -> EditRequest:
         seed=options.seed,
         num_inference_steps=options.num_inference_steps,
         guidance_scale=options.guidance_scale,
+        strength=options.strength,
+        scheduler=options.scheduler,
     )
 
 
@@ -74,7 +84,7 @@ def graph_args(options: argparse.Namespace) -> GraphArgs:
     return GraphArgs(
         clip=ModelArgs(model=options.clip_model),
         sam=ModelArgs(model=options.sam_ckpt),
-        inpaint=ModelArgs(model=options.sd_model),
+        inpaint=InpaintArgs(model=options.sd_model),
     )
 
 

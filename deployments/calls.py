@@ -19,6 +19,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentResponse
 
 from deployments.errors import DeadlineExceeded, ModelFailed, Overloaded, ServiceError
+from deployments.messages import Span
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Calls:
         self._until = time.monotonic() + deadline_s
         self._max_attempts = max_attempts
         self._responses: list[DeploymentResponse[Any]] = []
-        self.timings_s: dict[str, float] = {}
+        self.spans: list[Span] = []
 
     async def __aenter__(self) -> Calls:
         return self
@@ -55,11 +56,16 @@ class Calls:
         Raises only ServiceErrors: the callee's own, `Overloaded` when its queue is full,
         `DeadlineExceeded` when the request's time is up, `ModelFailed` for all else.
         """
-        start = time.monotonic()
+        start = time.time()
         try:
             return await self._run(stage, call)
         finally:
-            self.timings_s[stage] = time.monotonic() - start
+            self.spans.append(Span(stage, start, time.time()))
+
+    def timings_s(self) -> dict[str, float]:
+        """Seconds in which at least one call of the stage was under way."""
+        stages = dict.fromkeys(span.name for span in self.spans)
+        return {stage: _covered([span for span in self.spans if span.name == stage]) for stage in stages}
 
     async def _run(self, stage: str, call: Callable[[int], DeploymentResponse[Any]]) -> Any:
         for attempt in range(self._max_attempts):
@@ -84,6 +90,14 @@ class Calls:
             return await asyncio.wait_for(_awaited(response), timeout=max(0.0, left))
         except TimeoutError:
             raise DeadlineExceeded("The request took longer than it is allowed to.") from None
+
+
+def _covered(spans: list[Span]) -> float:
+    total = until = 0.0
+    for span in sorted(spans, key=lambda span: span.start_s):
+        total += max(0.0, span.end_s - max(span.start_s, until))
+        until = max(until, span.end_s)
+    return total
 
 
 async def _awaited(response: DeploymentResponse[Any]) -> Any:

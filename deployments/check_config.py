@@ -19,14 +19,14 @@ from pydantic import BaseModel, ValidationError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import DeploymentSchema, RayActorOptionsSchema, ServeApplicationSchema, ServeDeploySchema
 
-from deployments.config import ClipSettings, DriverSettings, GraphArgs, SamSettings
+from deployments.config import ClipSettings, DriverSettings, GraphArgs, InpaintSettings, SamSettings
 
 BUILDER = "graph:build_app"
-USER_CONFIGS: dict[str, type[BaseModel] | None] = {
+USER_CONFIGS: dict[str, type[BaseModel]] = {
     "driver": DriverSettings,
     "clip": ClipSettings,
     "sam": SamSettings,
-    "inpaint": None,
+    "inpaint": InpaintSettings,
 }
 
 
@@ -63,11 +63,7 @@ def _deployment(deployment: dict[str, Any], path: str) -> Iterator[str]:
     if name not in USER_CONFIGS:
         yield f"{path}: there is no deployment {name!r}; there are {', '.join(USER_CONFIGS)}"
         return
-    settings = USER_CONFIGS[name]
-    if settings is not None:
-        yield from _invalid(deployment.get("user_config") or {}, settings, f"{path}.user_config")
-    elif deployment.get("user_config"):
-        yield f"{path}.user_config: this deployment has no live settings"
+    yield from _invalid(deployment.get("user_config") or {}, USER_CONFIGS[name], f"{path}.user_config")
 
 
 def _unknown_keys(config: Any, schema: type[BaseModel], path: str) -> Iterator[str]:

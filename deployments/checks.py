@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from deployments.config import DriverSettings, Limits
+from deployments.config import DriverSettings, Limits, SchedulerName
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 
 SEED_LIMIT = 2**63
+SCHEDULERS = get_args(SchedulerName)
+MIN_STRENGTH = 0.01
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,6 +32,8 @@ class CompleteEdit:
     seeds: tuple[int, ...]
     num_inference_steps: int
     guidance_scale: float
+    strength: float
+    scheduler: str | None
 
 
 def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdit:
@@ -50,6 +54,8 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
         seeds=tuple(range(first, first + count)),
         num_inference_steps=_check_integer(steps, "num_inference_steps", 1, limits.max_inference_steps),
         guidance_scale=_check_number(scale, "guidance_scale", 0.0, limits.max_guidance_scale),
+        strength=_check_number(request.strength, "strength", MIN_STRENGTH, 1.0),
+        scheduler=_check_choice(request.scheduler, "scheduler", SCHEDULERS),
     )
 
 
@@ -87,6 +93,13 @@ def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False
     if len(stripped) > limits.max_prompt_chars:
         raise InvalidInput(f"{param} must have at most {limits.max_prompt_chars} characters.", param)
     return stripped
+
+
+def _check_choice(value: Any, param: str, choices: tuple[str, ...]) -> str | None:
+    if value is not None and value not in choices:
+        raise InvalidInput(f"{param} must be one of {', '.join(choices)}.", param)
+    chosen: str | None = value
+    return chosen
 
 
 def _check_integer(value: Any, param: str, lowest: int, highest: int) -> int:

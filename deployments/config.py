@@ -18,6 +18,8 @@ POCKET_GUIDANCE_SCALE = 3.0  # the pocket painter overshoots at the 7.5 that sui
 POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
 
 Dtype = Literal["float32", "float16", "bfloat16"]
+Execution = Literal["auto", "eager", "traced", "compiled"]
+SchedulerName = Literal["ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm"]
 
 
 class _Frozen(BaseModel):
@@ -39,12 +41,36 @@ class ModelArgs(_Frozen):
     dtype: Dtype = "float32"
 
 
+class InpaintArgs(ModelArgs):
+    """The inpainting model, and how its UNet is run.
+
+    `lora` (a hub id or path) is fused into the weights with `lora_scale`; with an LCM-LoRA also set
+    `user_config: {scheduler: lcm}` and ask for 4 to 8 steps and a guidance of 1.
+
+    `execution`: "eager"; "traced" (bit-equal to eager, without Python between the operators, so that
+    threads do not wait for each other; deprecated by torch but there); "compiled" (torch.compile, one graph for each
+    row bucket; the first step in each takes a minute or more). "auto" is traced on a CPU, eager on a GPU.
+
+    `row_threads` CPU threads share the rows of a step; None takes one for each core that torch's own
+    threads leave, at most 4. A step is padded with empty rows up to the next of `row_buckets`. Results are
+    bit-equal whatever the neighbours within a bucket, and equal to about 1e-6 between buckets; a single
+    bucket makes them bit-equal always, and a lone job as slow as a full step. None pads nothing on a CPU
+    and to powers of two on a GPU.
+    """
+
+    lora: str | None = None
+    lora_scale: float = 1.0
+    execution: Execution = "auto"
+    row_threads: int | None = Field(None, ge=1, le=64)
+    row_buckets: tuple[int, ...] | None = None
+
+
 class GraphArgs(_Frozen):
     """The three models of the graph. With no arguments at all, the pocket models."""
 
     clip: ModelArgs = ModelArgs()
     sam: ModelArgs = ModelArgs()
-    inpaint: ModelArgs = ModelArgs()
+    inpaint: InpaintArgs = InpaintArgs()
 
 
 class BatchSettings(_Frozen):
@@ -65,6 +91,22 @@ class SamSettings(BatchSettings):
     """How SAM batches."""
 
     max_batch_size: int = Field(4, ge=1, le=64)
+
+
+class InpaintSettings(_Frozen):
+    """How many pictures are painted together, and how many may wait.
+
+    `max_rows` rows of the UNet share a step (a picture takes two, without guidance one); None takes what a
+    short profile at start-up found: the most that lose no throughput and keep a step under
+    `max_step_s`. `max_pictures` and `max_held_mb` bound what is accepted and not finished; beyond them a
+    request is told when to come again. `scheduler` None is the checkpoint's own.
+    """
+
+    max_rows: int | None = Field(None, ge=1, le=1024)
+    max_step_s: float = Field(0.2, gt=0)
+    max_pictures: int = Field(32, ge=1)
+    max_held_mb: int = Field(1024, ge=1)
+    scheduler: SchedulerName | None = None
 
 
 class Limits(_Frozen):

@@ -22,9 +22,11 @@ from deployments.messages import (
     LocateRequest,
     Location,
     Masks,
+    Painted,
     Score,
     ScoreRequest,
     SegmentRequest,
+    Span,
 )
 from deployments.regions import Region
 
@@ -50,7 +52,7 @@ class Driver:
         Raises InvalidInput, TargetNotFound, Overloaded, DeadlineExceeded or ModelFailed.
         """
         job = complete_edit(request, self.settings)
-        start = time.monotonic()
+        start = time.time()
         async with self._calls() as calls:
             # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
             # unresolved, so the embedding goes from replica to replica and never through here.
@@ -58,12 +60,18 @@ class Driver:
             location = await self._locate(calls, LocateRequest(job.image, job.target))
             if not location.found:
                 raise TargetNotFound(location.target, location.point_xy, location.confidence)
-            mask = await self._segment(calls, job.image, embedding, location)
-            region = await asyncio.to_thread(regions.plan, mask)
-            pictures = await self._repaint(calls, job, region)
-            edits = await self._score(calls, job, region, pictures)
-        timings = {**calls.timings_s, "total": time.monotonic() - start}
-        return await asyncio.to_thread(_result, job, location, region, edits, timings)
+            masks = await self._segment(calls, job.image, embedding, location)
+            region = await asyncio.to_thread(_region, masks, location)
+            # How well the picture matched before can be told while it is being repainted.
+            painted, before = await asyncio.gather(
+                self._repaint(calls, job, region), self._score(calls, job.prompt, [job.image], region)
+            )
+            pictures = await asyncio.to_thread(_paste_back, job, region, painted)
+            after = await self._score(calls, job.prompt, pictures, region)
+        edits = _ranked(job, pictures, before[0], after)
+        trace = (*calls.spans, *location.spans, *masks.spans, *painted.spans, Span("edit", start, time.time()))
+        timings = {**calls.timings_s(), "total": time.time() - start}
+        return await asyncio.to_thread(_result, job, location, region, edits, timings, trace)
 
     async def locate(self, request: LocateRequest) -> Location:
         """Where something is, without touching it; `found` says whether an edit would go ahead."""
@@ -90,8 +98,8 @@ class Driver:
         location: Location = await calls.run("locate", lambda _: self._clip.locate.remote(request))
         return location
 
-    async def _segment(self, calls: Calls, image: np.ndarray, embedding: Any, location: Location) -> np.ndarray:
-        """The mask (HxW bool) of the thing at that place, in one piece."""
+    async def _segment(self, calls: Calls, image: np.ndarray, embedding: Any, location: Location) -> Masks:
+        """What may be the thing at that place, best guess first."""
         at_point = SegmentRequest(points_xy=(location.point_xy,), labels=(1,))
 
         def call(attempt: int) -> Any:
@@ -100,13 +108,10 @@ class Driver:
             return self._sam.segment.remote(source, at_point)
 
         masks: Masks = await calls.run("segment", call)
-        cut_out = next((mask for mask in masks.masks if mask.any()), None)
-        if cut_out is None:
-            raise TargetNotFound(location.target, location.point_xy, location.confidence)
-        return regions.part_at(cut_out, location.point_xy)
+        return masks
 
-    async def _repaint(self, calls: Calls, job: CompleteEdit, region: Region) -> list[np.ndarray]:
-        """The whole picture once for each seed, with the region repainted."""
+    async def _repaint(self, calls: Calls, job: CompleteEdit, region: Region) -> Painted:
+        """The region's square once for each seed."""
         request = InpaintRequest(
             image=region.crop(job.image),
             mask=region.crop(region.mask),
@@ -115,32 +120,56 @@ class Driver:
             seeds=job.seeds,
             num_inference_steps=job.num_inference_steps,
             guidance_scale=job.guidance_scale,
+            strength=job.strength,
+            scheduler=job.scheduler,
         )
-        crops: np.ndarray = await calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
-        return await asyncio.to_thread(lambda: [regions.paste_back(job.image, crop, region) for crop in crops])
+        painted: Painted = await calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
+        return painted
 
-    async def _score(self, calls: Calls, job: CompleteEdit, region: Region, pictures: list[np.ndarray]) -> list[Edit]:
-        """Each picture with its scores, the one whose region matches the prompt best first."""
+    async def _score(
+        self, calls: Calls, prompt: str, pictures: list[np.ndarray], region: Region
+    ) -> list[tuple[float, float]]:
+        """How well each picture and its region match the prompt."""
 
         async def score(view: np.ndarray) -> float:
-            request = ScoreRequest(view, job.prompt)
+            request = ScoreRequest(view, prompt)
             return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
 
         # All views at once: CLIP batches them.
-        whole = [job.image, *pictures]
-        scores = await asyncio.gather(*map(score, [*whole, *map(region.crop, whole)]))
-        (before, *after), (region_before, *region_after) = scores[: len(whole)], scores[len(whole) :]
-        edits = [
-            Edit(picture, seed, Score(before, picture_after, region_before, picture_region_after))
-            for picture, seed, picture_after, picture_region_after in zip(
-                pictures, job.seeds, after, region_after, strict=True
-            )
-        ]
-        return sorted(edits, key=lambda edit: edit.score.region_after, reverse=True)
+        scores = await asyncio.gather(*map(score, [*pictures, *map(region.crop, pictures)]))
+        return list(zip(scores[: len(pictures)], scores[len(pictures) :], strict=True))
+
+
+def _region(masks: Masks, location: Location) -> Region:
+    cut_out = next((mask for mask in masks.masks if mask.any()), None)
+    if cut_out is None:
+        raise TargetNotFound(location.target, location.point_xy, location.confidence)
+    return regions.plan(regions.part_at(cut_out, location.point_xy))
+
+
+def _paste_back(job: CompleteEdit, region: Region, painted: Painted) -> list[np.ndarray]:
+    """The whole picture once for each seed, with the region repainted."""
+    return [regions.paste_back(job.image, square, region) for square in painted.images]
+
+
+def _ranked(
+    job: CompleteEdit, pictures: list[np.ndarray], before: tuple[float, float], after: list[tuple[float, float]]
+) -> list[Edit]:
+    """The pictures with their scores, the one whose region matches the prompt best first."""
+    edits = [
+        Edit(picture, seed, Score(before[0], whole, before[1], of_region))
+        for picture, seed, (whole, of_region) in zip(pictures, job.seeds, after, strict=True)
+    ]
+    return sorted(edits, key=lambda edit: edit.score.region_after, reverse=True)
 
 
 def _result(
-    job: CompleteEdit, location: Location, region: Region, edits: list[Edit], timings_s: dict[str, float]
+    job: CompleteEdit,
+    location: Location,
+    region: Region,
+    edits: list[Edit],
+    timings_s: dict[str, float],
+    trace: tuple[Span, ...],
 ) -> EditResult:
     changed = max(regions.changed_outside(job.image, edit.image, region.mask) for edit in edits)
     assert changed == 0, "pixels outside the mask have changed"
@@ -152,6 +181,7 @@ def _result(
         guidance_scale=job.guidance_scale,
         changed_outside_px=changed,
         timings_s=timings_s,
+        trace=trace,
     )
 
 

@@ -15,12 +15,25 @@ Point = tuple[int, int]
 Box = tuple[int, int, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that went on from `start_s` to `end_s`, in seconds of `time.time`.
+
+    A stage's own name ("sam.encode") is told by the replica, from the arrival of the call to its answer.
+    """
+
+    name: str
+    start_s: float
+    end_s: float
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class EditRequest:
     """One edit: find `target` in `image`, repaint it as `prompt`.
 
     `target` None means that the prompt itself says what to find. Numbers left None take the service's
-    defaults; a missing `seed` is drawn and reported. With `n` > 1, image k uses `seed + k`.
+    defaults; a missing `seed` is drawn and reported. With `n` > 1, image k uses `seed + k`. `strength` and
+    `scheduler`: see `InpaintRequest`.
     """
 
     image: np.ndarray
@@ -31,6 +44,8 @@ class EditRequest:
     seed: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    strength: float = 1.0
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,6 +70,7 @@ class Location:
     confidence: float
     found: bool
     heat: np.ndarray
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,6 +92,7 @@ class Embedding:
     features: np.ndarray
     source_size: tuple[int, int]
     model_size: tuple[int, int]
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,15 +106,24 @@ class SegmentRequest:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Masks:
-    """SAM's candidates: `masks` KxHxW bool, `scores` K float32 (its own guess of their IoU)."""
+    """SAM's candidates: `masks` KxHxW bool, `scores` K float32 (its own guess of their IoU).
+
+    `spans` has the encoding of their picture too.
+    """
 
     masks: np.ndarray
     scores: np.ndarray
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class InpaintRequest:
-    """Repaint `mask` (HxW bool) of `image` as `prompt`, once for each of `seeds`."""
+    """Repaint `mask` (HxW bool) of the square `image` as `prompt`, once for each of `seeds`.
+
+    `strength` below 1 starts from the picture under that much noise and takes that share of the steps.
+    `scheduler` None is the deployment's. The model paints squares of `model_px`, or of the size it was trained
+    at; the picture is resized to that and back.
+    """
 
     image: np.ndarray
     mask: np.ndarray
@@ -106,6 +132,20 @@ class InpaintRequest:
     seeds: tuple[int, ...]
     num_inference_steps: int
     guidance_scale: float
+    strength: float = 1.0
+    scheduler: str | None = None
+    model_px: int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Painted:
+    """The answer to an `InpaintRequest`: `images` nxHxWx3 uint8, one for each seed, of the request's own size.
+
+    They are whole pictures as the model made them; whoever pastes them takes the masked part.
+    """
+
+    images: np.ndarray
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +176,8 @@ class EditResult:
     """The answer to an `EditRequest`: `edits` best first.
 
     `mask` is HxW bool, True where pixels were allowed to change; `changed_outside_px` counts those
-    that did elsewhere (always 0, and checked). `timings_s` has the seconds each stage took.
+    that did elsewhere (always 0, and checked). `timings_s` has the seconds each stage took; `trace` when what
+    went on, as the driver ("locate") and as the replicas ("clip.locate") saw it.
     """
 
     edits: tuple[Edit, ...]
@@ -146,3 +187,4 @@ class EditResult:
     guidance_scale: float
     changed_outside_px: int
     timings_s: dict[str, float] = field(default_factory=dict)
+    trace: tuple[Span, ...] = ()

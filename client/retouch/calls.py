@@ -58,6 +58,8 @@ def edit_call(
     seed: int | None = None,
     num_inference_steps: int | None = None,
     guidance_scale: float | None = None,
+    strength: float | None = None,
+    scheduler: str | None = None,
 ) -> Call[EditResult]:
     """Find `target`, repaint it as `prompt`."""
     fields = _set_fields(
@@ -68,6 +70,8 @@ def edit_call(
         seed=seed,
         num_inference_steps=num_inference_steps,
         guidance_scale=guidance_scale,
+        strength=strength,
+        scheduler=scheduler,
         response_format="b64_json",
     )
     return Call("POST", "/v1/images/edits", read_edit, fields, read_picture(image))

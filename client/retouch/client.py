@@ -72,14 +72,27 @@ class Retouch(_Client):
         seed: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        strength: float | None = None,
+        scheduler: str | None = None,
     ) -> EditResult:
         """Find `target` in `image` and repaint it as `prompt`; without `target` the prompt says what to find.
 
-        `n` pictures are painted from different seeds and come best first. What is left None is chosen by
-        the service. Raises `TargetNotFound` if the picture does not show the target.
+        `n` pictures are painted from different seeds and come best first. `strength` below 1 keeps more of what is
+        there. What is left None is chosen by the service. Raises `TargetNotFound` if the picture does not show the
+        target.
         """
         return self._run(
-            edit_call, image, prompt, target, negative_prompt, n, seed, num_inference_steps, guidance_scale
+            edit_call,
+            image,
+            prompt,
+            target,
+            negative_prompt,
+            n,
+            seed,
+            num_inference_steps,
+            guidance_scale,
+            strength,
+            scheduler,
         )
 
     def locate(self, image: ImageInput, target: str) -> Location:
@@ -151,10 +164,22 @@ class AsyncRetouch(_Client):
         seed: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        strength: float | None = None,
+        scheduler: str | None = None,
     ) -> EditResult:
         """As `Retouch.edit`."""
         return await self._run(
-            edit_call, image, prompt, target, negative_prompt, n, seed, num_inference_steps, guidance_scale
+            edit_call,
+            image,
+            prompt,
+            target,
+            negative_prompt,
+            n,
+            seed,
+            num_inference_steps,
+            guidance_scale,
+            strength,
+            scheduler,
         )
 
     async def locate(self, image: ImageInput, target: str) -> Location:

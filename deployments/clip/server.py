@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from deployments.batching import Batcher
 from deployments.config import ClipSettings, ModelArgs
-from deployments.messages import LocateRequest, Location, ScoreRequest
+from deployments.messages import LocateRequest, Location, ScoreRequest, Span
+from deployments.placement import limit_gpu_memory
 
 
 class ClipServer:
@@ -17,6 +20,7 @@ class ClipServer:
         # torch and transformers take seconds to import; only the replica that runs the model pays for them.
         from deployments.clip.model import ClipMatcher
 
+        limit_gpu_memory()
         self._matcher = ClipMatcher.load(ModelArgs.model_validate(args))
         self._settings = ClipSettings()
         self._locating: Batcher[LocateRequest, Location] = Batcher(self._locate, self._settings)
@@ -30,7 +34,9 @@ class ClipServer:
 
     async def locate(self, request: LocateRequest) -> Location:
         """Where in the picture the target is; `found` is False where nothing there matches well enough."""
-        return await self._locating.submit(request)
+        start = time.time()
+        location = await self._locating.submit(request)
+        return replace(location, spans=(Span("clip.locate", start, time.time()),))
 
     async def score(self, request: ScoreRequest) -> float:
         """The cosine of picture and text, -1..1."""

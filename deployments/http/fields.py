@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from deployments.config import Limits
+from deployments.checks import MIN_STRENGTH
+from deployments.config import Limits, SchedulerName
 from deployments.errors import InvalidInput, UnknownField
 from deployments.http.forms import Form
 from deployments.images import Format
@@ -50,6 +51,17 @@ class EditFields(Fields):
     num_inference_steps: int | None = Field(None, ge=1, description="Steps of the painter. Goes instead of `quality`.")
     guidance_scale: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="How strictly the painter follows the prompt."
+    )
+    strength: float = Field(
+        1.0,
+        ge=MIN_STRENGTH,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the steps that are taken. Below 1 the painter starts from the picture under that much "
+        "noise, so that less of it changes.",
+    )
+    scheduler: SchedulerName | None = Field(
+        None, description="Which scheduler takes the steps. Without it the service's own."
     )
     model: str = Field(MODEL, description=f"`{MODEL}`, or leave it out.")
     size: str = Field("auto", description="`auto`, or the picture's own size as WIDTHxHEIGHT.")

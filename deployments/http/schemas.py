@@ -123,6 +123,8 @@ def edit_request(fields: EditFields, image: np.ndarray, settings: DriverSettings
         seed=fields.seed,
         num_inference_steps=_steps(fields, settings),
         guidance_scale=fields.guidance_scale,
+        strength=fields.strength,
+        scheduler=fields.scheduler,
     )
 
 

@@ -1,17 +1,12 @@
-"""Stable Diffusion inpainting from its parts: tokenizer, text encoder, VAE, 9-channel UNet, scheduler.
+"""The parts of a Stable Diffusion inpainting checkpoint, and what they do before and after the steps.
 
-One call gives what `diffusers.StableDiffusionInpaintPipeline` gives for the same seed, with two
-differences that a service needs: nothing is shared between calls (the pipeline keeps its scheduler's
-state), and the work can be stopped between two steps. Noise is drawn on the CPU, so a seed means the
-same picture on every device.
+From a request to paintings (`InpaintModel.prepare`), and from their finished latents to pixels (`decode`); the steps in
+between are `steps.py`'s. Together they give what `diffusers.StableDiffusionInpaintPipeline` gives for the same
+seed. Noise is drawn on the CPU, so a seed means the same picture on every device.
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,39 +14,21 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
-from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
+from deployments.config import POCKET, POCKET_WEIGHTS, InpaintArgs, ModelArgs
+from deployments.errors import InvalidInput, ModelFailed
+from deployments.inpaint.painting import Painting
+from deployments.inpaint.schedulers import schedule
+from deployments.lru import Lru
 from deployments.messages import InpaintRequest
 
 # Deleted from its hub in 2024; the same weights live on under another name.
 ALIASES = {"runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting"}
 UNET_CHANNELS = 9  # 4 latents, 1 mask, 4 latents of the picture without the masked part
-
-
-class Cancelled(Exception):
-    """The caller no longer wants the result."""
-
-
-@dataclass(frozen=True, eq=False)
-class Conditions:
-    """What stays the same in every step of a job of n pictures.
-
-    `text` [2n or n, tokens, width], the empty or negative prompt first; `mask` [n, 1, h, w] in 0..1 and
-    `masked_latents` [n, 4, h, w] at latent size; `guidance_scale` weighs the two halves of `text`.
-    """
-
-    text: torch.Tensor
-    mask: torch.Tensor
-    masked_latents: torch.Tensor
-    guidance_scale: float
-
-    @property
-    def guided(self) -> bool:
-        """Without classifier-free guidance (Ho and Salimans, arXiv 2207.12598) a step costs half."""
-        return self.guidance_scale > 1
+CACHED_TEXTS = 256  # a few hundred KiB each with the published models
 
 
 class InpaintModel:
-    """Repaints the masked part of a picture. Stateless between calls; one call at a time."""
+    """Prepares and finishes pictures. Safe to call from several threads; what it returns is the caller's own."""
 
     def __init__(self, pipeline: StableDiffusionInpaintPipeline) -> None:
         self.tokenizer = pipeline.tokenizer
@@ -60,7 +37,10 @@ class InpaintModel:
         self.unet = pipeline.unet
         self.scheduler = pipeline.scheduler
         self.vae_scale_factor = pipeline.vae_scale_factor
-        self.size_px = self.unet.config.sample_size * self.vae_scale_factor
+        self.native_px = self.unet.config.sample_size * self.vae_scale_factor
+        # The UNet halves its latents between its levels.
+        self.multiple_px = self.vae_scale_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        self._texts: Lru[str, torch.Tensor] = Lru(CACHED_TEXTS)
 
     @classmethod
     def load(cls, args: ModelArgs) -> InpaintModel:
@@ -87,119 +67,164 @@ class InpaintModel:
                 f'"{POCKET}", a hub id with safetensors weights (and network access to the hub), or a '
                 "directory that diffusers' save_pretrained wrote."
             ) from error
-        channels = pipeline.unet.config.in_channels
-        if channels != UNET_CHANNELS:
-            raise ValueError(
-                f"inpaint.model: the UNet of {args.model!r} takes {channels} channels; an inpainting UNet "
-                f"takes {UNET_CHANNELS}. It is probably a text-to-image checkpoint."
-            )
+        _refuse_other_unets(pipeline.unet, args.model)
+        if isinstance(args, InpaintArgs) and args.lora:
+            _fuse_lora(pipeline, args.lora, args.lora_scale)
         pipeline.to(device)
+        for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+            part.eval().requires_grad_(False)
         return cls(pipeline)
 
-    def inpaint(self, request: InpaintRequest, cancelled: Callable[[], bool] = lambda: False) -> np.ndarray:
-        """n x H x W x 3 uint8, one picture for each seed, of the request's own size (a square of any side).
+    @torch.inference_mode()
+    def prepare(self, request: InpaintRequest, previews: int = 0) -> list[Painting]:
+        """A painting for each seed, at its first step. Raises InvalidInput, naming the field.
 
-        The whole picture comes back as the model made it; whoever pastes it takes the masked part.
-        Raises `Cancelled` between two steps once `cancelled()` is true.
+        `previews` estimates of each picture are wanted on the way, evenly spread.
         """
-        side = request.image.shape[0]
-        conditions, latents, generators = self.prepare(request)
-        for denoised in self.denoise(conditions, latents, generators, request.num_inference_steps):
-            if cancelled():
-                raise Cancelled
-            latents = denoised
-        return np.stack([_resized(picture, side) for picture in self.decode(latents)])
+        side = self._model_side(request.model_px)
+        guided = request.guidance_scale > 1
+        texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
+        text = torch.cat([self.encode_text(each) for each in texts])
+        pixels, mask = _to_model(request.image, request.mask, side)
+        masked = self._encode(pixels * (mask < 0.5))
+        whole = self._encode(pixels) if request.strength < 1 else None
+        latent_mask = torch.nn.functional.interpolate(mask, size=(side // self.vae_scale_factor,) * 2)
+        return [
+            self._painting(request, seed, text, latent_mask.to(text), masked, whole, previews) for seed in request.seeds
+        ]
 
-    @torch.inference_mode()
-    def prepare(self, request: InpaintRequest) -> tuple[Conditions, torch.Tensor, list[torch.Generator]]:
-        """The conditions of a job, its first noise [n, 4, h, w], and the generators that go on from there."""
-        generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
-        text = self.encode_text(request.prompt, request.negative_prompt, request.guidance_scale > 1)
-        pixels, mask = self._to_model(request.image, request.mask)
-        side = self.size_px // self.vae_scale_factor
-        shape = (1, self.vae.config.latent_channels, side, side)
-        noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators])
-        masked_latents = self._encode_masked(pixels * (mask < 0.5), generators)
-        count = len(generators)
-        conditions = Conditions(
-            text=text.repeat_interleave(count, dim=0),
-            mask=torch.nn.functional.interpolate(mask, size=(side, side)).to(masked_latents).repeat(count, 1, 1, 1),
-            masked_latents=masked_latents,
+    def _painting(
+        self,
+        request: InpaintRequest,
+        seed: int,
+        text: torch.Tensor,
+        mask: torch.Tensor,
+        masked: _Encoded,
+        whole: _Encoded | None,
+        previews: int,
+    ) -> Painting:
+        generator = torch.Generator().manual_seed(seed)
+        steps = schedule(self.scheduler, request.scheduler, request.num_inference_steps, request.strength, generator)
+        # The seed is spent in the order in which the stock pipeline spends it: picture, noise, masked picture.
+        picture = None if whole is None else whole.latents(generator)
+        shape = (1, self.vae.config.latent_channels, *mask.shape[2:])
+        noise = torch.randn(shape, generator=generator, dtype=text.dtype)
+        if picture is None:
+            latents = noise * steps.scheduler.init_noise_sigma
+        else:
+            latents = steps.scheduler.add_noise(picture.cpu(), noise, steps.timesteps[0][None])
+        return Painting(
+            latents=latents.to(text),
+            mask=mask,
+            masked_latents=masked.latents(generator),
+            text=text,
             guidance_scale=request.guidance_scale,
+            schedule=steps,
+            previews=_spread(previews, len(steps.timesteps)),
         )
-        return conditions, noise.to(masked_latents), generators
 
     @torch.inference_mode()
-    def denoise(
-        self, conditions: Conditions, noise: torch.Tensor, generators: list[torch.Generator], num_inference_steps: int
-    ) -> Iterator[torch.Tensor]:
-        """Yields the latents [n, 4, h, w] after each step; the last ones are the result."""
-        scheduler = copy.deepcopy(self.scheduler)
-        scheduler.set_timesteps(num_inference_steps, device=noise.device)
-        options = _step_options(scheduler, generators)
-        latents = noise * scheduler.init_noise_sigma
-        for time in scheduler.timesteps:
-            prediction = self._predict(conditions, scheduler.scale_model_input(latents, time), time)
-            latents = scheduler.step(prediction, time, latents, **options, return_dict=False)[0]
-            yield latents
+    def decode(self, latents: torch.Tensor, side_px: int) -> np.ndarray:
+        """Latents [1, 4, h, w] to a picture, `side_px` square, HxWx3 uint8.
 
-    @torch.inference_mode()
-    def decode(self, latents: torch.Tensor) -> np.ndarray:
-        """Latents [n, 4, h, w] to n x S x S x 3 uint8 pictures at the model's size."""
+        Raises ModelFailed when there are numbers in it that no picture has (half precision can overflow).
+        """
         scaled = latents / self.vae.config.scaling_factor
         pixels = self.vae.decode(scaled, return_dict=False)[0]
-        unit = (pixels / 2 + 0.5).clamp(0, 1)
-        return (unit.permute(0, 2, 3, 1).float().cpu().numpy() * 255).round().astype(np.uint8)
+        unit = (pixels[0] / 2 + 0.5).permute(1, 2, 0).float().cpu()
+        if not unit.isfinite().all():
+            raise ModelFailed("The stage 'inpaint' failed.")
+        picture = (unit.clamp(0, 1).numpy() * 255).round().astype(np.uint8)
+        return _resized(picture, side_px)
 
     @torch.inference_mode()
-    def encode_text(self, prompt: str, negative_prompt: str, guided: bool) -> torch.Tensor:
-        """[2, tokens, width] with the negative prompt first, or [1, tokens, width] when not guided.
+    def encode_text(self, text: str) -> torch.Tensor:
+        """[1, tokens, width], remembered. What does not fit the text encoder (77 tokens) is cut off at the end."""
+        return self._texts.get(text, self._encode_text)
 
-        What does not fit the text encoder (77 tokens for Stable Diffusion) is cut off at the end.
-        """
+    def _encode_text(self, text: str) -> torch.Tensor:
         tokens = self.tokenizer(
-            [negative_prompt, prompt] if guided else [prompt],
+            [text],
             padding="max_length",
             max_length=self.tokenizer.model_max_length,
             truncation=True,
             return_tensors="pt",
         )
+        device = self.text_encoder.device
         uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
-        attention_mask = tokens.attention_mask.to(self.text_encoder.device) if uses_mask else None
-        return self.text_encoder(tokens.input_ids.to(self.text_encoder.device), attention_mask=attention_mask)[0]
+        attention_mask = tokens.attention_mask.to(device) if uses_mask else None
+        encoded: torch.Tensor = self.text_encoder(tokens.input_ids.to(device), attention_mask=attention_mask)[0]
+        return encoded
 
-    def _predict(self, conditions: Conditions, latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        channels = torch.cat([latents, conditions.mask, conditions.masked_latents], dim=1)
-        if not conditions.guided:
-            return self.unet(channels, time, encoder_hidden_states=conditions.text, return_dict=False)[0]
-        doubled = torch.cat([channels, channels])
-        both = self.unet(doubled, time, encoder_hidden_states=conditions.text, return_dict=False)[0]
-        without_text, with_text = both.chunk(2)
-        return without_text + conditions.guidance_scale * (with_text - without_text)
+    def _encode(self, pixels: torch.Tensor) -> _Encoded:
+        return _Encoded(self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)), self.vae.config.scaling_factor)
 
-    def _encode_masked(self, pixels: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-        encoded = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype))
-        if hasattr(encoded, "latent_dist"):
-            # A KL autoencoder samples its latents: each picture from its own seed, after its noise.
-            latents = torch.cat([encoded.latent_dist.sample(generator) for generator in generators])
-        else:
-            latents = encoded.latents.repeat(len(generators), 1, 1, 1)
-        return latents * self.vae.config.scaling_factor
+    def _model_side(self, wanted: int | None) -> int:
+        if wanted is None:
+            return int(self.native_px)
+        most = 4 * self.native_px
+        if not (0 < wanted <= most and wanted % self.multiple_px == 0):
+            raise InvalidInput(
+                f"model_px must be a multiple of {self.multiple_px}, at most {most} for this model.", "model_px"
+            )
+        return wanted
 
-    def _to_model(self, image: np.ndarray, mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels [1, 3, S, S] in -1..1 and mask [1, 1, S, S] of 0 and 1, both float32."""
-        pixels = torch.from_numpy(_resized(image, self.size_px).astype(np.float32)) / 127.5 - 1
-        shade = Image.fromarray(mask.astype(np.uint8) * 255).resize((self.size_px, self.size_px), Image.Resampling.BOX)
-        binary = torch.from_numpy((np.asarray(shade) >= 128).astype(np.float32))
-        return pixels.permute(2, 0, 1)[None], binary[None, None]
+
+class _Encoded:
+    """What the VAE made of one picture. A KL autoencoder samples its latents, for each seed anew."""
+
+    def __init__(self, encoded: Any, scaling_factor: float) -> None:
+        self._encoded = encoded
+        self._scaling_factor = scaling_factor
+
+    def latents(self, generator: torch.Generator) -> torch.Tensor:
+        """[1, 4, h, w], spending the generator as the stock pipeline does."""
+        if hasattr(self._encoded, "latent_dist"):
+            sampled: torch.Tensor = self._encoded.latent_dist.sample(generator)
+            return sampled * self._scaling_factor
+        fixed: torch.Tensor = self._encoded.latents
+        return fixed * self._scaling_factor
+
+
+def _to_model(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels [1, 3, side, side] in -1..1 and mask [1, 1, side, side] of 0 and 1, both float32."""
+    pixels = torch.from_numpy(_resized(image, side).astype(np.float32)) / 127.5 - 1
+    shade = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
+    binary = torch.from_numpy((np.asarray(shade) >= 128).astype(np.float32))
+    return pixels.permute(2, 0, 1)[None], binary[None, None]
 
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
 
 
-def _step_options(scheduler: Any, generators: list[torch.Generator]) -> dict[str, Any]:
-    """Only some schedulers draw noise of their own, and only DDIM's family knows eta."""
-    accepted = inspect.signature(scheduler.step).parameters
-    options = {"generator": generators if len(generators) > 1 else generators[0], "eta": 0.0}
-    return {name: value for name, value in options.items() if name in accepted}
+def _spread(count: int, steps: int) -> frozenset[int]:
+    """`count` of the steps before the last one, evenly spread: 3 of 20 are 5, 10, 15."""
+    return frozenset(max(1, round(steps * (index + 1) / (count + 1))) for index in range(count)) - {steps}
+
+
+def _refuse_other_unets(unet: Any, name: str) -> None:
+    channels = unet.config.in_channels
+    if channels != UNET_CHANNELS:
+        raise ValueError(
+            f"inpaint.model: the UNet of {name!r} takes {channels} channels; an inpainting UNet "
+            f"takes {UNET_CHANNELS}. It is probably a text-to-image checkpoint."
+        )
+    if unet.config.time_cond_proj_dim is not None:
+        raise ValueError(
+            f"inpaint.model: the UNet of {name!r} wants the guidance as an input (a distilled model); that is "
+            "not supported. An LCM-LoRA on the plain checkpoint is: inpaint.lora."
+        )
+
+
+def _fuse_lora(pipeline: StableDiffusionInpaintPipeline, source: str, scale: float) -> None:
+    """Into the weights: a step then costs what it costs without, and all requests share it."""
+    try:
+        pipeline.load_lora_weights(source)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"inpaint.lora: cannot load {source!r}. Give a hub id, a directory with pytorch_lora_weights.safetensors "
+            "or such a file, made for this kind of UNet."
+        ) from error
+    pipeline.fuse_lora(lora_scale=scale)
+    pipeline.unload_lora_weights()

@@ -1,37 +1,40 @@
-"""The inpaint deployment: one model, one thread that owns it, one job after another."""
+"""The inpaint deployment: the engine behind an asyncio face."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-import numpy as np
-
-from deployments.config import ModelArgs
-from deployments.messages import InpaintRequest
+from deployments.config import InpaintArgs, InpaintSettings
+from deployments.messages import InpaintRequest, Painted
+from deployments.placement import limit_gpu_memory
 
 
 class InpaintServer:
-    """Runs jobs in the order they come, off the event loop. A cancelled job stops between two steps."""
+    """Paints all requests together, step by step. A cancelled one leaves between two steps."""
 
-    def __init__(self, args: ModelArgs) -> None:
+    def __init__(self, args: dict[str, Any] | InpaintArgs) -> None:
         # torch and diffusers take seconds to import; only the replica that runs the model pays for them.
+        from deployments.inpaint.engine import InpaintEngine
         from deployments.inpaint.model import InpaintModel
 
-        self._model = InpaintModel.load(args)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inpaint")
+        limit_gpu_memory()
+        args = InpaintArgs.model_validate(args)
+        self._engine = InpaintEngine(InpaintModel.load(args), args)
 
-    async def inpaint(self, request: InpaintRequest) -> np.ndarray:
-        """n x H x W x 3 uint8: see `InpaintModel.inpaint`."""
-        stop = threading.Event()
-        loop = asyncio.get_running_loop()
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Takes new `InpaintSettings`, from the next step and the next request on."""
+        self._engine.reconfigure(InpaintSettings.model_validate(user_config))
+
+    async def inpaint(self, request: InpaintRequest) -> Painted:
+        """See `InpaintRequest`. Raises InvalidInput, Overloaded, or what went wrong with this one request."""
+        job = self._engine.submit(request)
         try:
-            return await loop.run_in_executor(self._thread, self._model.inpaint, request, stop.is_set)
+            return await asyncio.wrap_future(job.future)
         except asyncio.CancelledError:
-            stop.set()
+            self._engine.cancel(job)
             raise
 
     def check_health(self) -> None:
-        """The model is loaded, or this object would not exist; its thread must still take work."""
-        self._thread.submit(lambda: None).cancel()
+        """Raises RuntimeError when nothing would ever be painted again."""
+        self._engine.check_health()

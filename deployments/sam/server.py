@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deployments.batching import Batcher
 from deployments.config import ModelArgs, SamSettings
-from deployments.messages import Embedding, Masks, SegmentRequest
+from deployments.messages import Embedding, Masks, SegmentRequest, Span
+from deployments.placement import limit_gpu_memory
 from deployments.sam.cache import SharedCache, digest
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ class SamServer:
         # Here and not above: whoever only builds the graph needs no torch.
         from deployments.sam.model import SamSegmenter
 
+        limit_gpu_memory()
         self._segmenter = SamSegmenter.load(ModelArgs.model_validate(args))
         self._embeddings: SharedCache[Embedding] = SharedCache(cache_entries)
         settings = SamSettings()
@@ -44,12 +48,16 @@ class SamServer:
 
     async def encode(self, image: np.ndarray) -> Embedding:
         """The embedding of `image` (HxWx3 uint8 RGB), remembered by its pixels."""
+        start = time.time()
         key = await asyncio.to_thread(digest, image)
-        return await self._embeddings.get(key, lambda: self._encoder.submit(image))
+        embedding = await self._embeddings.get(key, lambda: self._encoder.submit(image))
+        return replace(embedding, spans=(Span("sam.encode", start, time.time()),))
 
     async def segment(self, embedding: Embedding, request: SegmentRequest) -> Masks:
         """What `request` may mean in the picture of `embedding`, best guess first."""
-        return await self._decoder.submit((embedding, request))
+        start = time.time()
+        masks = await self._decoder.submit((embedding, request))
+        return replace(masks, spans=(*embedding.spans, Span("sam.segment", start, time.time())))
 
     def _decode_each(self, items: list[tuple[Embedding, SegmentRequest]]) -> list[Masks | Exception]:
         """One after the other: prompts differ in length and pictures in size, and the decoder takes milliseconds."""

@@ -75,7 +75,7 @@ def ask(painter: Painter, call: Callable[[AsyncRetouch], Awaitable[T]]) -> T:
 
 def test_an_edit_arrives_as_it_was_asked_for(painter: Painter, photo: Path) -> None:
     options = {"target": "the apple", "negative_prompt": "blur", "n": 2, "seed": 3}
-    options |= {"num_inference_steps": 9, "guidance_scale": 2.5}
+    options |= {"num_inference_steps": 9, "guidance_scale": 2.5, "strength": 0.4, "scheduler": "euler"}
     result = ask(painter, lambda client: client.edit(photo, "a lemon", **options))
     (request,) = painter.requests
     assert (request.prompt, request.image.shape) == ("a lemon", (32, 48, 3))

@@ -18,7 +18,7 @@ from retouch import AsyncRetouch, Retouch
 CALLS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("edit", ("a lemon",), {}),
     ("edit", ("a lemon",), {"target": "the apple", "n": 2, "seed": 3, "num_inference_steps": 9, "guidance_scale": 2.5}),
-    ("edit", ("a lemon",), {"negative_prompt": "blur"}),
+    ("edit", ("a lemon",), {"negative_prompt": "blur", "strength": 0.4, "scheduler": "euler"}),
     ("locate", ("the apple",), {}),
     ("score", ("a lemon",), {}),
 ]

@@ -40,7 +40,7 @@ def test_edit_saves_and_sums_up(service: Any, photo: Path, capsys: Capture, monk
 
 def test_edit_passes_every_option_on(service: Any, photo: Path) -> None:
     words = ["--target", "apple", "--negative", "blur", "--n", 2, "--seed", 5]
-    words += ["--steps", 9, "--guidance", 2.5, "--timeout", 3]
+    words += ["--steps", 9, "--guidance", 2.5, "--strength", 0.4, "--scheduler", "euler", "--timeout", 3]
     assert service.run("edit", photo, "a lemon", *words) == 0
     (seen,) = service.seen
     assert seen.texts == {
@@ -51,6 +51,8 @@ def test_edit_passes_every_option_on(service: Any, photo: Path) -> None:
         "seed": "5",
         "num_inference_steps": "9",
         "guidance_scale": "2.5",
+        "strength": "0.4",
+        "scheduler": "euler",
         "response_format": "b64_json",
     }
     assert seen.timeout["read"] == 3

@@ -30,6 +30,8 @@ def test_edit_sends_all_that_is_set(service: Any, photo: Path) -> None:
         seed=0,
         num_inference_steps=20,
         guidance_scale=7.5,
+        strength=0.4,
+        scheduler="euler",
     )
     assert service.seen[0].texts == {
         "prompt": "a lemon, “größer”\nand round",
@@ -39,6 +41,8 @@ def test_edit_sends_all_that_is_set(service: Any, photo: Path) -> None:
         "seed": "0",
         "num_inference_steps": "20",
         "guidance_scale": "7.5",
+        "strength": "0.4",
+        "scheduler": "euler",
         "response_format": "b64_json",
     }
 

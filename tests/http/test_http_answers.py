@@ -26,6 +26,8 @@ def test_edit(client, driver, picture, opened):
         "seed": "40",
         "num_inference_steps": "7",
         "guidance_scale": "3.5",
+        "strength": "0.4",
+        "scheduler": "euler",
     }
     answer = client.post(EDITS, files={"image": picture}, data=form)
     assert answer.status_code == 200
@@ -35,6 +37,7 @@ def test_edit(client, driver, picture, opened):
     np.testing.assert_array_equal(request.image, opened(picture))
     assert (request.prompt, request.target, request.negative_prompt) == ("a lemon", "the apple", "blur")
     assert (request.n, request.seed, request.num_inference_steps, request.guidance_scale) == (2, 40, 7, 3.5)
+    assert (request.strength, request.scheduler) == (0.4, "euler")
 
     assert [item["seed"] for item in body["data"]] == [41, 40]
     assert body["data"][0]["score"] == {
@@ -70,6 +73,7 @@ def test_edit_with_nothing_but_a_prompt(client, driver, picture):
     request = driver.requests[0]
     assert (request.target, request.negative_prompt, request.n, request.seed) == (None, "", 1, None)
     assert (request.num_inference_steps, request.guidance_scale) == (None, None)
+    assert (request.strength, request.scheduler) == (1.0, None)
     assert body["quality"] == "medium"
     assert body["data"][0]["seed"] == 1234
 
@@ -98,6 +102,8 @@ def test_picture_by_either_name_whatever_it_claims_to_be(client, picture, name):
         {"output_compression": "100"},
         {"negative_prompt": ""},
         {"guidance_scale": "0"},
+        {"strength": "0.01"},
+        {"strength": "1"},
         {"seed": str(2**63 - 1)},
         {"n": "8"},
         {"num_inference_steps": "150"},

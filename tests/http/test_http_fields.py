@@ -6,6 +6,7 @@ import zlib
 import pytest
 from PIL import Image
 
+from deployments.checks import SCHEDULERS
 from deployments.config import DriverSettings
 
 EDITS = "/v1/images/edits"
@@ -35,6 +36,11 @@ def refused_edit(client, driver, picture, refused):
         *[("seed", value, f"from 0 to {2**63 - 1}") for value in ("-1", str(2**63), str(2**70), "x", "")],
         *[("num_inference_steps", value, "from 1 to 150") for value in ("0", "151", "1000000000", "-3", "inf")],
         *[("guidance_scale", value, "from 0 to 30") for value in ("-0.1", "30.1", "nan", "inf", "-inf", "1e400", "x")],
+        *[
+            ("strength", value, "must be a number from 0.01 to 1.")
+            for value in ("0", "0.009", "1.5", "nan", "inf", "x", "")
+        ],
+        *[("scheduler", value, f"must be one of {', '.join(SCHEDULERS)}.") for value in ("magic", "DDIM", "")],
         *[("output_compression", value, "from 0 to 100") for value in ("-1", "101", "best")],
         *[("prompt", value, "text of 1 to 200") for value in (None, "", "  \n ", "x" * 201, "x" * 60_000)],
         *[("target", value, "text of 1 to 200") for value in ("", " ", "x" * 201)],

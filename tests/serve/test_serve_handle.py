@@ -81,6 +81,29 @@ def test_a_bad_value_is_a_typed_error(handle, scene):
         edit(handle, scene, num_inference_steps=0)
 
 
+def test_the_trace_shows_what_overlaps(handle, scene):
+    image = scene.image.copy()
+    image[0, 0] ^= 1  # a picture whose embedding nobody remembers
+    result = edit(handle, scene, image=image)
+    spans = {name: [span for span in result.trace if span.name == name] for name in {s.name for s in result.trace}}
+    (encode,), (locate,), (segment,) = spans["sam.encode"], spans["clip.locate"], spans["sam.segment"]
+    assert encode.start_s < locate.end_s
+    assert locate.start_s < encode.end_s
+    assert segment.start_s >= max(encode.end_s, locate.end_s)
+    # The picture as it was is scored while it is being repainted.
+    (steps,) = spans["inpaint.steps"]
+    assert min(span.start_s for span in spans["score"]) < steps.end_s
+    assert result.timings_s["score"] < result.timings_s["total"] - result.timings_s["inpaint"]
+
+
+def test_strength_and_scheduler_reach_the_painter(handle, scene):
+    plain = edit(handle, scene).edits[0].image
+    for fields in ({"strength": 0.5}, {"scheduler": "euler_ancestral"}):
+        assert (edit(handle, scene, **fields).edits[0].image != plain).any()
+    with pytest.raises(InvalidInput, match="strength"):
+        edit(handle, scene, strength=0.05)
+
+
 def test_concurrent_edits_do_not_mix(handle, scene, masks):
     targets = ["the cactus", "the dog", "the red apple", "the cactus", "the dog", "the red apple"]
     with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:

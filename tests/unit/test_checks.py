@@ -21,6 +21,7 @@ def test_defaults_are_filled_in():
     assert request.guidance_scale == SETTINGS.guidance_scale
     assert request.target == "a lemon"  # without a target, the prompt says what to find
     assert 0 <= request.seeds[0] < 2**53
+    assert (request.strength, request.scheduler) == (1.0, None)
     assert edit().seeds != edit().seeds
 
 
@@ -28,6 +29,8 @@ def test_what_is_given_is_kept():
     request = edit(target="x", seed=5, num_inference_steps=3, guidance_scale=0.0, n=2, negative_prompt="blurry")
     assert (request.target, request.seeds, request.num_inference_steps) == ("x", (5, 6), 3)
     assert (request.guidance_scale, request.negative_prompt) == (0.0, "blurry")
+    request = edit(strength=0.01, scheduler="euler")
+    assert (request.strength, request.scheduler) == (0.01, "euler")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,11 @@ def test_what_is_given_is_kept():
         ("guidance_scale", float("inf")),
         ("guidance_scale", -0.1),
         ("guidance_scale", "7"),
+        ("strength", 0),
+        ("strength", 1.5),
+        ("strength", float("nan")),
+        ("strength", "x"),
+        ("scheduler", "magic"),
         ("image", IMAGE[..., 0]),
         ("image", IMAGE.astype(np.float32)),
         ("image", "photo.png"),

@@ -9,7 +9,7 @@ from ray.serve.exceptions import BackPressureError
 
 from deployments.driver import Driver
 from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded, TargetNotFound
-from deployments.messages import EditRequest, Embedding, LocateRequest, Location, Masks, ScoreRequest
+from deployments.messages import EditRequest, Embedding, LocateRequest, Location, Masks, Painted, ScoreRequest
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
 POINT = (40, 30)
@@ -106,7 +106,7 @@ class Inpaint:
     async def inpaint(self, request):
         self.started.set()
         await self.may_answer.wait()
-        return np.stack([np.full(request.image.shape, seed, np.uint8) for seed in request.seeds])
+        return Painted(np.stack([np.full(request.image.shape, seed, np.uint8) for seed in request.seeds]))
 
     async def check_health(self):
         return None

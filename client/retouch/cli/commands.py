@@ -30,6 +30,8 @@ def edit(options: argparse.Namespace, client: Retouch, display: Display) -> int:
             seed=options.seed,
             num_inference_steps=options.steps,
             guidance_scale=options.guidance,
+            strength=options.strength,
+            scheduler=options.scheduler,
         )
     elapsed_s = time.monotonic() - started
     saved = _save(result, outputs)

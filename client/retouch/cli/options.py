@@ -62,6 +62,10 @@ def _add_edit(commands: Commands[OneLineParser], shared: OneLineParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed paints the same picture again")
     parser.add_argument("--steps", type=_count, metavar="N", help="denoising steps: more take longer")
     parser.add_argument("--guidance", type=float, metavar="X", help="how strictly to follow the prompt")
+    parser.add_argument("--strength", type=float, metavar="X", help="less than 1 keeps more of the picture")
+    parser.add_argument(
+        "--scheduler", type=_words, metavar="NAME", help='such as "euler" (default: the service decides)'
+    )
 
 
 def _add_locate(commands: Commands[OneLineParser], shared: OneLineParser) -> None:

@@ -1,0 +1,271 @@
+"""The inpaint engine: requests in, pictures out, any number of them under way at once.
+
+    submit -> prepare (text, VAE encoder) -> steps (shared, see steps.py) -> decode (VAE decoder) -> result
+              a thread of its own            a thread of its own            a thread of its own
+
+The step loop never waits for text, VAE or pixels, and no part knows Ray: the engine is used the same way by the
+deployment, the tests and the benchmarks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from deployments.config import InpaintArgs, InpaintSettings
+from deployments.errors import Overloaded
+from deployments.inpaint import profile
+from deployments.inpaint.denoiser import Denoiser
+from deployments.inpaint.model import InpaintModel
+from deployments.inpaint.painting import Painting
+from deployments.inpaint.steps import StepLoop, StepRecord
+from deployments.messages import InpaintRequest, Painted, Span
+
+logger = logging.getLogger(__name__)
+
+MB = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Picture number `picture` of a request has taken `step` of `steps`.
+
+    `preview` HxWx3 uint8 is how it would look if it were finished now, where one was asked for.
+    """
+
+    picture: int
+    step: int
+    steps: int
+    preview: np.ndarray | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Job:
+    """A request under way. `future` has its `Painted`, or the error; it is cancelled with the job."""
+
+    def __init__(self, request: InpaintRequest, on_progress: OnProgress | None, previews: int) -> None:
+        self.request = request
+        self.on_progress = on_progress
+        self.previews = previews
+        self.future: Future[Painted] = Future()
+        self.paintings: list[Painting] = []
+        self.pictures: dict[int, np.ndarray] = {}
+        self.held_bytes = request.image.nbytes * (1 + len(request.seeds))
+        self.prepared_s = (0.0, 0.0)
+        self.ended_s = 0.0
+
+
+class InpaintEngine:
+    """Paints for any number of callers. Use from any thread; `close` it when done."""
+
+    def __init__(
+        self,
+        model: InpaintModel,
+        args: InpaintArgs | None = None,
+        settings: InpaintSettings | None = None,
+        on_step: Callable[[StepRecord], None] | None = None,
+    ) -> None:
+        args = args or InpaintArgs()
+        self.model = model
+        self.settings = settings or InpaintSettings()
+        self._denoiser = Denoiser(model.unet, args.execution, args.row_threads, args.row_buckets)
+        self._native_side = model.native_px // model.vae_scale_factor
+        self._profiled: dict[int, float] = {}
+        self._on_step = on_step
+        self._loop = StepLoop(self._denoiser, self._cap(), self._native_side, self._count, model.unet.device)
+        self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+        self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+        self._lock = threading.Lock()
+        self._jobs: set[Job] = set()
+        self._seconds_per_row = 0.0
+
+    @property
+    def max_rows(self) -> int:
+        """Rows that share a step now."""
+        return self._loop.max_rows
+
+    def reconfigure(self, settings: InpaintSettings) -> None:
+        """Takes effect with the next step and the next request."""
+        self.settings = settings
+        self._loop.max_rows = self._cap()
+
+    def submit(self, request: InpaintRequest, on_progress: OnProgress | None = None, previews: int = 0) -> Job:
+        """Takes the request in and returns at once. Raises Overloaded when there is no room for it.
+
+        `on_progress` is called from the engine's threads, after each step, and must return quickly.
+        """
+        scheduler = request.scheduler or self.settings.scheduler
+        job = Job(replace(request, scheduler=scheduler), on_progress, previews)
+        with self._lock:
+            self._check_room(job)
+            self._jobs.add(job)
+        self._preparing.submit(self._prepare, job)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Stops the job before its next step. Nothing happens to a job that is done."""
+        job.future.cancel()
+        self._drop(job)
+
+    def check_health(self) -> None:
+        """Raises RuntimeError when nothing would ever be painted again."""
+        self._loop.check_health()
+
+    def close(self) -> None:
+        """Ends all threads; what is unfinished fails."""
+        for job in list(self._jobs):
+            self.cancel(job)
+        self._preparing.shutdown()
+        self._loop.close()
+        self._decoding.shutdown()
+        self._denoiser.close()
+
+    def _cap(self) -> int:
+        """The configured number of rows, or else what a profile of this machine says."""
+        if self.settings.max_rows is not None:
+            return self.settings.max_rows
+        if not self._profiled:
+            self._profiled = profile.measure(self._empty_step, self.settings.max_step_s)
+            measured = ", ".join(f"{rows} rows {1000 * each:.1f} ms" for rows, each in self._profiled.items())
+            logger.info("steps of %s on %d threads: %s", self._denoiser.execution, self._denoiser.threads, measured)
+        return profile.best_rows(self._profiled, self.settings.max_step_s)
+
+    @torch.inference_mode()
+    def _empty_step(self, rows: int) -> None:
+        text = self.model.encode_text("")
+        rows = self._denoiser.padded(rows)
+        channels = text.new_zeros(rows, self.model.unet.config.in_channels, self._native_side, self._native_side)
+        self._denoiser(channels, torch.zeros(rows, device=text.device), text.expand(rows, -1, -1).contiguous())
+        if text.is_cuda:
+            torch.cuda.synchronize()
+
+    def _count(self, record: StepRecord) -> None:
+        self._seconds_per_row = record.seconds / record.rows
+        if self._on_step:
+            self._on_step(record)
+
+    def _check_room(self, job: Job) -> None:
+        """A request that finds nothing else here is always let in, however large."""
+        held = sum(len(other.request.seeds) for other in self._jobs)
+        held_bytes = sum(other.held_bytes for other in self._jobs)
+        settings = self.settings
+        too_many = held + len(job.request.seeds) > settings.max_pictures
+        too_large = held_bytes + job.held_bytes > settings.max_held_mb * MB
+        if self._jobs and (too_many or too_large):
+            raise Overloaded("All places are taken.", retry_after_s=self._seconds_until_room())
+
+    def _seconds_until_room(self) -> float:
+        """About how long the pictures under way need until the first of them is done."""
+        left = [
+            (painting.steps - painting.taken) * painting.rows for job in self._jobs for painting in list(job.paintings)
+        ]
+        return max(1.0, sum(left) * self._seconds_per_row / max(1, len(left)))
+
+    def _prepare(self, job: Job) -> None:
+        if job.future.done():
+            return
+        start = time.time()
+        try:
+            paintings = self.model.prepare(job.request, job.previews)
+            job.prepared_s = (start, time.time())
+            with self._lock:
+                job.paintings = paintings
+            for painting in paintings:
+                self._loop.add(painting, _JobWatcher(self, job))
+        except Exception as error:
+            self._fail(job, error)
+        if job.future.done():  # cancelled meanwhile, when there was no painting yet to stop
+            self._drop(job)
+
+    def stepped(self, job: Job, painting: Painting, estimate: torch.Tensor | None) -> None:
+        """The loop has taken a step of one of the job's pictures."""
+        if job.on_progress is None:
+            return
+        progress = Progress(job.paintings.index(painting), painting.taken, painting.steps)
+        if estimate is None:
+            job.on_progress(progress)
+        else:
+            self._decoding.submit(self._preview, job, progress, estimate)
+
+    def ended(self, job: Job, painting: Painting, error: Exception | None) -> None:
+        """The loop is done with one of the job's pictures."""
+        if error is not None:
+            self._fail(job, error)
+        elif painting.finished and not job.future.done():
+            job.ended_s = time.time()
+            self._decoding.submit(self._decode, job, painting)
+
+    def _preview(self, job: Job, progress: Progress, estimate: torch.Tensor) -> None:
+        if job.future.done() or job.on_progress is None:
+            return
+        try:
+            preview = self._pixels(job, estimate)
+            job.on_progress(Progress(progress.picture, progress.step, progress.steps, preview))
+        except Exception:
+            # The picture itself is what was asked for; it goes on without this view of it.
+            logger.warning("a preview failed", exc_info=True)
+
+    def _decode(self, job: Job, painting: Painting) -> None:
+        if job.future.done():
+            return
+        try:
+            job.pictures[job.paintings.index(painting)] = self._pixels(job, painting.latents)
+        except Exception as error:
+            self._fail(job, error)
+            return
+        if len(job.pictures) == len(job.paintings):
+            images = np.stack([job.pictures[index] for index in range(len(job.paintings))])
+            self._finish(job, Painted(images, _spans(job)))
+
+    def _pixels(self, job: Job, latents: torch.Tensor) -> np.ndarray:
+        self._loop.finish_queued()
+        return self.model.decode(latents, job.request.image.shape[0])
+
+    def _finish(self, job: Job, painted: Painted) -> None:
+        with suppress(InvalidStateError):  # it was cancelled this very moment
+            job.future.set_result(painted)
+        self._drop(job)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        with suppress(InvalidStateError):  # cancelled, or another of its pictures has failed before
+            job.future.set_exception(error)
+        self._drop(job)
+
+    def _drop(self, job: Job) -> None:
+        with self._lock:
+            self._jobs.discard(job)
+        for painting in job.paintings:
+            if not painting.finished:
+                self._loop.cancel(painting)
+
+
+@dataclass(frozen=True, eq=False)
+class _JobWatcher:
+    engine: InpaintEngine
+    job: Job
+
+    def stepped(self, painting: Painting, estimate: torch.Tensor | None) -> None:
+        self.engine.stepped(self.job, painting, estimate)
+
+    def ended(self, painting: Painting, error: Exception | None) -> None:
+        self.engine.ended(self.job, painting, error)
+
+
+def _spans(job: Job) -> tuple[Span, ...]:
+    joined = min(painting.joined_s for painting in job.paintings)
+    return (
+        Span("inpaint.prepare", *job.prepared_s),
+        Span("inpaint.wait", job.prepared_s[1], joined),
+        Span("inpaint.steps", joined, job.ended_s),
+        Span("inpaint.decode", job.ended_s, time.time()),
+    )

@@ -1,0 +1,249 @@
+"""The step loop: one thread owns the UNet, and all pictures under way share its steps.
+
+A picture joins at the next step and leaves after its last one (continuous batching, as language models are served:
+Yu et al., Orca, OSDI 2022). Pictures of different latent sizes cannot share a step; each size has a lane of its
+own, and the lanes take turns so that each picture in them gets the same share of the time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from deployments.inpaint.denoiser import Denoiser
+from deployments.inpaint.painting import Painting
+from deployments.inpaint.rows import Rows
+
+logger = logging.getLogger(__name__)
+
+STEPS_AHEAD = 2  # that a GPU may have queued: enough to never idle, few enough to join and cancel soon
+
+
+class Watcher(Protocol):
+    """Whoever waits for a painting. Called in the loop's thread, so it must only hand on what it is told."""
+
+    def stepped(self, painting: Painting, estimate: torch.Tensor | None) -> None:
+        """A step was taken; `estimate` of the finished latents where a preview was wanted."""
+
+    def ended(self, painting: Painting, error: Exception | None) -> None:
+        """The painting has left: finished, failed (`error`), or cancelled."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: the rows that were wanted, those that were run, pictures left waiting, seconds."""
+
+    rows: int
+    padded_rows: int
+    waiting: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Seat:
+    painting: Painting
+    watcher: Watcher
+
+
+@dataclass(eq=False)
+class _Lane:
+    """All pictures of one latent size. `spent_s` is what each of them has had of the loop's time."""
+
+    active: list[_Seat] = field(default_factory=list)
+    waiting: deque[_Seat] = field(default_factory=deque)
+    spent_s: float = 0.0
+    rows: Rows | None = None
+
+    def busy(self) -> bool:
+        return bool(self.active or self.waiting)
+
+    def leave(self, seat: _Seat) -> None:
+        self.active.remove(seat)
+        self.rows = None
+
+    def fill(self, max_rows: int) -> None:
+        """First come, first served; a picture alone may be larger than the cap. The cap may have become lower."""
+        taken = sum(seat.painting.rows for seat in self.active)
+        while taken > max_rows and len(self.active) > 1:
+            taken -= self.active[-1].painting.rows
+            self.waiting.appendleft(self.active.pop())
+            self.rows = None
+        while self.waiting and (not taken or taken + self.waiting[0].painting.rows <= max_rows):
+            taken += self.waiting[0].painting.rows
+            self.active.append(self.waiting.popleft())
+            self.rows = None
+
+
+class StepLoop:
+    """Paints what is added to it. `max_rows`, of the size `native_side`, may be changed at any time."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        max_rows: int,
+        native_side: int,
+        on_step: Callable[[StepRecord], None] | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.max_rows = max_rows
+        self._denoiser = denoiser
+        self._native_area = native_side**2
+        self._on_step = on_step
+        self._lanes: dict[tuple[int, int], _Lane] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        # The steps go before whatever else runs on the same GPU.
+        self._stream = torch.cuda.Stream(device, priority=-1) if device and device.type == "cuda" else None
+        self._queued: deque[torch.cuda.Event] = deque()
+        self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
+        self._thread.start()
+
+    def add(self, painting: Painting, watcher: Watcher) -> None:
+        """The painting takes part from the next step on, or as soon as there is room."""
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the step loop has ended")
+            height, width = painting.latents.shape[2:]
+            lane = self._lanes.setdefault((height, width), _Lane())
+            if not lane.busy():
+                # Time in which it wanted nothing is no credit against the others.
+                others = [other.spent_s for other in self._lanes.values() if other.busy()]
+                lane.spent_s = max(lane.spent_s, min(others, default=0.0))
+            lane.waiting.append(_Seat(painting, watcher))
+            self._changed.notify()
+
+    def cancel(self, painting: Painting) -> None:
+        """The painting leaves before its next step."""
+        painting.cancelled = True
+        with self._changed:
+            self._changed.notify()
+
+    def finish_queued(self) -> None:
+        """Waits until a GPU has done all that the loop has asked of it; call before reading latents elsewhere."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
+    def check_health(self) -> None:
+        """Raises RuntimeError when nothing would ever be painted again."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the step loop has ended")
+
+    def close(self) -> None:
+        """Ends the thread after the step it is in; whatever is unfinished leaves as cancelled."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with torch.inference_mode(), torch.cuda.stream(self._stream):
+                while (chosen := self._next_lane()) is not None:
+                    self._step(*chosen)
+        except Exception:
+            logger.exception("the step loop has ended")
+            raise
+        finally:
+            self._give_up()
+
+    def _next_lane(self) -> tuple[_Lane, int] | None:
+        """The lane whose turn it is and its share of the cap; None when the loop is to end."""
+        while True:
+            with self._changed:
+                gone = self._drop_cancelled()
+                busy = {size: lane for size, lane in self._lanes.items() if lane.busy()}
+                if not gone and not busy and not self._closed:
+                    self._changed.wait()
+            for seat in gone:
+                seat.watcher.ended(seat.painting, None)
+            if self._closed:
+                return None
+            if busy:
+                size = min(busy, key=lambda size: busy[size].spent_s)
+                return busy[size], max(1, self.max_rows * self._native_area // (size[0] * size[1]))
+
+    def _drop_cancelled(self) -> list[_Seat]:
+        gone = []
+        for lane in self._lanes.values():
+            for seat in [seat for seat in lane.active if seat.painting.cancelled]:
+                lane.leave(seat)
+                gone.append(seat)
+            left = [seat for seat in lane.waiting if seat.painting.cancelled]
+            for seat in left:
+                lane.waiting.remove(seat)
+            gone += left
+        return gone
+
+    def _step(self, lane: _Lane, max_rows: int) -> None:
+        started = time.perf_counter()
+        with self._changed:
+            lane.fill(max_rows)
+        self._note_joined(lane)
+        seats = {seat.painting: seat for seat in lane.active}
+        for painting, prediction in self._predict(list(seats), lane):
+            self._advance(lane, seats[painting], prediction)
+        self._limit_queue()
+        seconds = time.perf_counter() - started
+        lane.spent_s += seconds / len(seats)
+        if self._on_step:
+            rows = sum(painting.rows for painting in seats)
+            self._on_step(StepRecord(rows, self._denoiser.padded(rows), len(lane.waiting), seconds))
+
+    def _note_joined(self, lane: _Lane) -> None:
+        now = time.time()
+        for seat in lane.active:
+            seat.painting.joined_s = seat.painting.joined_s or now
+
+    def _predict(self, paintings: list[Painting], lane: _Lane) -> list[tuple[Painting, torch.Tensor | Exception]]:
+        """A prediction for each; what fails together is tried in halves, so that nobody pays for a neighbour."""
+        try:
+            rows = lane.rows or Rows(paintings, self._denoiser)
+            made: list[tuple[Painting, torch.Tensor | Exception]]
+            made = list(zip(rows.paintings, rows.predict(), strict=True))
+        except Exception as error:
+            lane.rows = None
+            if len(paintings) == 1:
+                return [(paintings[0], error)]
+            if isinstance(error, torch.OutOfMemoryError):
+                self.max_rows = max(1, sum(painting.rows for painting in paintings) // 2)
+            logger.warning("a step of %d pictures failed; trying it in halves", len(paintings), exc_info=True)
+            middle = len(paintings) // 2
+            return [*self._predict(paintings[:middle], lane), *self._predict(paintings[middle:], lane)]
+        if len(paintings) == len(lane.active):
+            lane.rows = rows
+        return made
+
+    def _advance(self, lane: _Lane, seat: _Seat, prediction: torch.Tensor | Exception) -> None:
+        error = prediction if isinstance(prediction, Exception) else None
+        if not isinstance(prediction, Exception):
+            try:
+                estimate = seat.painting.advance(prediction)
+                seat.watcher.stepped(seat.painting, estimate)
+            except Exception as failed:
+                error = failed
+        if error or seat.painting.finished:
+            lane.leave(seat)
+            seat.watcher.ended(seat.painting, error)
+
+    def _limit_queue(self) -> None:
+        """Lets a GPU have a step in hand while it works on another, and no more."""
+        if self._stream is None:
+            return
+        self._queued.append(self._stream.record_event())
+        if len(self._queued) > STEPS_AHEAD:
+            self._queued.popleft().synchronize()
+
+    def _give_up(self) -> None:
+        with self._changed:
+            self._closed = True
+            left = [seat for lane in self._lanes.values() for seat in (*lane.active, *lane.waiting)]
+            self._lanes.clear()
+        for seat in left:
+            seat.watcher.ended(seat.painting, RuntimeError("the step loop has ended"))

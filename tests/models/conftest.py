@@ -1,0 +1,190 @@
+"""A Stable Diffusion inpainting pipeline with all its parts, tiny and random, and requests for it."""
+
+import threading
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from deployments.inpaint.denoiser import Denoiser
+from deployments.inpaint.steps import StepLoop
+from deployments.messages import InpaintRequest
+from pocket import tokenizer
+
+SIDE = 32
+
+
+def build_pipeline(unet_channels=9):
+    torch.manual_seed(0)
+    words = tokenizer.build()
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=words.model_max_length,
+            eos_token_id=words.eos_token_id,
+        )
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=4,
+        scaling_factor=0.5,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=SIDE // 2,
+        in_channels=unet_channels,
+        out_channels=4,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = StableDiffusionInpaintPipeline(
+            vae=vae.eval(),
+            text_encoder=text_encoder.eval(),
+            tokenizer=words,
+            unet=unet.eval().requires_grad_(False),
+            scheduler=PNDMScheduler(beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture
+def new_pipeline():
+    """Builds one; always with the same weights."""
+    return build_pipeline
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return build_pipeline()
+
+
+@pytest.fixture
+def request_():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[8:26, 5:20] = True
+    return InpaintRequest(image, mask, "a lemon", "blurry", (7,), 4, 5.0)
+
+
+@pytest.fixture
+def stock():
+    """What diffusers' own pipeline gives for one seed of a request: latents, or pixels with "np"."""
+
+    def run(pipeline, request, seed=None, output_type="latent", side=SIDE):
+        result = pipeline(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            image=Image.fromarray(request.image),
+            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+            height=side,
+            width=side,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            strength=request.strength,
+            generator=torch.Generator().manual_seed(request.seeds[0] if seed is None else seed),
+            output_type=output_type,
+        )
+        return result.images
+
+    return run
+
+
+@pytest.fixture
+def changed():
+    return replace
+
+
+@pytest.fixture
+def close():
+    """Within float32 noise, on the scale of the latents: a random UNet's are far larger than a real one's."""
+
+    def compare(latents, expected, tolerance=1e-4):
+        return bool((latents - expected).abs().max() <= tolerance * max(1.0, float(expected.std())))
+
+    return compare
+
+
+class Collector:
+    """A watcher that keeps what it is told; `wait` returns the paintings' latents in the order of `paintings`."""
+
+    def __init__(self):
+        self.ended_with = {}
+        self.estimates = {}
+        self.paintings = []
+        self._changed = threading.Condition()
+
+    def stepped(self, painting, estimate):
+        if estimate is not None:
+            self.estimates.setdefault(painting, {})[painting.taken] = estimate
+
+    def ended(self, painting, error):
+        with self._changed:
+            self.ended_with[painting] = error
+            self._changed.notify_all()
+
+    def wait(self, paintings, timeout_s=60):
+        with self._changed:
+            assert self._changed.wait_for(lambda: all(each in self.ended_with for each in paintings), timeout_s)
+        for painting in paintings:
+            if self.ended_with[painting] is not None:
+                raise self.ended_with[painting]
+        return [painting.latents for painting in paintings]
+
+
+@pytest.fixture
+def new_collector():
+    return Collector
+
+
+@pytest.fixture
+def new_loop():
+    """Starts step loops for a model, and ends them with the test."""
+    loops = []
+
+    def start(model, max_rows=64, on_step=None, **denoiser_options):
+        denoiser = Denoiser(model.unet, **{"execution": "eager", "threads": 1, **denoiser_options})
+        loop = StepLoop(denoiser, max_rows, model.native_px // model.vae_scale_factor, on_step)
+        loops.append((loop, denoiser))
+        return loop
+
+    yield start
+    for loop, denoiser in loops:
+        loop.close()
+        denoiser.close()
+
+
+@pytest.fixture
+def latents_of(new_loop):
+    """The final latents [n, 4, h, w] of a request that has the model to itself."""
+
+    def run(model, request, **denoiser_options):
+        loop, collector = new_loop(model, **denoiser_options), Collector()
+        paintings = model.prepare(request)
+        for painting in paintings:
+            loop.add(painting, collector)
+        return torch.cat(collector.wait(paintings))
+
+    return run

@@ -1,0 +1,305 @@
+"""The engine's manners: who joins when, who is let in, what is told, and what a failure costs the others."""
+
+import threading
+import time
+from concurrent.futures import CancelledError
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from deployments.config import InpaintArgs, InpaintSettings
+from deployments.errors import InvalidInput, Overloaded
+from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.model import InpaintModel
+from deployments.inpaint.rows import Rows
+from deployments.inpaint.steps import StepLoop
+
+WAIT_S = 60
+LONG = 900  # steps; cancelled long before they are taken
+
+
+@pytest.fixture
+def new_engine(pipeline):
+    """Starts engines, and ends them with the test."""
+    engines = []
+
+    def start(settings=None, on_step=None, **args):
+        settings = InpaintSettings(**{"max_rows": 16, **(settings or {})})
+        args = InpaintArgs(**{"execution": "eager", "row_threads": 1, **args})
+        engines.append(InpaintEngine(InpaintModel(pipeline), args, settings, on_step))
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
+
+
+class Steps:
+    """Keeps the records of a loop; `wait_for` blocks until one of them satisfies the condition."""
+
+    def __init__(self):
+        self.records = []
+        self._changed = threading.Condition()
+
+    def __call__(self, record):
+        with self._changed:
+            self.records.append(record)
+            self._changed.notify_all()
+
+    def wait_for(self, condition):
+        seen = len(self.records)
+        with self._changed:
+            assert self._changed.wait_for(lambda: any(map(condition, self.records[seen:])), WAIT_S)
+
+
+def test_pictures_equal_the_stock_pipelines(pipeline, stock, request_, new_engine):
+    expected = (stock(pipeline, request_, output_type="np") * 255).round()
+    painted = new_engine().submit(request_).future.result(WAIT_S)
+    assert painted.images.dtype == np.uint8
+    assert np.abs(painted.images.astype(int) - expected).max() <= 1
+
+
+def test_each_seed_gives_its_picture_in_order(request_, new_engine):
+    engine = new_engine(row_buckets=(8,))
+    together = engine.submit(replace(request_, seeds=(7, 8, 9))).future.result(WAIT_S).images
+    for picture, seed in zip(together, (7, 8, 9), strict=True):
+        alone = engine.submit(replace(request_, seeds=(seed,))).future.result(WAIT_S).images[0]
+        assert np.array_equal(picture, alone)
+
+
+def test_a_newcomer_shares_the_next_step_and_a_finished_job_leaves(request_, new_engine):
+    steps = Steps()
+    engine = new_engine(on_step=steps)
+    long = engine.submit(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
+    steps.wait_for(lambda record: record.rows == 2)
+    short = engine.submit(request_)
+    short.future.result(WAIT_S)
+    steps.wait_for(lambda record: record.rows == 2)
+    shared = [record for record in steps.records if record.rows == 4]
+    assert len(shared) == 5  # PNDM takes one more than the 4 asked for
+    assert not long.future.done()
+
+
+def test_unguided_pictures_take_one_row(request_, new_engine):
+    steps = Steps()
+    new_engine(on_step=steps).submit(replace(request_, guidance_scale=1.0)).future.result(WAIT_S)
+    assert {record.rows for record in steps.records} == {1}
+
+
+def test_beyond_the_cap_pictures_wait_their_turn(request_, new_engine):
+    steps = Steps()
+    engine = new_engine({"max_rows": 4}, on_step=steps)
+    jobs = [engine.submit(replace(request_, seeds=(seed,))) for seed in range(5)]
+    for job in jobs:
+        job.future.result(WAIT_S)
+    assert max(record.rows for record in steps.records) == 4
+    assert max(record.waiting for record in steps.records) >= 1
+
+
+def test_the_cap_changes_live(request_, new_engine):
+    steps = Steps()
+    engine = new_engine({"max_rows": 2}, on_step=steps)
+    jobs = [
+        engine.submit(replace(request_, seeds=(seed,), num_inference_steps=LONG, scheduler="ddim")) for seed in range(4)
+    ]
+    steps.wait_for(lambda record: record.waiting == 3)
+    engine.reconfigure(InpaintSettings(max_rows=6))
+    steps.wait_for(lambda record: record.rows == 6)
+    for job in jobs:
+        engine.cancel(job)
+
+
+def test_a_cancelled_job_leaves_and_makes_room(request_, new_engine):
+    steps = Steps()
+    engine = new_engine({"max_pictures": 2}, on_step=steps)
+    endless = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    first, second = engine.submit(endless), engine.submit(endless)
+    steps.wait_for(lambda record: record.rows == 4)
+    engine.cancel(first)
+    steps.wait_for(lambda record: record.rows == 2)
+    with pytest.raises(CancelledError):
+        first.future.result(0)
+    engine.submit(request_).future.result(WAIT_S)
+    assert not second.future.done()
+
+
+def test_a_job_cancelled_before_it_began_takes_no_step(request_, new_engine):
+    steps = Steps()
+    engine = new_engine(on_step=steps)
+    blocker = threading.Event()
+    engine._preparing.submit(blocker.wait)
+    job = engine.submit(request_)
+    engine.cancel(job)
+    blocker.set()
+    engine.submit(replace(request_, guidance_scale=0.0)).future.result(WAIT_S)
+    assert {record.rows for record in steps.records} == {1}
+
+
+def test_no_room_is_said_at_once_and_with_a_time(request_, new_engine):
+    engine = new_engine({"max_pictures": 3})
+    endless = replace(request_, seeds=(1, 2), num_inference_steps=LONG, scheduler="ddim")
+    job = engine.submit(endless)
+    with pytest.raises(Overloaded) as full:
+        engine.submit(replace(request_, seeds=(1, 2)))
+    assert full.value.retry_after_s >= 1
+    engine.submit(request_).future.result(WAIT_S)
+    engine.cancel(job)
+    engine.submit(replace(request_, seeds=(1, 2, 3, 4))).future.result(WAIT_S)  # alone, even too many are let in
+
+
+def test_no_memory_is_no_room(request_, new_engine):
+    engine = new_engine({"max_held_mb": 1})
+    image = np.zeros((500, 500, 3), np.uint8)
+    large = replace(request_, image=image, mask=image[..., 0] == 0, num_inference_steps=LONG, scheduler="ddim")
+    engine.submit(large)
+    with pytest.raises(Overloaded):
+        engine.submit(large)
+
+
+def test_a_bad_request_fails_alone(request_, new_engine):
+    engine = new_engine()
+    bad = engine.submit(replace(request_, strength=0.01))
+    good = engine.submit(request_)
+    with pytest.raises(InvalidInput, match="strength"):
+        bad.future.result(WAIT_S)
+    assert good.future.result(WAIT_S).images.shape == (1, 32, 32, 3)
+
+
+def test_a_poisoned_picture_costs_its_neighbours_nothing(request_, new_engine, monkeypatch):
+    predict = Rows.predict
+
+    def fail(self):
+        if any(painting.guidance_scale == 6.66 for painting in self.paintings):
+            raise RuntimeError("poison")
+        return predict(self)
+
+    monkeypatch.setattr(Rows, "predict", fail)
+    engine = new_engine(row_buckets=(8,))
+    jobs = [engine.submit(replace(request_, guidance_scale=scale)) for scale in (5.0, 6.66, 5.0)]
+    with pytest.raises(RuntimeError, match="poison"):
+        jobs[1].future.result(WAIT_S)
+    first, last = jobs[0].future.result(WAIT_S).images, jobs[2].future.result(WAIT_S).images
+    assert np.array_equal(first, last)
+
+
+def test_out_of_memory_halves_the_cap_and_loses_nobody(request_, new_engine, monkeypatch):
+    predict = Rows.predict
+
+    def too_small(self):
+        if len(self._channels) > 4:
+            raise torch.OutOfMemoryError
+        return predict(self)
+
+    monkeypatch.setattr(Rows, "predict", too_small)
+    engine = new_engine({"max_rows": 8})
+    engine.submit(replace(request_, seeds=(1, 2, 3, 4))).future.result(WAIT_S)
+    assert engine.max_rows == 4
+
+
+def test_progress_and_previews_leave_at_each_step(request_, new_engine):
+    told = []
+    request = replace(request_, seeds=(1, 2), num_inference_steps=8, scheduler="euler", strength=1.0)
+    engine = new_engine()
+    painted = engine.submit(request, told.append, previews=3).future.result(WAIT_S)
+    for picture in (0, 1):
+        mine = [progress for progress in told if progress.picture == picture]
+        assert sorted(progress.step for progress in mine) == list(range(1, 9))
+        assert {progress.steps for progress in mine} == {8}
+        previews = {progress.step: progress.preview for progress in mine if progress.preview is not None}
+        assert sorted(previews) == [2, 4, 6]
+        last, first = (np.abs(previews[step].astype(int) - painted.images[picture]).mean() for step in (6, 2))
+        assert last < first
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m"])
+def test_the_last_estimate_is_the_picture(pipeline, request_, new_loop, new_collector, scheduler):
+    """Before the last step nearly all noise is gone, whatever frame a scheduler keeps its latents in."""
+    model = InpaintModel(pipeline)
+    request = replace(request_, scheduler=scheduler, num_inference_steps=30, guidance_scale=1.0)
+    (painting,) = model.prepare(request)
+    painting.previews = frozenset({30})
+    loop, collector = new_loop(model), new_collector()
+    loop.add(painting, collector)
+    (latents,) = collector.wait([painting])
+    estimate = collector.estimates[painting][30]
+    assert (estimate - latents).abs().mean() < 0.05 * latents.abs().mean()
+
+
+def test_a_decode_does_not_hold_up_the_steps(request_, new_engine, monkeypatch):
+    steps = Steps()
+    engine = new_engine(on_step=steps)
+    release = threading.Event()
+    decode = engine.model.decode
+    monkeypatch.setattr(engine.model, "decode", lambda *args: release.wait(WAIT_S) and decode(*args))
+    job = engine.submit(request_)
+    other = engine.submit(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
+    steps.wait_for(lambda record: record.rows == 4)
+    steps.wait_for(lambda record: record.rows == 2)
+    assert not job.future.done()
+    release.set()
+    job.future.result(WAIT_S)
+    engine.cancel(other)
+
+
+def test_lanes_of_other_sizes_get_the_same_time(pipeline, request_, new_loop, new_collector):
+    """One large picture among three small ones gets a quarter of the time, not half of it and not the rest."""
+    model = InpaintModel(pipeline)
+    loop, collector = new_loop(model), new_collector()
+    endless = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    small = model.prepare(replace(endless, seeds=(1, 2, 3)))
+    (large,) = model.prepare(replace(endless, model_px=64))
+    for painting in (*small, large):
+        loop.add(painting, collector)
+    until = time.monotonic() + WAIT_S
+    while large.taken < 12 and time.monotonic() < until:
+        time.sleep(0.01)
+    spent = {size: lane.spent_s for size, lane in loop._lanes.items()}
+    for painting in (*small, large):
+        loop.cancel(painting)
+    collector.wait([*small, large])
+    assert small[0].taken > large.taken
+    assert spent[(16, 16)] == pytest.approx(spent[(32, 32)], rel=0.3)
+
+
+def test_a_loop_that_has_ended_says_so(pipeline, request_, monkeypatch, new_engine):
+    engine = new_engine()
+    engine.check_health()
+
+    def crash(self, *_):
+        raise MemoryError
+
+    monkeypatch.setattr(StepLoop, "_limit_queue", crash)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with pytest.raises(RuntimeError, match="step loop has ended"):
+        engine.submit(request_).future.result(WAIT_S)
+    engine._loop._thread.join(WAIT_S)
+    with pytest.raises(RuntimeError, match="step loop has ended"):
+        engine.check_health()
+    with pytest.raises(RuntimeError, match="step loop has ended"):
+        engine.submit(request_).future.result(WAIT_S)
+
+
+def test_memory_stays_flat(request_, new_engine):
+    """500 edits, each with another text, some of them cancelled; after a hundred, nothing may pile up."""
+    engine = new_engine({"max_pictures": 8})
+    process = psutil.Process()
+
+    def edits(first, count):
+        for number in range(first, first + count, 4):
+            jobs = [
+                engine.submit(replace(request_, prompt=f"thing {number + index}", num_inference_steps=2))
+                for index in range(4)
+            ]
+            engine.cancel(jobs[3])
+            for job in jobs[:3]:
+                job.future.result(WAIT_S)
+        return process.memory_info().rss
+
+    before = edits(0, 200)
+    after = edits(200, 500)
+    assert after - before < 20 * 2**20
+    assert not engine._jobs
+    assert len(engine.model._texts) <= 256
