@@ -10,14 +10,14 @@ layer is added. The weights stay as they are.
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
 
 import torch
 from transformers import CLIPModel
+
+from deployments.caching import Lru
 
 Method = Literal["neighbourhood", "patch", "value", "query"]
 
@@ -196,23 +196,16 @@ class Phrases:
     ) -> None:
         self._embed = embed
         self._wordings = wordings
-        self._max_cached = max_cached
-        self._known: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: Lru[str, torch.Tensor] = Lru(max_cached)
 
     def __call__(self, phrases: Sequence[str]) -> torch.Tensor:
         """nxD float32 unit vectors. All phrases not yet known share one pass of the text encoder."""
-        with self._lock:
-            found = {phrase: self._known[phrase] for phrase in phrases if phrase in self._known}
-        missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in found]
+        known = {phrase: self._known.find(phrase) for phrase in phrases}
+        missing = [phrase for phrase, vector in known.items() if vector is None]
         if missing:
             made = unit(self._embed([sentence for phrase in missing for sentence in self._wordings(phrase)]))
             averaged = unit(made.unflatten(0, (len(missing), -1)).mean(1))
-            found.update(zip(missing, averaged, strict=True))
-        with self._lock:
-            for phrase in dict.fromkeys(phrases):
-                self._known[phrase] = found[phrase]
-                self._known.move_to_end(phrase)
-            while len(self._known) > self._max_cached:
-                self._known.popitem(last=False)
-        return torch.stack([found[phrase] for phrase in phrases])
+            for phrase, vector in zip(missing, averaged, strict=True):
+                known[phrase] = vector
+                self._known.keep(phrase, vector.clone())
+        return torch.stack([vector for phrase in phrases if (vector := known[phrase]) is not None])

@@ -11,7 +11,7 @@ Texts longer than the model reads (77 tokens, 32 for the pocket model) are cut o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch.nn import functional
 from transformers import AutoConfig, AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 
+from deployments.caching import Lru, digest
 from deployments.clip import dense
 from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
 from deployments.messages import LocateRequest, Location, Point, ScoreRequest
@@ -33,6 +34,9 @@ WHOLE_WEIGHT = 0.25  # of the stretched view among windows: it knows the context
 HOT_SHARE = 0.7  # of the peak: what is at least this hot and touches the peak belongs to it
 CENTRE_PULL = 0.3  # how much a hot cell at the rim of its region has to be hotter than one in its middle
 CELLS_PER_PATCH = 2
+REMEMBERED = 16  # pictures, so that another target in the same one costs no second look; 2 MiB each with ViT-B/32
+
+Key = tuple[str, str]  # digest of the pixels, method
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,15 @@ class Looks:
     cells: tuple[int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the model saw in one picture: `features` VxghxgwxD float32 unit vectors of its views' patches."""
+
+    features: torch.Tensor
+    views: tuple[View, ...]
+    cells: tuple[int, int]
+
+
 class ClipMatcher:
     """A `transformers.CLIPModel` with its tokenizer and preprocessor. Safe to use from several threads."""
 
@@ -69,6 +82,7 @@ class ClipMatcher:
         self._deviation = torch.tensor(processor.image_std).view(3, 1, 1)
         self._phrases = dense.Phrases(self._embed, dense.sentences)
         self._texts = dense.Phrases(self._embed, lambda text: [text])
+        self._remembered: Lru[Key, Seen] = Lru(REMEMBERED)
 
     @classmethod
     def load(cls, args: ModelArgs) -> ClipMatcher:
@@ -100,22 +114,20 @@ class ClipMatcher:
         self, requests: Sequence[LocateRequest], method: dense.Method, min_confidence: float
     ) -> list[Location | Exception]:
         """Where in each picture its target is; a picture that cannot be looked at gives its own exception."""
-        answers: dict[int, Location | Exception] = {}
-        looks: dict[int, Looks] = {}
-        for index, request in enumerate(requests):
-            try:
-                looks[index] = self._look(request.image)
-            except Exception as error:
-                answers[index] = error
-        features = iter(self._patches([looks[index].pixels for index in looks], method))
-        targets = self._phrases([requests[index].target for index in looks]) if looks else ()
-        for index, target in zip(looks, targets, strict=True):
-            request = requests[index]
+        keys = [(digest(request.image), method) for request in requests]
+        seen = self._see({key: request.image for key, request in zip(keys, requests, strict=True)}, method)
+        targets = self._phrases([request.target for request in requests]) if requests else ()
+        answers: list[Location | Exception] = []
+        for request, key, target in zip(requests, keys, targets, strict=True):
+            known = seen[key]
+            if isinstance(known, Exception):
+                answers.append(known)
+                continue
             contrast = self._phrases(dense.contrast_words(request.target))
-            logits = dense.margins(next(features), target[None], contrast, self._scale)
-            heat = blend(logits.sigmoid()[..., 0].cpu(), looks[index].views, looks[index].cells)
-            answers[index] = _answer(request, heat, min_confidence)
-        return [answers[index] for index in range(len(requests))]
+            logits = dense.margins(known.features, target[None], contrast, self._scale)
+            heat = blend(logits.sigmoid()[..., 0].cpu(), known.views, known.cells)
+            answers.append(_answer(request, heat, min_confidence))
+        return answers
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoreRequest]) -> list[float]:
@@ -129,6 +141,26 @@ class ClipMatcher:
         images = dense.unit(torch.cat(seen))
         texts = self._texts([request.text for request in requests])
         return (images * texts).sum(-1).tolist()
+
+    def _see(self, images: Mapping[Key, np.ndarray], method: dense.Method) -> Mapping[Key, Seen | Exception]:
+        """What the model sees in each picture; those it does not remember go through the vision tower together."""
+        seen: dict[Key, Seen | Exception] = {}
+        looks: dict[Key, Looks] = {}
+        for key, image in images.items():
+            known = self._remembered.find(key)
+            if known is not None:
+                seen[key] = known
+                continue
+            try:
+                looks[key] = self._look(image)
+            except Exception as error:
+                seen[key] = error
+        patches = self._patches([look.pixels for look in looks.values()], method)
+        for (key, look), features in zip(looks.items(), patches, strict=True):
+            # A copy of its own: a slice would keep the whole batch in memory as long as it is remembered.
+            seen[key] = fresh = Seen(features.clone(), look.views, look.cells)
+            self._remembered.keep(key, fresh)
+        return seen
 
     def _look(self, image: np.ndarray) -> Looks:
         """Cuts a picture HxWx3 uint8 into views."""

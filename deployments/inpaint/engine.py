@@ -159,7 +159,8 @@ class InpaintEngine:
         held = sum(len(other.request.seeds) for other in self._jobs)
         held_bytes = sum(other.held_bytes for other in self._jobs)
         settings = self.settings
-        too_many = held + len(job.request.seeds) > settings.max_pictures
+        most = settings.max_pictures or max(2, self.max_rows)  # a guided picture takes two rows
+        too_many = held + len(job.request.seeds) > most
         too_large = held_bytes + job.held_bytes > settings.max_held_mb * MB
         if self._jobs and (too_many or too_large):
             raise Overloaded("All places are taken.", retry_after_s=self._seconds_until_room())

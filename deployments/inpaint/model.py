@@ -14,11 +14,11 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
+from deployments.caching import Lru
 from deployments.config import POCKET, POCKET_WEIGHTS, InpaintArgs, ModelArgs
 from deployments.errors import InvalidInput, ModelFailed
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.schedulers import schedule
-from deployments.lru import Lru
 from deployments.messages import InpaintRequest
 
 # Deleted from its hub in 2024; the same weights live on under another name.

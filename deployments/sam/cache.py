@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
-
 Value = TypeVar("Value")
-
-
-def digest(image: np.ndarray) -> str:
-    """Names a picture by its shape, dtype and pixels."""
-    name = hashlib.sha256(f"{image.shape} {image.dtype}".encode())
-    name.update(np.ascontiguousarray(image).data)
-    return name.hexdigest()
 
 
 @dataclass(eq=False)

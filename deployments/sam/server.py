@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deployments.batching import Batcher
+from deployments.caching import digest
 from deployments.config import ModelArgs, SamSettings
 from deployments.messages import Embedding, Masks, SegmentRequest, Span
 from deployments.placement import limit_gpu_memory
-from deployments.sam.cache import SharedCache, digest
+from deployments.sam.cache import SharedCache
 
 if TYPE_CHECKING:
     import numpy as np

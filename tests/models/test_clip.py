@@ -163,6 +163,22 @@ def test_phrases_are_embedded_once_and_forgotten_when_too_many() -> None:
     assert len(asked) == 8
 
 
+def test_another_target_in_the_same_picture_costs_no_second_look(matcher: ClipMatcher, monkeypatch) -> None:
+    looked = []
+    patches_of = matcher._patches_of
+    monkeypatch.setattr(matcher, "_patches_of", lambda *args: looked.append(1) or patches_of(*args))
+    rng = np.random.default_rng(5)
+    image, other = rng.integers(0, 256, (2, 90, 90, 3), dtype=np.uint8)
+    (first,) = matcher.locate([LocateRequest(image, "a dog")], "neighbourhood", 0.5)
+    again, moon = matcher.locate([LocateRequest(image, target) for target in ("a dog", "a moon")], "neighbourhood", 0.5)
+    assert len(looked) == 1
+    np.testing.assert_array_equal(first.heat, again.heat)
+    assert (first.heat != moon.heat).any()
+    matcher.locate([LocateRequest(image, "a dog")], "patch", 0.5)
+    matcher.locate([LocateRequest(other, "a dog")], "neighbourhood", 0.5)
+    assert len(looked) == 3
+
+
 # Views and maps
 
 

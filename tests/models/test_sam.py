@@ -18,11 +18,12 @@ from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from deployments.caching import digest
 from deployments.config import POCKET_WEIGHTS, ModelArgs
 from deployments.errors import InvalidInput
 from deployments.messages import Embedding, SegmentRequest
 from deployments.sam.architecture import Dimensions, assemble, build_sam, import_modeling, read_dimensions
-from deployments.sam.cache import SharedCache, digest
+from deployments.sam.cache import SharedCache
 from deployments.sam.model import SamSegmenter, fit_longest_side, fitted_size
 from deployments.sam.server import SamServer
 from pocket import world
@@ -592,7 +593,7 @@ async def test_the_same_picture_is_encoded_once(encoded: list[int]) -> None:
     embeddings = await asyncio.gather(*(server.encode(image.copy()) for _ in range(4)))
     embeddings.append(await server.encode(image))
     assert encoded == [1]
-    assert all(embedding is embeddings[0] for embedding in embeddings)
+    assert all(embedding.features is embeddings[0].features for embedding in embeddings)
     server.check_health()
 
 

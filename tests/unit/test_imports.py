@@ -25,7 +25,7 @@ FORBIDDEN = {
     "deployments/clip": {"ray", "starlette", "fastapi", "pocket", "graph", "main"},
     "deployments/sam": {"ray", "starlette", "fastapi", "pocket", "graph", "main"},
     "deployments/placement.py": HEAVY - {"ray", "torch"} | {"pocket", "graph", "main"},
-    "deployments/lru.py": OURS | HEAVY,
+    "deployments/caching.py": OURS | HEAVY,
     "deployments/inpaint": {"ray", "starlette", "fastapi", "pocket", "graph", "main"},
     "deployments/http": {"ray", "torch", "transformers", "diffusers", "segment_anything", "pocket", "graph", "main"},
     "client": OURS - {"retouch"} | HEAVY | {"numpy"},
