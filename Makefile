@@ -7,7 +7,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-unit test-fullsize lint format check-config evaluate pocket clean
+.PHONY: help install demo serve test test-unit test-fullsize lint format check-config bench evaluate pocket clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ format: $(READY)
 
 check-config: $(READY)  ## refuses what Ray Serve would silently ignore in serve_config.yaml
 	$(BIN)/python -m deployments.check_config serve_config.yaml
+
+bench: $(READY)  ## speed against named baselines, half an hour on a quiet machine: benchmarks/results/
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 evaluate: $(READY)  ## how good the pocket models are, on scenes they have never seen
 	$(BIN)/python -m pocket.evaluate

@@ -99,12 +99,12 @@ class InpaintSettings(_Frozen):
     `max_rows` rows of the UNet share a step (a picture takes two, without guidance one); None takes what a
     short profile at start-up found: the most that lose no throughput and keep a step under
     `max_step_s`. `max_pictures` and `max_held_mb` bound what is accepted and not finished; beyond them a
-    request is told when to come again. None is twice the guided pictures that share a step, so that nobody who is let
-    in waits much longer than he paints. `scheduler` None is the checkpoint's own.
+    request is told when to come again. None is as many guided pictures as share a step, and at least 8: whoever is let
+    in takes part at once. `scheduler` None is the checkpoint's own.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)
-    max_step_s: float = Field(0.2, gt=0)
+    max_step_s: float = Field(0.5, gt=0)
     max_pictures: int | None = Field(None, ge=1)
     max_held_mb: int = Field(1024, ge=1)
     scheduler: SchedulerName | None = None

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from deployments.messages import InpaintRequest, Painted, Span
 logger = logging.getLogger(__name__)
 
 MB = 2**20
+FEWEST_PICTURES = 8  # let in by default, however few share a step: the largest request asks for so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,9 @@ class InpaintEngine:
         self._native_side = model.native_px // model.vae_scale_factor
         self._profiled: dict[int, float] = {}
         self._on_step = on_step
-        self._loop = StepLoop(self._denoiser, self._cap(), self._native_side, self._count, model.unet.device)
+        cap = self._cap()
+        cost = partial(profile.seconds_at, self._profiled) if self._profiled else None
+        self._loop = StepLoop(self._denoiser, cap, self._native_side, cost, self._count, model.unet.device)
         self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
         self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
         self._lock = threading.Lock()
@@ -159,7 +163,7 @@ class InpaintEngine:
         held = sum(len(other.request.seeds) for other in self._jobs)
         held_bytes = sum(other.held_bytes for other in self._jobs)
         settings = self.settings
-        most = settings.max_pictures or max(2, self.max_rows)  # a guided picture takes two rows
+        most = settings.max_pictures or max(FEWEST_PICTURES, self.max_rows // 2)
         too_many = held + len(job.request.seeds) > most
         too_large = held_bytes + job.held_bytes > settings.max_held_mb * MB
         if self._jobs and (too_many or too_large):

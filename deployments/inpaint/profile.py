@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 CANDIDATES = (2, 4, 8, 16, 32, 64)
-REPEATS = 3
+REPEATS = 2
 BUDGET_S = 4.0
-WORTH = 1.05  # a larger step may cost at most so much more a row than the cheapest
+WORTH = 1.1  # a larger step may cost at most so much more a row than the cheapest
 
 
 def measure(step: Callable[[int], None], max_step_s: float, budget_s: float = BUDGET_S) -> dict[int, float]:
@@ -40,6 +42,14 @@ def best_rows(measured: Mapping[int, float], max_step_s: float) -> int:
     cheapest = min(seconds / rows for rows, seconds in measured.items())
     fit = [rows for rows, seconds in measured.items() if seconds <= max_step_s and seconds / rows <= WORTH * cheapest]
     return max(fit, default=min(measured, key=lambda rows: measured[rows] / rows))
+
+
+def seconds_at(measured: Mapping[int, float], rows: float) -> float:
+    """Of a step with so many rows, between what was measured."""
+    sizes = sorted(measured)
+    if rows >= sizes[-1]:
+        return measured[sizes[-1]] * rows / sizes[-1]
+    return float(np.interp(rows, sizes, [measured[size] for size in sizes]))
 
 
 def _seconds(step: Callable[[int], None], rows: int) -> float:

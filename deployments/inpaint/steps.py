@@ -19,10 +19,12 @@ import torch
 
 from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.painting import Painting
+from deployments.inpaint.policy import choose
 from deployments.inpaint.rows import Rows
 
 logger = logging.getLogger(__name__)
 
+MOST_LAID_OUT = 4  # groups of one lane whose rows are kept from step to step
 STEPS_AHEAD = 2  # that a GPU may have queued: enough to never idle, few enough to join and cancel soon
 
 
@@ -59,14 +61,14 @@ class _Lane:
     active: list[_Seat] = field(default_factory=list)
     waiting: deque[_Seat] = field(default_factory=deque)
     spent_s: float = 0.0
-    rows: Rows | None = None
+    laid_out: dict[tuple[Painting, ...], Rows] = field(default_factory=dict)
 
     def busy(self) -> bool:
         return bool(self.active or self.waiting)
 
     def leave(self, seat: _Seat) -> None:
         self.active.remove(seat)
-        self.rows = None
+        self.laid_out.clear()
 
     def fill(self, max_rows: int) -> None:
         """First come, first served; a picture alone may be larger than the cap. The cap may have become lower."""
@@ -74,25 +76,38 @@ class _Lane:
         while taken > max_rows and len(self.active) > 1:
             taken -= self.active[-1].painting.rows
             self.waiting.appendleft(self.active.pop())
-            self.rows = None
+            self.laid_out.clear()
         while self.waiting and (not taken or taken + self.waiting[0].painting.rows <= max_rows):
             taken += self.waiting[0].painting.rows
             self.active.append(self.waiting.popleft())
-            self.rows = None
+            self.laid_out.clear()
+
+    def rows_for(self, paintings: tuple[Painting, ...], denoiser: Denoiser) -> Rows:
+        """Laid out once for those who take many steps together."""
+        if paintings not in self.laid_out:
+            while len(self.laid_out) >= MOST_LAID_OUT:
+                del self.laid_out[next(iter(self.laid_out))]
+            self.laid_out[paintings] = Rows(paintings, denoiser)
+        return self.laid_out[paintings]
 
 
 class StepLoop:
-    """Paints what is added to it. `max_rows`, of the size `native_side`, may be changed at any time."""
+    """Paints what is added to it. `max_rows`, of the size `native_side`, may be changed at any time.
+
+    `cost` tells the seconds of a step with so many rows of that size; without it all take every step.
+    """
 
     def __init__(
         self,
         denoiser: Denoiser,
         max_rows: int,
         native_side: int,
+        cost: Callable[[float], float] | None = None,
         on_step: Callable[[StepRecord], None] | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.max_rows = max_rows
+        self._cost = cost
         self._denoiser = denoiser
         self._native_area = native_side**2
         self._on_step = on_step
@@ -153,8 +168,8 @@ class StepLoop:
         finally:
             self._give_up()
 
-    def _next_lane(self) -> tuple[_Lane, int] | None:
-        """The lane whose turn it is and its share of the cap; None when the loop is to end."""
+    def _next_lane(self) -> tuple[_Lane, float] | None:
+        """The lane whose turn it is and how much larger its latents are than native ones; None to end the loop."""
         while True:
             with self._changed:
                 gone = self._drop_cancelled()
@@ -167,7 +182,7 @@ class StepLoop:
                 return None
             if busy:
                 size = min(busy, key=lambda size: busy[size].spent_s)
-                return busy[size], max(1, self.max_rows * self._native_area // (size[0] * size[1]))
+                return busy[size], size[0] * size[1] / self._native_area
 
     def _drop_cancelled(self) -> list[_Seat]:
         gone = []
@@ -181,34 +196,36 @@ class StepLoop:
             gone += left
         return gone
 
-    def _step(self, lane: _Lane, max_rows: int) -> None:
+    def _step(self, lane: _Lane, area: float) -> None:
         started = time.perf_counter()
         with self._changed:
-            lane.fill(max_rows)
-        self._note_joined(lane)
+            lane.fill(max(1, int(self.max_rows / area)))
         seats = {seat.painting: seat for seat in lane.active}
-        for painting, prediction in self._predict(list(seats), lane):
+        chosen = self._choose(list(seats), area)
+        for painting, prediction in self._predict(chosen, lane):
             self._advance(lane, seats[painting], prediction)
         self._limit_queue()
         seconds = time.perf_counter() - started
         lane.spent_s += seconds / len(seats)
         if self._on_step:
-            rows = sum(painting.rows for painting in seats)
+            rows = sum(painting.rows for painting in chosen)
             self._on_step(StepRecord(rows, self._denoiser.padded(rows), len(lane.waiting), seconds))
 
-    def _note_joined(self, lane: _Lane) -> None:
+    def _choose(self, paintings: list[Painting], area: float) -> list[Painting]:
+        cost = self._cost
+        chosen = paintings if cost is None else choose(paintings, lambda rows: cost(rows * area))
         now = time.time()
-        for seat in lane.active:
-            seat.painting.joined_s = seat.painting.joined_s or now
+        for painting in chosen:
+            painting.joined_s = painting.joined_s or now
+        return chosen
 
     def _predict(self, paintings: list[Painting], lane: _Lane) -> list[tuple[Painting, torch.Tensor | Exception]]:
         """A prediction for each; what fails together is tried in halves, so that nobody pays for a neighbour."""
         try:
-            rows = lane.rows or Rows(paintings, self._denoiser)
+            rows = lane.rows_for(tuple(paintings), self._denoiser)
             made: list[tuple[Painting, torch.Tensor | Exception]]
             made = list(zip(rows.paintings, rows.predict(), strict=True))
         except Exception as error:
-            lane.rows = None
             if len(paintings) == 1:
                 return [(paintings[0], error)]
             if isinstance(error, torch.OutOfMemoryError):
@@ -216,8 +233,6 @@ class StepLoop:
             logger.warning("a step of %d pictures failed; trying it in halves", len(paintings), exc_info=True)
             middle = len(paintings) // 2
             return [*self._predict(paintings[:middle], lane), *self._predict(paintings[middle:], lane)]
-        if len(paintings) == len(lane.active):
-            lane.rows = rows
         return made
 
     def _advance(self, lane: _Lane, seat: _Seat, prediction: torch.Tensor | Exception) -> None:

@@ -164,9 +164,9 @@ def new_loop():
     """Starts step loops for a model, and ends them with the test."""
     loops = []
 
-    def start(model, max_rows=64, on_step=None, **denoiser_options):
+    def start(model, max_rows=64, on_step=None, cost=None, **denoiser_options):
         denoiser = Denoiser(model.unet, **{"execution": "eager", "threads": 1, **denoiser_options})
-        loop = StepLoop(denoiser, max_rows, model.native_px // model.vae_scale_factor, on_step)
+        loop = StepLoop(denoiser, max_rows, model.native_px // model.vae_scale_factor, cost, on_step)
         loops.append((loop, denoiser))
         return loop
 

@@ -95,7 +95,7 @@ jobs = st.fixed_dictionaries(
 )
 
 
-def run_schedule(model, new_loop, collector, request, plan, max_rows):
+def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None):
     """Latents of each job of the plan that was not cancelled, painted with the others coming and going."""
     paintings = [model.prepare(request_of(request, job))[0] for job in plan]
     steps = 0
@@ -111,7 +111,7 @@ def run_schedule(model, new_loop, collector, request, plan, max_rows):
 
     # Somebody has to be there at all times, or the loop stands still and no step would bring the others in.
     clock = model.prepare(replace(request, num_inference_steps=25, scheduler="ddim"))[0]
-    loop = new_loop(model, max_rows=max_rows, on_step=arrivals_and_cancels, buckets=(BUCKET,))
+    loop = new_loop(model, max_rows=max_rows, on_step=arrivals_and_cancels, cost=cost, buckets=(BUCKET,))
     for painting, job in zip(paintings, plan, strict=True):
         if job["arrives"] == 0:
             loop.add(painting, collector)
@@ -128,15 +128,19 @@ def request_of(request, job):
 
 
 @settings(
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,
 )
-@given(plan=st.lists(jobs, min_size=1, max_size=7), max_rows=st.sampled_from([3, 8, 16]))
-def test_neighbours_change_no_bit(pipeline, request_, new_loop, new_collector, latents_of, plan, max_rows):
+@given(
+    plan=st.lists(jobs, min_size=1, max_size=7),
+    max_rows=st.sampled_from([3, 8, 16]),
+    cost=st.sampled_from([None, lambda rows: rows, lambda rows: rows + 4]),
+)
+def test_neighbours_change_no_bit(pipeline, request_, new_loop, new_collector, latents_of, plan, max_rows, cost):
     model = InpaintModel(pipeline)
-    painted = run_schedule(model, new_loop, new_collector(), request_, plan, max_rows)
+    painted = run_schedule(model, new_loop, new_collector(), request_, plan, max_rows, cost)
     stayed = {index for index, job in enumerate(plan) if job["leaves_after"] is None}
     assert stayed <= painted.keys()
     for index, latents in painted.items():

@@ -1,0 +1,190 @@
+"""Whom we compare with: the seed's way in one process, and Ray Serve's own batching."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from ray import serve
+
+from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case, cases
+from deployments.config import POCKET, POCKET_WEIGHTS, GraphArgs, InpaintArgs, ModelArgs
+from deployments.messages import InpaintRequest, Painted, ScoreRequest, SegmentRequest
+
+BATCH = 8
+BATCH_WAIT_S = 0.01
+
+
+class Sequential:
+    """The seed's way: stock CLIP patches, a SAM encoding and its best mask, the stock diffusers pipeline, a score.
+
+    One process, one request after another, every part as its library has it, except that segment-anything's own
+    predictor, which needs torchvision, is replaced by the same two calls.
+    """
+
+    def __init__(self, args: GraphArgs) -> None:
+        from diffusers import StableDiffusionInpaintPipeline
+        from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
+
+        from deployments.sam.model import SamSegmenter
+
+        clip, inpaint = _source(args.clip, "clip"), _source(args.inpaint, "inpaint")
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._clip = CLIPModel.from_pretrained(clip).eval().to(self._device)
+        self._words = AutoTokenizer.from_pretrained(clip)
+        self._pixels = CLIPImageProcessorPil.from_pretrained(clip)
+        self._sam = SamSegmenter.load(args.sam)
+        self._pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+            inpaint, dtype=getattr(torch, args.inpaint.dtype), safety_checker=None, requires_safety_checker=False
+        ).to(self._device)
+        self._pipeline.set_progress_bar_config(disable=True)
+        self._side = self._pipeline.unet.config.sample_size * self._pipeline.vae_scale_factor
+
+    @torch.inference_mode()
+    def edit(self, case: Case, seed: int) -> float:
+        """The CLIP score of the edited picture."""
+        point = self._point(case)
+        masks = self._sam.decode(self._sam.encode([case.image])[0], SegmentRequest((point,), (1,)))
+        size = (self._side, self._side)
+        painted = self._pipeline(
+            prompt=case.prompt,
+            image=Image.fromarray(case.image).resize(size),
+            mask_image=Image.fromarray(masks.masks[0]).convert("L").resize(size),
+            height=self._side,
+            width=self._side,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE_SCALE,
+            generator=torch.Generator().manual_seed(seed),
+        ).images[0]
+        return self._score(painted.resize((case.image.shape[1], case.image.shape[0])), case.prompt)
+
+    def _point(self, case: Case) -> tuple[int, int]:
+        height, width = case.image.shape[:2]
+        side = self._clip.config.vision_config.image_size
+        squeezed = Image.fromarray(case.image).resize((side, side))
+        pixels = self._pixels(images=squeezed, return_tensors="pt")["pixel_values"].to(self._device)
+        tower = self._clip.vision_model
+        patches = self._clip.visual_projection(tower.post_layernorm(tower(pixels).last_hidden_state[:, 1:]))[0]
+        likeness = torch.nn.functional.cosine_similarity(patches, self._text(case.target))
+        row, column = divmod(int(likeness.argmax()), int(len(likeness) ** 0.5))
+        cells = len(likeness) ** 0.5
+        return int((column + 0.5) / cells * width), int((row + 0.5) / cells * height)
+
+    def _score(self, picture: Image.Image, text: str) -> float:
+        pixels = self._pixels(images=picture, return_tensors="pt")["pixel_values"].to(self._device)
+        seen = self._clip.get_image_features(pixel_values=pixels).pooler_output
+        return float(torch.nn.functional.cosine_similarity(seen, self._text(text)))
+
+    def _text(self, text: str) -> torch.Tensor:
+        words = self._words([text], return_tensors="pt").to(self._device)
+        return self._clip.get_text_features(**words).pooler_output
+
+
+def _source(args: ModelArgs, pocket: str) -> str:
+    return str(POCKET_WEIGHTS / pocket) if args.model == POCKET else args.model
+
+
+class SequentialProcess:
+    """`Sequential` in a process of its own, on as many threads as suit it best."""
+
+    def __init__(self, args: GraphArgs) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.baselines", args.model_dump_json()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.threads = min((1, 2), key=self._trial)
+
+    def seconds_per_edit(self, edits: int, first: int, threads: int | None = None) -> float:
+        """Of `edits` edits in a row, numbered from `first`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = {"edits": edits, "first": first, "threads": threads or self.threads}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return float(json.loads(self._process.stdout.readline()))
+
+    def _trial(self, threads: int) -> float:
+        self.seconds_per_edit(1, 0, threads)
+        return self.seconds_per_edit(2, 0, threads)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def _serve_orders() -> None:
+    baseline, known = Sequential(GraphArgs.model_validate_json(sys.argv[1])), cases(8)
+    for line in sys.stdin:
+        order: dict[str, Any] = json.loads(line)
+        torch.set_num_threads(order["threads"])
+        start = time.perf_counter()
+        for number in range(order["first"], order["first"] + order["edits"]):
+            baseline.edit(known[number % len(known)], number)
+        print(json.dumps((time.perf_counter() - start) / order["edits"]), flush=True)
+
+
+class RequestBatching:
+    """Inpainting in whole requests with `@serve.batch`: those that wait together and ask for equal steps share a loop.
+
+    Model, execution and threads are the engine's own, so that only the scheduling differs.
+    """
+
+    def __init__(self, args: InpaintArgs) -> None:
+        from deployments.inpaint.denoiser import Denoiser
+        from deployments.inpaint.model import InpaintModel
+
+        self._model = InpaintModel.load(args)
+        self._denoiser = Denoiser(self._model.unet, args.execution, args.row_threads, args.row_buckets)
+
+    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
+    async def inpaint(self, requests: list[InpaintRequest]) -> list[Painted]:
+        return await asyncio.to_thread(self._inpaint, requests)
+
+    @torch.inference_mode()
+    def _inpaint(self, requests: list[InpaintRequest]) -> list[Painted]:
+        from deployments.inpaint.rows import Rows
+
+        paintings = [self._model.prepare(request)[0] for request in requests]
+        for steps in sorted({painting.steps for painting in paintings}):
+            rows = Rows([painting for painting in paintings if painting.steps == steps], self._denoiser)
+            for _ in range(steps):
+                for painting, prediction in zip(rows.paintings, rows.predict(), strict=True):
+                    painting.advance(prediction)
+        sides = [request.image.shape[0] for request in requests]
+        return [
+            Painted(self._model.decode(painting.latents, side)[None])
+            for painting, side in zip(paintings, sides, strict=True)
+        ]
+
+
+class ServeBatchedScores:
+    """CLIP scores with `@serve.batch`, as Ray's guide has it; counts the sizes of its batches."""
+
+    def __init__(self, args: ModelArgs) -> None:
+        from deployments.clip.model import ClipMatcher
+
+        self._matcher = ClipMatcher.load(args)
+        self._sizes: list[int] = []
+
+    @serve.batch(max_batch_size=16, batch_wait_timeout_s=BATCH_WAIT_S)
+    async def score(self, requests: list[ScoreRequest]) -> list[float]:
+        self._sizes.append(len(requests))
+        return await asyncio.to_thread(self._matcher.score, requests)
+
+    async def mean_batch(self) -> float:
+        sizes, self._sizes = self._sizes, []
+        return float(np.mean(sizes))
+
+
+if __name__ == "__main__":
+    _serve_orders()

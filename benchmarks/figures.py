@@ -1,0 +1,75 @@
+"""Figures: one row of the table each, from interleaved rounds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row. `rounds` has its value in each round, or the one value that all rounds together have.
+
+    `target` is what it is to reach: "at least" or, where `below`, at most; None is told and not judged. `parts` are the
+    numbers it was made of, by name and unit.
+    """
+
+    what: str
+    rounds: tuple[float, ...]
+    target: float | None = None
+    below: bool = False
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def met(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.below else self.value >= self.target
+
+    @property
+    def wanted(self) -> str:
+        if self.target is None:
+            return "told"
+        return f"{'<=' if self.below else '>='} {self.target:g}"
+
+    @property
+    def verdict(self) -> str:
+        return {None: "", True: "reached", False: "**missed**"}[self.met]
+
+    @property
+    def spread(self) -> str:
+        if len(self.rounds) == 1:
+            return ""
+        return f"{min(self.rounds):.2f} to {max(self.rounds):.2f}"
+
+
+def interleaved(
+    rounds: int, sides: Mapping[str, Callable[[int], float]], say: Callable[[str], None]
+) -> dict[str, list[float]]:
+    """Runs all sides in turn, round by round, in changing order: a slow minute then hits them all.
+
+    Each side gets the number of the round and returns its figure for it.
+    """
+    made: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        names = list(sides) if number % 2 == 0 else list(sides)[::-1]
+        for name in names:
+            made[name].append(sides[name](number))
+        say(f"round {number + 1}: " + "  ".join(f"{name} {values[-1]:.3g}" for name, values in made.items()))
+    return made
+
+
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> tuple[float, ...]:
+    """Round by round, so that what slowed both is out of it."""
+    return tuple(above / below for above, below in zip(numerators, denominators, strict=True))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]

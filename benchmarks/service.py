@@ -1,0 +1,161 @@
+"""The whole service over HTTP, against the seed's way in one process, and under more load than it can bear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+from ray import serve
+
+from benchmarks.baselines import SequentialProcess
+from benchmarks.engine import paint
+from benchmarks.figures import Figure, interleaved, percentile, ratios
+from benchmarks.setup import Setup
+from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case, arrivals, closed_loop, open_loop
+from deployments.config import GraphArgs, InpaintSettings
+from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.model import InpaintModel
+from deployments.messages import EditRequest
+
+CALLERS = 8
+AT_ONCE = 16  # edits in a round of the closed loop
+ONE_BY_ONE = 3
+OVERLOAD_JOBS = {0.8: 20, 1.0: 24, 2.0: 40}
+AGAIN = 5
+
+
+class Service:
+    """The graph, asked over HTTP. Never twice with the same pixels."""
+
+    def __init__(self, url: str, known: list[Case]) -> None:
+        self._client = httpx.Client(base_url=url, timeout=300, limits=httpx.Limits(max_connections=200))
+        self.changed_outside = 0
+        self.seed = 0
+        self._known = known
+
+    def cases(self, count: int) -> list[tuple[int, Case]]:
+        """Numbered, so that each gets a seed of its own, and with pixels that no cache remembers."""
+        first, self.seed = self.seed, self.seed + count
+        return [
+            (number, self._known[number % len(self._known)].marked(number)) for number in range(first, first + count)
+        ]
+
+    def edit(self, numbered: tuple[int, Case]) -> bool:
+        number, case = numbered
+        fields = {
+            "prompt": case.prompt,
+            "target": case.target,
+            "seed": str(number),
+            "num_inference_steps": str(STEPS),
+            "guidance_scale": str(GUIDANCE_SCALE),
+        }
+        answer = self._client.post("/v1/images/edits", data=fields, files={"image": ("a.png", case.png, "image/png")})
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return False
+        answer.raise_for_status()
+        self.changed_outside += answer.json()["changed_outside_px"]
+        return True
+
+
+def measure(rounds: int, setup: Setup, url: str, known: list[Case], say: Callable[[str], None]) -> Iterator[Figure]:
+    handle = setup.start("retouch", "/")
+    service = Service(url, known)
+    try:
+        closed_loop(service.edit, service.cases(4), 2)
+        speed: list[float] = []
+        yield from _against_sequential(rounds, setup.args, service, known, speed, say)
+        yield from _again(handle, known)
+        yield from _overload(rounds, service, float(np.median(speed)), say)
+        yield Figure("pixels changed outside the mask, all answers", (float(service.changed_outside),), 0, below=True)
+    finally:
+        serve.delete("retouch")
+
+
+def _against_sequential(
+    rounds: int, args: GraphArgs, service: Service, known: list[Case], speed: list[float], say: Callable[[str], None]
+) -> Iterator[Figure]:
+    baseline = SequentialProcess(args)
+    settings = InpaintSettings(max_pictures=10_000)
+    engine = InpaintEngine(InpaintModel.load(args.inpaint), args.inpaint, settings)
+
+    def offline(number: int) -> float:
+        requests = [known[index % len(known)].inpaint(AT_ONCE * number + index) for index in range(AT_ONCE)]
+        return AT_ONCE / closed_loop(lambda request: paint(engine, request), requests, CALLERS)
+
+    sides = {
+        "service images/s": lambda _: AT_ONCE / closed_loop(service.edit, service.cases(AT_ONCE), CALLERS),
+        "sequential s": lambda number: baseline.seconds_per_edit(ONE_BY_ONE, number),
+        "engine images/s": offline,
+        "service s alone": lambda _: closed_loop(service.edit, service.cases(ONE_BY_ONE), 1) / ONE_BY_ONE,
+    }
+    say(f"service with {CALLERS} callers and with one; sequential on {baseline.threads} threads; engine offline")
+    try:
+        made = interleaved(rounds, sides, say)
+    finally:
+        baseline.close()
+        engine.close()
+    speed += made["service images/s"]
+    parts = {name: float(np.median(values)) for name, values in made.items()}
+    sequential = [1 / seconds for seconds in made["sequential s"]]
+    yield Figure(
+        "service images/s with 8 callers, over the sequential baseline",
+        ratios(made["service images/s"], sequential),
+        1.5,
+        parts=parts,
+    )
+    yield Figure(
+        "latency with one caller, over the baseline's compute alone",
+        ratios(made["service s alone"], made["sequential s"]),
+        1.1,
+        below=True,
+    )
+    yield Figure(
+        "service images/s over the engine offline in process",
+        ratios(made["service images/s"], made["engine images/s"]),
+        0.75,
+    )
+
+
+def _again(handle: Any, known: list[Case]) -> Iterator[Figure]:
+    """SAM's encoding of a picture it has not seen, and of the same one again with another prompt."""
+    first: list[float] = []
+    again: list[float] = []
+    for number in range(AGAIN):
+        image = known[0].marked(-1 - number).image
+        request = EditRequest(image, known[0].prompt, target=known[0].target, num_inference_steps=2)
+        for kept in (first, again):
+            trace = handle.edit.remote(request).result().trace
+            span = next(span for span in trace if span.name == "sam.encode")
+            kept.append(span.end_s - span.start_s)
+    parts = {"ms first": 1000 * float(np.median(first)), "ms again": 1000 * float(np.median(again))}
+    yield Figure("same picture again, SAM's encoding over the first time", ratios(again, first), 0.15, True, parts)
+
+
+def _overload(rounds: int, service: Service, capacity: float, say: Callable[[str], None]) -> Iterator[Figure]:
+    say(f"offered load, in shares of {capacity:.2f} images/s: answered per second")
+    latencies: dict[float, list[float]] = {share: [] for share in OVERLOAD_JOBS}
+    refused = dict.fromkeys(OVERLOAD_JOBS, 0)
+
+    def goodput(share: float) -> Callable[[int], float]:
+        def run(number: int) -> float:
+            count = OVERLOAD_JOBS[share]
+            outcomes = open_loop(service.edit, service.cases(count), arrivals(count, share * capacity, number))
+            answered = [outcome for outcome in outcomes if outcome.answered]
+            latencies[share] += [outcome.latency_s for outcome in answered]
+            refused[share] += count - len(answered)
+            end = max(outcome.due_s + outcome.latency_s for outcome in answered)
+            return len(answered) / end
+
+        return run
+
+    made = interleaved(rounds, {f"{share:g}x": goodput(share) for share in OVERLOAD_JOBS}, say)
+    p99 = {share: percentile(values, 0.99) for share, values in latencies.items()}
+    parts = {f"p99 s of admitted at {share:g}x": value for share, value in p99.items()}
+    parts |= {f"refused at {share:g}x": float(count) for share, count in refused.items()}
+    parts |= {f"goodput images/s at {name}": float(np.median(values)) for name, values in made.items()}
+    yield Figure(
+        "goodput at twice the capacity, over that at capacity", ratios(made["2x"], made["1x"]), 0.9, parts=parts
+    )
+    yield Figure("p99 of the admitted at twice the capacity, over p99 at 80 %", (p99[2.0] / p99[0.8],), 3, below=True)

@@ -1,0 +1,58 @@
+"""Which graph is measured: the default one, or that of a Serve config file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ServeDeploySchema
+
+from deployments.config import GraphArgs
+from graph import DEFAULTS, build_app
+
+START_S = 900
+
+
+@dataclass(frozen=True)
+class Setup:
+    """`args` of the graph, and `application` as the config file has it; empty for the defaults."""
+
+    args: GraphArgs = field(default_factory=GraphArgs)
+    application: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path | None) -> Setup:
+        """The first application of the file."""
+        if path is None:
+            return cls()
+        application = yaml.safe_load(path.read_text())["applications"][0]
+        return cls(GraphArgs.model_validate(application.get("args", {})), application)
+
+    def options(self, deployment: str) -> Mapping[str, Any]:
+        """Ray's options for a replica of that deployment: CPUs, GPU share, threads."""
+        for configured in self.application.get("deployments", []):
+            if configured["name"] == deployment:
+                options: Mapping[str, Any] = configured["ray_actor_options"]
+                return options
+        default: Mapping[str, Any] = DEFAULTS[deployment]["ray_actor_options"]
+        return default
+
+    def start(self, name: str, route_prefix: str | None) -> Any:
+        """Deploys the graph; returns the handle of its driver once it answers."""
+        if not self.application:
+            return serve.run(build_app(self.args), name=name, route_prefix=route_prefix)
+        application = {**self.application, "name": name, "route_prefix": route_prefix}
+        config = ServeDeploySchema.model_validate({"applications": [application]})
+        _get_global_client().deploy_apps(config, _blocking=False)
+        until = time.monotonic() + START_S
+        while serve.status().applications[name].status != "RUNNING":
+            if time.monotonic() > until:
+                raise TimeoutError(f"{name} does not start: {serve.status().applications[name].message}")
+            time.sleep(1)
+        return serve.get_app_handle(name)

@@ -1,0 +1,105 @@
+"""What is asked of the systems: pictures of the pocket world, closed loops and offered load with fixed seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from deployments import regions
+from deployments.config import ClipSettings, ModelArgs
+from deployments.images import encode
+from deployments.messages import InpaintRequest, LocateRequest
+from pocket import world
+from pocket.vocabulary import STICKERS
+
+STREAM = 8
+SIZE_WH = (320, 256)
+STEPS = 30
+GUIDANCE_SCALE = 3.0
+MIX = (10, 20, 30, 50)  # steps, equally often
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """An edit to ask for: the picture, as pixels and as a PNG, what to find, what to paint there, and its mask."""
+
+    image: np.ndarray
+    png: bytes
+    target: str
+    prompt: str
+    mask: np.ndarray
+
+    def marked(self, number: int) -> Case:
+        """The same with one other pixel, a different one for each number."""
+        image = self.image.copy()
+        image[0, 0] = np.frombuffer(number.to_bytes(4, "little", signed=True), np.uint8)[:3]
+        return replace(self, image=image, png=encode(image))
+
+    def inpaint(self, seed: int, steps: int = STEPS) -> InpaintRequest:
+        """The painter's part of the edit alone."""
+        region = regions.plan(self.mask)
+        square, mask = region.crop(self.image), region.crop(region.mask)
+        return InpaintRequest(square, mask, self.prompt, "", (seed,), steps, GUIDANCE_SCALE)
+
+
+def cases(count: int) -> list[Case]:
+    """Scenes of the evaluation stream whose target CLIP finds; each another picture."""
+    from deployments.clip.model import ClipMatcher
+
+    matcher, settings = ClipMatcher.load(ModelArgs()), ClipSettings()
+    found: list[Case] = []
+    seed = 0
+    while len(found) < count:
+        rng = world.evaluation_rng(STREAM, seed)
+        scene = world.compose(rng, SIZE_WH)
+        placed = scene.placed[0]
+        target, prompt = f"the {placed.sticker.name}", f"a {STICKERS[int(rng.integers(len(STICKERS)))].name}"
+        (location,) = matcher.locate([LocateRequest(scene.image, target)], settings.method, settings.min_confidence)
+        if not isinstance(location, Exception) and location.found:
+            found.append(Case(scene.image, encode(scene.image), target, prompt, placed.mask))
+        seed += 1
+    return found
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item]):
+    """One request: when it was due, how long it took from then on, and whether it was answered."""
+
+    item: Item
+    due_s: float
+    latency_s: float
+    answered: bool
+
+
+def closed_loop(call: Callable[[Item], object], items: Sequence[Item], concurrency: int) -> float:
+    """Seconds until all are done, with so many callers who ask again as soon as they have their answer."""
+    start = time.perf_counter()
+    with ThreadPoolExecutor(concurrency) as callers:
+        list(callers.map(call, items))
+    return time.perf_counter() - start
+
+
+def arrivals(count: int, per_s: float, seed: int) -> list[float]:
+    """A Poisson process: seconds from the start at which requests are due."""
+    gaps = np.random.default_rng([STREAM, seed]).exponential(1 / per_s, count)
+    return [float(due) for due in np.cumsum(gaps)]
+
+
+def open_loop(call: Callable[[Item], bool], items: Sequence[Item], due_s: Sequence[float]) -> list[Outcome[Item]]:
+    """Asks when each is due, whether or not the earlier ones are answered. `call` says whether it was answered."""
+    start = time.perf_counter()
+
+    def ask(item: Item, due: float) -> Outcome[Item]:
+        time.sleep(max(0.0, start + due - time.perf_counter()))
+        answered = call(item)
+        return Outcome(item, due, time.perf_counter() - start - due, answered)
+
+    with ThreadPoolExecutor(len(items)) as callers:
+        return list(callers.map(ask, items, due_s))
