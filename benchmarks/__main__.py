@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch i
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 RESULTS = Path(__file__).parent / "results"
-SECTIONS = ("engine", "service", "mixed", "clip", "profile")
+SECTIONS = ("engine", "service", "mixed", "clip", "memory", "profile")
 PICTURES = 24
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
 
-    from benchmarks import edit_profile, engine, report, scheduling, service
+    from benchmarks import edit_profile, engine, memory, report, scheduling, service
     from benchmarks.figures import Figure
     from benchmarks.setup import Setup
     from benchmarks.workload import cases
@@ -85,6 +85,8 @@ def main() -> None:
             keep(scheduling.mixed_load(options.rounds, setup, known, say))
         if "clip" in options.only:
             keep(scheduling.clip_batches(options.rounds, setup, known, say))
+        if "memory" in options.only:
+            keep(memory.measure(setup, known, say))
         if "profile" in options.only:
             profiles["one edit that has the service to itself"] = edit_profile.stages(setup, known)
             profiles["operators of a step of 8 rows, one thread"] = edit_profile.operators(setup.args.inpaint, known)

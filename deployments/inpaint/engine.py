@@ -82,11 +82,10 @@ class InpaintEngine:
         self.settings = settings or InpaintSettings()
         self._denoiser = Denoiser(model.unet, args.execution, args.row_threads, args.row_buckets)
         self._native_side = model.native_px // model.vae_scale_factor
-        self._profiled: dict[int, float] = {}
+        self._profiled = self._profile()
         self._on_step = on_step
-        cap = self._cap()
         cost = partial(profile.seconds_at, self._profiled) if self._profiled else None
-        self._loop = StepLoop(self._denoiser, cap, self._native_side, cost, self._count, model.unet.device)
+        self._loop = StepLoop(self._denoiser, self._cap(), self._native_side, cost, self._count, model.unet.device)
         self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
         self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
         self._lock = threading.Lock()
@@ -134,15 +133,20 @@ class InpaintEngine:
         self._decoding.shutdown()
         self._denoiser.close()
 
+    def _profile(self) -> dict[int, float]:
+        """Seconds of a step by its rows on this machine; nothing where the cap is set and all take every step."""
+        if self.settings.max_rows is not None:
+            return {}
+        measured = profile.measure(self._empty_step, self.settings.max_step_s)
+        told = ", ".join(f"{rows} rows {1000 * seconds:.1f} ms" for rows, seconds in measured.items())
+        logger.info("steps of %s on %d threads: %s", self._denoiser.execution, self._denoiser.threads, told)
+        return measured
+
     def _cap(self) -> int:
-        """The configured number of rows, or else what a profile of this machine says."""
         if self.settings.max_rows is not None:
             return self.settings.max_rows
-        if not self._profiled:
-            self._profiled = profile.measure(self._empty_step, self.settings.max_step_s)
-            measured = ", ".join(f"{rows} rows {1000 * each:.1f} ms" for rows, each in self._profiled.items())
-            logger.info("steps of %s on %d threads: %s", self._denoiser.execution, self._denoiser.threads, measured)
-        return profile.best_rows(self._profiled, self.settings.max_step_s)
+        # Set by hand from the start, and now no longer: there is no profile, and none can be made between steps.
+        return profile.best_rows(self._profiled, self.settings.max_step_s) if self._profiled else self.max_rows
 
     @torch.inference_mode()
     def _empty_step(self, rows: int) -> None:

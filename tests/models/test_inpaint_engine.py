@@ -108,8 +108,23 @@ def test_the_cap_changes_live(request_, new_engine):
     steps.wait_for(lambda record: record.waiting == 3)
     engine.reconfigure(InpaintSettings(max_rows=6))
     steps.wait_for(lambda record: record.rows == 6)
+    engine.reconfigure(InpaintSettings())  # no profile was made; what was set stays
+    assert engine.max_rows == 6
     for job in jobs:
         engine.cancel(job)
+
+
+def test_without_a_cap_a_profile_finds_one(pipeline, request_):
+    engine = InpaintEngine(InpaintModel(pipeline), InpaintArgs(execution="eager", row_threads=1))
+    try:
+        assert engine.max_rows > 2  # tiny models are all overhead, which company shares
+        assert engine.submit(request_).future.result(WAIT_S).images.shape == (1, 32, 32, 3)
+        engine.reconfigure(InpaintSettings(max_rows=5))
+        assert engine.max_rows == 5
+        engine.reconfigure(InpaintSettings(max_step_s=1e-6))
+        assert engine.max_rows >= 2
+    finally:
+        engine.close()
 
 
 def test_a_cancelled_job_leaves_and_makes_room(request_, new_engine):
