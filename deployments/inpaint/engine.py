@@ -186,6 +186,9 @@ class InpaintEngine:
         start = time.time()
         try:
             paintings = self.model.prepare(job.request, job.previews)
+            if self.model.unet.device.type == "cuda":
+                # The steps run on a stream of their own, and must not read what is still being computed here.
+                torch.cuda.current_stream().synchronize()
             job.prepared_s = (start, time.time())
             with self._lock:
                 job.paintings = paintings

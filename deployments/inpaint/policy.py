@@ -33,7 +33,7 @@ def choose(paintings: Sequence[Painting], cost: Cost) -> list[Painting]:
             chosen = [*chosen[:fewest], *others[: count - fewest]]
     for each in paintings:
         each.passed_over = 0 if each in chosen else each.passed_over + 1
-    return chosen
+    return [each for each in paintings if each in chosen]
 
 
 def _worth(painting: Painting) -> float:
