@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-DOCUMENTS = ["README.md", "docs/how-it-works.md", "docs/step-engine.md", "pocket/README.md", "pocket/assets/README.md", "client/README.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/how-it-works.md",
+    "docs/step-engine.md",
+    "pocket/README.md",
+    "pocket/assets/README.md",
+    "client/README.md",
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
