@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,7 +103,8 @@ class SequentialProcess:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.threads = min((1, 2), key=self._trial)
+        cores = len(os.sched_getaffinity(0))
+        self.threads = min((2**power for power in range(cores.bit_length())), key=self._trial)
 
     def seconds_per_edit(self, edits: int, first: int, threads: int | None = None) -> float:
         """Of `edits` edits in a row, numbered from `first`."""
@@ -136,6 +139,7 @@ def _serve_orders() -> None:
 class RequestBatching:
     """Inpainting in whole requests with `@serve.batch`: those that wait together and ask for equal steps share a loop.
 
+    A queue for each number of steps, so that each batch is answered as soon as its own loop ends; one loop at a time.
     Model, execution and threads are the engine's own, so that only the scheduling differs.
     """
 
@@ -145,26 +149,41 @@ class RequestBatching:
 
         self._model = InpaintModel.load(args)
         self._denoiser = Denoiser(self._model.unet, args.execution, args.row_threads, args.row_buckets)
+        self._turn = asyncio.Lock()
+        self._queues: dict[int, _Queue] = {}
 
-    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
-    async def inpaint(self, requests: list[InpaintRequest]) -> list[Painted]:
-        return await asyncio.to_thread(self._inpaint, requests)
+    async def inpaint(self, request: InpaintRequest) -> Painted:
+        queue = self._queues.setdefault(request.num_inference_steps, _Queue(self._paint, self._turn))
+        painted: Painted = await queue.paint(request)
+        return painted
 
     @torch.inference_mode()
-    def _inpaint(self, requests: list[InpaintRequest]) -> list[Painted]:
+    def _paint(self, requests: list[InpaintRequest]) -> list[Painted]:
         from deployments.inpaint.rows import Rows
 
         paintings = [self._model.prepare(request)[0] for request in requests]
-        for steps in sorted({painting.steps for painting in paintings}):
-            rows = Rows([painting for painting in paintings if painting.steps == steps], self._denoiser)
-            for _ in range(steps):
-                for painting, prediction in zip(rows.paintings, rows.predict(), strict=True):
-                    painting.advance(prediction)
+        rows = Rows(paintings, self._denoiser)
+        while not paintings[0].finished:
+            for painting, prediction in zip(rows.paintings, rows.predict(), strict=True):
+                painting.advance(prediction)
         sides = [request.image.shape[0] for request in requests]
         return [
             Painted(self._model.decode(painting.latents, side)[None])
             for painting, side in zip(paintings, sides, strict=True)
         ]
+
+
+class _Queue:
+    """`@serve.batch` for requests of one kind."""
+
+    def __init__(self, paint: Callable[[list[InpaintRequest]], list[Painted]], turn: asyncio.Lock) -> None:
+        self._paint = paint
+        self._turn = turn
+
+    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
+    async def paint(self, requests: list[InpaintRequest]) -> list[Painted]:
+        async with self._turn:
+            return await asyncio.to_thread(self._paint, requests)
 
 
 class ServeBatchedScores:

@@ -61,6 +61,9 @@ def _told(trace: tuple[Span, ...]) -> dict[str, float]:
     told = {name: spent[name] for name in ("clip.locate", "sam.encode", "sam.segment")}
     told |= {name: spent[name] for name in WORK["inpaint"]}
     told |= {f"hop of {stage}": spent[stage] - sum(spent[name] for name in work) for stage, work in WORK.items()}
+    (located,), (encoded,) = ([span for span in trace if span.name == name] for name in ("locate", "sam.encode"))
+    told["wait for SAM's encoding"] = 1000 * max(0.0, encoded.end_s - located.end_s)
+    told["hop of segment"] -= told["wait for SAM's encoding"]
     told["score after (2 views, with hop)"] = 1000 * (max(s.end_s for s in after) - min(s.start_s for s in after))
     # SAM's encoding overlaps with CLIP, and the score before with the painting: neither is on the way.
     way = ("locate", "segment", "inpaint")

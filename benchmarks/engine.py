@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.workload import MIX, Case, arrivals, closed_loop, open_loop
 from deployments.config import InpaintArgs, InpaintSettings
-from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.engine import InpaintEngine, Job
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.steps import StepRecord
 from deployments.messages import InpaintRequest
 
 SATURATED_JOBS = 16
-SATURATED_STEPS = 20
+SATURATED_STEPS = 12
 JOIN_JOBS = 24
 MATMUL = 2048
 
@@ -77,7 +77,7 @@ def _cap(engine: InpaintEngine, rounds: int, known: list[Case], say: Callable[[s
 
         return run
 
-    say("engine, saturated, 20 steps: images/s at a cap of so many pictures")
+    say("engine, saturated, 12 steps: images/s at a cap of so many pictures")
     made = interleaved(rounds, {str(cap): images_per_s(cap) for cap in (1, 2, 4, 8)}, say)
     parts = {f"images/s at cap {cap}": float(np.median(values)) for cap, values in made.items()}
     return Figure("engine: cap 8 over cap 1, saturated images/s", ratios(made["8"], made["1"]), 1.3, parts=parts)
@@ -86,7 +86,7 @@ def _cap(engine: InpaintEngine, rounds: int, known: list[Case], say: Callable[[s
 def _joining(
     engine: InpaintEngine, timeline: Timeline, rounds: int, known: list[Case], say: Callable[[str], None]
 ) -> Figure:
-    """Poisson arrivals at 70 % of what the engine can do; each waits for the step that runs when it is prepared."""
+    """Poisson arrivals at 70 % of what the engine can do; from there on each is prepared and waits for a step."""
     engine.reconfigure(_settings(None))
     mixed = [known[index % len(known)].inpaint(index, MIX[index % len(MIX)]) for index in range(JOIN_JOBS)]
     capacity = JOIN_JOBS / closed_loop(lambda request: paint(engine, request), mixed, 8)
@@ -94,9 +94,10 @@ def _joining(
     waits: list[float] = []
 
     def ask(request: InpaintRequest) -> bool:
+        arrived = time.time()
         painted = engine.submit(request).future.result()
-        wait = next(span for span in painted.spans if span.name == "inpaint.wait")
-        waits.append((wait.end_s - wait.start_s) / timeline.step_at(wait.start_s))
+        steps = next(span for span in painted.spans if span.name == "inpaint.steps")
+        waits.append((steps.start_s - arrived) / timeline.step_at(arrived))
         return True
 
     p95 = []
@@ -109,23 +110,30 @@ def _joining(
 
 
 def _exact(engine: InpaintEngine, args: InpaintArgs, known: list[Case]) -> Figure:
-    """Pixels that differ between pictures painted alone and among seven others, in one bucket of rows."""
+    """Latents that differ between pictures painted alone and among seven others, in one bucket of rows."""
     exact = InpaintEngine(engine.model, args.model_copy(update={"row_buckets": (16,)}), _settings(16))
     try:
         requests = [known[index].inpaint(index, steps) for index, steps in enumerate((6, 9, 7, 12, 8, 10, 11, 6))]
-        alone = [exact.submit(request).future.result().images for request in requests]
-        jobs = [exact.submit(request) for request in requests]
-        different = sum(int((job.future.result().images != one).sum()) for job, one in zip(jobs, alone, strict=True))
+        alone = [_latents([exact.submit(request)])[0] for request in requests]
+        together = _latents([exact.submit(request) for request in requests])
+        different = sum(int((one != other).sum()) for one, other in zip(alone, together, strict=True))
     finally:
         exact.close()
     return Figure(
-        "values that differ from the solo run, any neighbours, same bucket", (float(different),), 0, below=True
+        "latents that differ from the solo run, among seven neighbours, same bucket", (float(different),), 0, below=True
     )
+
+
+def _latents(jobs: list[Job]) -> list[torch.Tensor]:
+    """The final ones, once all are done."""
+    for job in jobs:
+        job.future.result()
+    return [job.paintings[0].latents for job in jobs]
 
 
 @torch.inference_mode()
 def _efficiency(engine: InpaintEngine) -> Figure:
-    """The UNet's FLOP/s over those of a square matrix product, both on one thread."""
+    """The UNet's FLOP/s over those of a square matrix product, both as one call at a time."""
     model = engine.model
     rows, side = 8, model.native_px // model.vae_scale_factor
     text = model.encode_text("").expand(rows, -1, -1).contiguous()
@@ -137,7 +145,7 @@ def _efficiency(engine: InpaintEngine) -> Figure:
     unet = counter.get_total_flops() / _fastest(lambda: model.unet(*inputs, encoder_hidden_states=text))
     matmul = 2 * MATMUL**3 / _fastest(lambda: left @ right)
     parts = {"UNet GFLOP/s": unet / 1e9, "matmul GFLOP/s": matmul / 1e9}
-    return Figure("UNet FLOP/s over a matmul's, one thread, 8 rows", (unet / matmul,), parts=parts)
+    return Figure("UNet FLOP/s over a matmul's, one caller, 8 rows", (unet / matmul,), parts=parts)
 
 
 def _fastest(call: Callable[[], object]) -> float:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 class Figure:
     """One row. `rounds` has its value in each round, or the one value that all rounds together have.
 
-    `target` is what it is to reach: "at least" or, where `below`, at most; None is told and not judged. `parts` are the
-    numbers it was made of, by name and unit.
+    `target` is what it is to reach on a CPU: "at least" or, where `below`, at most; None is told and not judged.
+    `parts` are the numbers it was made of, by name and unit.
     """
 
     what: str

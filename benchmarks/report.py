@@ -10,6 +10,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from benchmarks.figures import Figure
 from benchmarks.workload import MIX
 
@@ -30,6 +32,7 @@ def machine() -> dict[str, str | int]:
     told: dict[str, str | int] = {
         "processor": processor,
         "cores": len(os.sched_getaffinity(0)),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),
     }
@@ -77,7 +80,7 @@ def plot(path: Path, parts: Mapping[str, float]) -> None:
         return
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     left.bar(list(caps), list(caps.values()), color=OURS)
-    left.set(title="Pictures that share a step", xlabel="cap", ylabel="images/s, 20 steps, saturated")
+    left.set(title="Pictures that share a step", xlabel="cap", ylabel="images/s, 12 steps, saturated")
     for index, (side, colour) in enumerate(zip(sides, (THEIRS, OURS), strict=True)):
         places = [position + 0.4 * index for position in range(len(MIX))]
         right.bar(places, [value or 0.0 for value in latency[side]], width=0.38, color=colour, label=side)

@@ -18,7 +18,7 @@ from deployments.config import ModelArgs
 from deployments.inpaint.server import InpaintServer
 from deployments.messages import InpaintRequest, ScoreRequest
 
-JOBS = 24
+JOBS = 20
 SHORT = min(MIX)
 SCORES = 96
 CALLERS = 16

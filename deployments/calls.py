@@ -35,6 +35,7 @@ class Calls:
         self._max_attempts = max_attempts
         self._responses: list[DeploymentResponse[Any]] = []
         self.spans: list[Span] = []
+        self._ended = False
 
     async def __aenter__(self) -> Calls:
         return self
@@ -42,6 +43,7 @@ class Calls:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended = True
         for response in self._responses:
             response.cancel()
 
@@ -77,6 +79,8 @@ class Calls:
                 # Across processes it arrives as a RayTaskError too, whose text is a traceback.
                 raise getattr(error, "cause", None) or error from None
             except (RayActorError, RayServeException):
+                if self._ended:  # cancelled with the request: nobody waits for another attempt
+                    raise asyncio.CancelledError from None
                 logger.warning("%s: lost its replica in attempt %d", stage, attempt + 1, exc_info=True)
                 await asyncio.sleep(RETRY_PAUSE_S)
             except RayTaskError as error:

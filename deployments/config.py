@@ -97,10 +97,10 @@ class InpaintSettings(_Frozen):
     """How many pictures are painted together, and how many may wait.
 
     `max_rows` rows of the UNet share a step (a picture takes two, without guidance one); None takes what a
-    short profile at start-up found: the most that lose no throughput and keep a step under
-    `max_step_s`. `max_pictures` and `max_held_mb` bound what is accepted and not finished; beyond them a
-    request is told when to come again. None is as many guided pictures as share a step, and at least 8: whoever is let
-    in takes part at once. `scheduler` None is the checkpoint's own.
+    short profile at start-up found: the most that keep a step under `max_step_s` (it looks at steps up to 0.6 s).
+    `max_pictures` and `max_held_mb` bound what is accepted and not finished; beyond them a request is told when
+    to come again. None is as many guided pictures as share a step, and at least 8: whoever is let in takes part
+    at once. `scheduler` None is the checkpoint's own.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,6 +16,7 @@ from deployments.config import Execution
 MOST_ROW_THREADS = 4
 TRACE_SIDE = 8  # latents; a traced UNet takes any size, so the smallest that every UNet can halve thrice will do
 GPU_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+GRAPHS = 256  # that may be compiled: buckets times latent sizes
 
 Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -46,6 +48,11 @@ class Denoiser:
         self.threads = (threads or _free_cores()) if on_cpu else 1
         self._buckets = tuple(sorted(buckets or (() if on_cpu else GPU_BUCKETS)))
         self._pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="rows")
+
+    @property
+    def most_rows(self) -> int:
+        """That one step may have: the largest bucket, where there are buckets."""
+        return self._buckets[-1] if self._buckets else sys.maxsize
 
     def padded(self, rows: int) -> int:
         """How many rows a step of so many is run with: the next bucket, in equal shares for all threads."""
@@ -112,9 +119,14 @@ def _traced(unet: Any) -> Forward:
 
 
 def _compiled(unet: Any) -> Forward:
-    """One graph a bucket and latent size; torch gives up compiling after eight unless told otherwise."""
-    torch._dynamo.config.recompile_limit = 4 * len(GPU_BUCKETS)
-    forward: Forward = torch.compile(_Plain(unet), fullgraph=True, dynamic=False)
+    """One graph a bucket and latent size; torch gives up after eight unless told otherwise."""
+    compiled = torch.compile(_Plain(unet), fullgraph=True, dynamic=False)
+
+    def forward(channels: torch.Tensor, timesteps: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        torch._dynamo.config.recompile_limit = GRAPHS  # each thread has a limit of its own
+        prediction: torch.Tensor = compiled(channels, timesteps, text)
+        return prediction
+
     return forward
 
 

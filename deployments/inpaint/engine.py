@@ -137,7 +137,7 @@ class InpaintEngine:
         """Seconds of a step by its rows on this machine; nothing where the cap is set and all take every step."""
         if self.settings.max_rows is not None:
             return {}
-        measured = profile.measure(self._empty_step, self.settings.max_step_s)
+        measured = profile.measure(self._empty_step)
         told = ", ".join(f"{rows} rows {1000 * seconds:.1f} ms" for rows, seconds in measured.items())
         logger.info("steps of %s on %d threads: %s", self._denoiser.execution, self._denoiser.threads, told)
         return measured
@@ -146,7 +146,7 @@ class InpaintEngine:
         if self.settings.max_rows is not None:
             return self.settings.max_rows
         # Set by hand from the start, and now no longer: there is no profile, and none can be made between steps.
-        return profile.best_rows(self._profiled, self.settings.max_step_s) if self._profiled else self.max_rows
+        return profile.most_rows(self._profiled, self.settings.max_step_s) if self._profiled else self.max_rows
 
     @torch.inference_mode()
     def _empty_step(self, rows: int) -> None:
@@ -155,7 +155,7 @@ class InpaintEngine:
         channels = text.new_zeros(rows, self.model.unet.config.in_channels, self._native_side, self._native_side)
         self._denoiser(channels, torch.zeros(rows, device=text.device), text.expand(rows, -1, -1).contiguous())
         if text.is_cuda:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(text.device)
 
     def _count(self, record: StepRecord) -> None:
         self._seconds_per_row = record.seconds / record.rows
@@ -188,7 +188,7 @@ class InpaintEngine:
             paintings = self.model.prepare(job.request, job.previews)
             if self.model.unet.device.type == "cuda":
                 # The steps run on a stream of their own, and must not read what is still being computed here.
-                torch.cuda.current_stream().synchronize()
+                torch.cuda.current_stream(self.model.unet.device).synchronize()
             job.prepared_s = (start, time.time())
             with self._lock:
                 job.paintings = paintings
@@ -244,14 +244,14 @@ class InpaintEngine:
         return self.model.decode(latents, job.request.image.shape[0])
 
     def _finish(self, job: Job, painted: Painted) -> None:
+        self._drop(job)  # first, so that whoever asks again at once finds the place free
         with suppress(InvalidStateError):  # it was cancelled this very moment
             job.future.set_result(painted)
-        self._drop(job)
 
     def _fail(self, job: Job, error: Exception) -> None:
+        self._drop(job)
         with suppress(InvalidStateError):  # cancelled, or another of its pictures has failed before
             job.future.set_exception(error)
-        self._drop(job)
 
     def _drop(self, job: Job) -> None:
         with self._lock:

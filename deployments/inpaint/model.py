@@ -187,10 +187,12 @@ class _Encoded:
 
 
 def _to_model(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels [1, 3, side, side] in -1..1 and mask [1, 1, side, side] of 0 and 1, both float32."""
+    """Pixels [1, 3, side, side] in -1..1 and mask [1, 1, side, side] of 0 and 1, both float32.
+
+    Resized as the stock pipeline resizes its inputs.
+    """
     pixels = torch.from_numpy(_resized(image, side).astype(np.float32)) / 127.5 - 1
-    shade = Image.fromarray(mask.astype(np.uint8) * 255).resize((side, side), Image.Resampling.BOX)
-    binary = torch.from_numpy((np.asarray(shade) >= 128).astype(np.float32))
+    binary = torch.from_numpy((_resized(mask.astype(np.uint8) * 255, side) >= 128).astype(np.float32))
     return pixels.permute(2, 0, 1)[None], binary[None, None]
 
 

@@ -9,39 +9,38 @@ import numpy as np
 
 CANDIDATES = (2, 4, 8, 16, 32, 64)
 REPEATS = 2
-BUDGET_S = 4.0
-WORTH = 1.1  # a larger step may cost at most so much more a row than the cheapest
+LONGEST_S = 0.6  # no step that would take longer is tried
+BUDGET_S = 4.0  # without the first call of each size, which may have to compile
 
 
-def measure(step: Callable[[int], None], max_step_s: float, budget_s: float = BUDGET_S) -> dict[int, float]:
+def measure(step: Callable[[int], None], longest_s: float = LONGEST_S, budget_s: float = BUDGET_S) -> dict[int, float]:
     """Seconds of `step(rows)` for each candidate, the fastest of a few tries after one to warm up.
 
-    Stops before a step that would take longer than `max_step_s` if costs go on growing as they did, and when the
+    Stops before a step that would take longer than `longest_s` if costs go on growing as they did, and when the
     budget is spent: a model so slow that it is spent at once gains nothing from company.
     """
-    until = time.monotonic() + budget_s
+    spent_s = 0.0
     measured: dict[int, float] = {}
     for rows in CANDIDATES:
         _seconds(step, rows)
         tries = [_seconds(step, rows)]
-        while len(tries) < REPEATS and time.monotonic() < until:
+        while len(tries) < REPEATS and spent_s + sum(tries) < budget_s:
             tries.append(_seconds(step, rows))
+        spent_s += sum(tries)
         measured[rows] = min(tries)
         growth = measured[rows] / measured.get(rows // 2, measured[rows])
-        if growth * measured[rows] > max_step_s or time.monotonic() > until:
+        if growth * measured[rows] > longest_s or spent_s > budget_s:
             break
     return measured
 
 
-def best_rows(measured: Mapping[int, float], max_step_s: float) -> int:
-    """The most rows that share a step without throughput lost and without one step taking too long.
+def most_rows(measured: Mapping[int, float], max_step_s: float) -> int:
+    """The most rows whose step stays under `max_step_s`; the fewest measured where none does.
 
     Not the fewest that reach the full throughput: with room for more, a newcomer starts at the next step instead of
-    waiting for somebody's last one, and a short job is not held up by long ones.
+    waiting for somebody's last one. That no step is larger than pays is the policy's business.
     """
-    cheapest = min(seconds / rows for rows, seconds in measured.items())
-    fit = [rows for rows, seconds in measured.items() if seconds <= max_step_s and seconds / rows <= WORTH * cheapest]
-    return max(fit, default=min(measured, key=lambda rows: measured[rows] / rows))
+    return max((rows for rows, seconds in measured.items() if seconds <= max_step_s), default=min(measured))
 
 
 def seconds_at(measured: Mapping[int, float], rows: float) -> float:

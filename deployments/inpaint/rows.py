@@ -36,7 +36,7 @@ class Rows:
         texts = [each.text[0] for each in guided] + [each.text[-1] for each in self.paintings]
         self._text[: self._count] = torch.stack(texts)
         # In float32, whatever the model computes in: 7.3 is no float16.
-        self._scales = torch.tensor([each.guidance_scale for each in guided], device=one.device)[:, None, None, None]
+        self._scales = self._on_device([each.guidance_scale for each in guided])[:, None, None, None]
 
     def predict(self) -> list[torch.Tensor]:
         """The prediction [1, 4, h, w] for each of `self.paintings`, guidance done."""
@@ -56,9 +56,13 @@ class Rows:
         ]
 
     def _timesteps(self) -> torch.Tensor:
-        """One for each row, copied to the device without waiting for it."""
+        """One for each row."""
         times = [float(each.timestep) for each in self.paintings]
         filled = times[: self._guided] + times
         filled += [0.0] * (len(self._channels) - self._count)
-        host = torch.tensor(filled, pin_memory=self._channels.is_cuda)
+        return self._on_device(filled)
+
+    def _on_device(self, numbers: list[float]) -> torch.Tensor:
+        """Copied without waiting for what the device is doing."""
+        host = torch.tensor(numbers, dtype=torch.float32, pin_memory=self._channels.is_cuda)
         return host.to(self._channels.device, non_blocking=True)

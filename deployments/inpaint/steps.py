@@ -25,7 +25,7 @@ from deployments.inpaint.rows import Rows
 logger = logging.getLogger(__name__)
 
 MOST_LAID_OUT = 4  # groups of one lane whose rows are kept from step to step
-STEPS_AHEAD = 2  # that a GPU may have queued: enough to never idle, few enough to join and cancel soon
+STEPS_AHEAD = 1  # that a GPU may have queued behind the one it is at: enough to never idle, few enough to join soon
 
 
 class Watcher(Protocol):
@@ -122,17 +122,24 @@ class StepLoop:
 
     def add(self, painting: Painting, watcher: Watcher) -> None:
         """The painting takes part from the next step on, or as soon as there is room."""
+        self._keep_until_read(painting)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the step loop has ended")
             height, width = painting.latents.shape[2:]
             lane = self._lanes.setdefault((height, width), _Lane())
             if not lane.busy():
-                # Time in which it wanted nothing is no credit against the others.
-                others = [other.spent_s for other in self._lanes.values() if other.busy()]
-                lane.spent_s = max(lane.spent_s, min(others, default=0.0))
+                # Time in which it wanted nothing is no credit against the others,
+                # nor is time that it had while they wanted nothing a debt.
+                lane.spent_s = min((other.spent_s for other in self._lanes.values() if other.busy()), default=0.0)
             lane.waiting.append(_Seat(painting, watcher))
             self._changed.notify()
+
+    def _keep_until_read(self, painting: Painting) -> None:
+        """Tells torch's allocator that the steps' stream reads these, which were made on another."""
+        if self._stream is not None:
+            for tensor in (painting.latents, painting.mask, painting.masked_latents, painting.text):
+                tensor.record_stream(self._stream)
 
     def cancel(self, painting: Painting) -> None:
         """The painting leaves before its next step."""
@@ -199,10 +206,10 @@ class StepLoop:
     def _step(self, lane: _Lane, area: float) -> None:
         started = time.perf_counter()
         with self._changed:
-            lane.fill(max(1, int(self.max_rows / area)))
+            lane.fill(min(max(1, int(self.max_rows / area)), self._denoiser.most_rows))
         seats = {seat.painting: seat for seat in lane.active}
         chosen = self._choose(list(seats), area)
-        for painting, prediction in self._predict(chosen, lane):
+        for painting, prediction in self._predict(chosen, lane, area):
             self._advance(lane, seats[painting], prediction)
         self._limit_queue()
         seconds = time.perf_counter() - started
@@ -219,20 +226,23 @@ class StepLoop:
             painting.joined_s = painting.joined_s or now
         return chosen
 
-    def _predict(self, paintings: list[Painting], lane: _Lane) -> list[tuple[Painting, torch.Tensor | Exception]]:
+    def _predict(
+        self, paintings: list[Painting], lane: _Lane, area: float
+    ) -> list[tuple[Painting, torch.Tensor | Exception]]:
         """A prediction for each; what fails together is tried in halves, so that nobody pays for a neighbour."""
         try:
-            rows = lane.rows_for(tuple(paintings), self._denoiser)
+            laid_out = lane.rows_for(tuple(paintings), self._denoiser)
             made: list[tuple[Painting, torch.Tensor | Exception]]
-            made = list(zip(rows.paintings, rows.predict(), strict=True))
+            made = list(zip(laid_out.paintings, laid_out.predict(), strict=True))
         except Exception as error:
             if len(paintings) == 1:
                 return [(paintings[0], error)]
             if isinstance(error, torch.OutOfMemoryError):
-                self.max_rows = max(1, sum(painting.rows for painting in paintings) // 2)
+                rows = sum(painting.rows for painting in paintings)
+                self.max_rows = max(1, min(self.max_rows, int(rows * area) // 2))
             logger.warning("a step of %d pictures failed; trying it in halves", len(paintings), exc_info=True)
             middle = len(paintings) // 2
-            return [*self._predict(paintings[:middle], lane), *self._predict(paintings[middle:], lane)]
+            return [*self._predict(paintings[:middle], lane, area), *self._predict(paintings[middle:], lane, area)]
         return made
 
     def _advance(self, lane: _Lane, seat: _Seat, prediction: torch.Tensor | Exception) -> None:

@@ -66,7 +66,7 @@ def build_pipeline(unet_channels=9):
             requires_safety_checker=False,
         )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def new_loop():
 
     def start(model, max_rows=64, on_step=None, cost=None, **denoiser_options):
         denoiser = Denoiser(model.unet, **{"execution": "eager", "threads": 1, **denoiser_options})
-        loop = StepLoop(denoiser, max_rows, model.native_px // model.vae_scale_factor, cost, on_step)
+        loop = StepLoop(denoiser, max_rows, model.native_px // model.vae_scale_factor, cost, on_step, model.unet.device)
         loops.append((loop, denoiser))
         return loop
 

@@ -1,5 +1,6 @@
 """The engine's manners: who joins when, who is let in, what is told, and what a failure costs the others."""
 
+import gc
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -12,8 +13,9 @@ import torch
 
 from deployments.config import InpaintArgs, InpaintSettings
 from deployments.errors import InvalidInput, Overloaded
-from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.engine import InpaintEngine, Job
 from deployments.inpaint.model import InpaintModel
+from deployments.inpaint.painting import Painting
 from deployments.inpaint.rows import Rows
 from deployments.inpaint.steps import StepLoop
 
@@ -211,7 +213,7 @@ def test_out_of_memory_halves_the_cap_and_loses_nobody(request_, new_engine, mon
     monkeypatch.setattr(Rows, "predict", too_small)
     engine = new_engine({"max_rows": 8})
     engine.submit(replace(request_, seeds=(1, 2, 3, 4))).future.result(WAIT_S)
-    assert engine.max_rows == 4
+    assert engine.max_rows in (3, 4)  # the first step that is too large has three pictures, or four
 
 
 def test_progress_and_previews_leave_at_each_step(request_, new_engine):
@@ -249,8 +251,9 @@ def test_a_decode_does_not_hold_up_the_steps(request_, new_engine, monkeypatch):
     release = threading.Event()
     decode = engine.model.decode
     monkeypatch.setattr(engine.model, "decode", lambda *args: release.wait(WAIT_S) and decode(*args))
-    job = engine.submit(request_)
     other = engine.submit(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
+    steps.wait_for(lambda record: record.rows == 2)
+    job = engine.submit(request_)
     steps.wait_for(lambda record: record.rows == 4)
     steps.wait_for(lambda record: record.rows == 2)
     assert not job.future.done()
@@ -259,24 +262,45 @@ def test_a_decode_does_not_hold_up_the_steps(request_, new_engine, monkeypatch):
     engine.cancel(other)
 
 
-def test_lanes_of_other_sizes_get_the_same_time(pipeline, request_, new_loop, new_collector):
+def paint_until(loop, paintings, done):
+    until = time.monotonic() + WAIT_S
+    while not done() and time.monotonic() < until:
+        time.sleep(0.005)
+    for painting in paintings:
+        loop.cancel(painting)
+
+
+def test_lanes_of_other_sizes_get_the_same_time_a_picture(pipeline, request_, new_loop, new_collector):
     """One large picture among three small ones gets a quarter of the time, not half of it and not the rest."""
+    model, seconds = InpaintModel(pipeline), {2: 0.0, 6: 0.0}
+
+    def count(record):
+        seconds[record.rows] = seconds.get(record.rows, 0.0) + record.seconds
+
+    loop, collector = new_loop(model, on_step=count), new_collector()
+    endless = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    paintings = [*model.prepare(replace(endless, seeds=(1, 2, 3))), *model.prepare(replace(endless, model_px=64))]
+    for painting in paintings:
+        loop.add(painting, collector)
+    paint_until(loop, paintings, lambda: paintings[3].taken >= 25)
+    collector.wait(paintings)
+    assert seconds[6] / seconds[2] == pytest.approx(3, rel=0.35)
+
+
+def test_a_lane_that_was_long_alone_does_not_starve(pipeline, request_, new_loop, new_collector):
     model = InpaintModel(pipeline)
     loop, collector = new_loop(model), new_collector()
-    endless = replace(request_, num_inference_steps=LONG, scheduler="ddim")
-    small = model.prepare(replace(endless, seeds=(1, 2, 3)))
-    (large,) = model.prepare(replace(endless, model_px=64))
-    for painting in (*small, large):
-        loop.add(painting, collector)
-    until = time.monotonic() + WAIT_S
-    while large.taken < 12 and time.monotonic() < until:
-        time.sleep(0.01)
-    spent = {size: lane.spent_s for size, lane in loop._lanes.items()}
-    for painting in (*small, large):
-        loop.cancel(painting)
-    collector.wait([*small, large])
-    assert small[0].taken > large.taken
-    assert spent[(16, 16)] == pytest.approx(spent[(32, 32)], rel=0.3)
+    (first,) = model.prepare(replace(request_, num_inference_steps=200, scheduler="ddim"))
+    loop.add(first, collector)
+    collector.wait([first])
+    (large,) = model.prepare(replace(request_, num_inference_steps=LONG, scheduler="ddim", model_px=64))
+    (small,) = model.prepare(replace(request_, num_inference_steps=20, scheduler="ddim"))
+    loop.add(large, collector)
+    loop.add(small, collector)
+    paint_until(loop, [large], lambda: small.finished)
+    collector.wait([large, small])
+    assert small.finished
+    assert large.taken < 40
 
 
 def test_a_loop_that_has_ended_says_so(pipeline, request_, monkeypatch, new_engine):
@@ -316,5 +340,6 @@ def test_memory_stays_flat(request_, new_engine):
     before = edits(0, 200)
     after = edits(200, 500)
     assert after - before < 20 * 2**20
-    assert not engine._jobs
     assert len(engine.model._texts) <= 256
+    gc.collect()
+    assert not [each for each in gc.get_objects() if type(each) in (Job, Painting)]

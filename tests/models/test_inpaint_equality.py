@@ -5,6 +5,7 @@ Within one row bucket bit by bit, whoever shares the steps; against diffusers' o
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
@@ -61,6 +62,27 @@ def test_another_model_size_equals_the_stock_pipelines(pipeline, stock, close, r
         mask=request.mask.repeat(2, axis=0).repeat(2, axis=1),
     )
     assert close(latents_of(InpaintModel(pipeline), enlarged), stock(pipeline, enlarged, side=64))
+
+
+def test_a_crop_of_another_size_is_resized_as_the_stock_pipeline_does(pipeline, stock, close, request_, latents_of):
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:77, :77]
+    image = rng.integers(0, 256, (77, 77, 3), dtype=np.uint8)
+    request = replace(request_, image=image, mask=(x - 30) ** 2 + (y - 41) ** 2 < 500)
+    assert close(latents_of(InpaintModel(pipeline), request), stock(pipeline, request))
+
+
+def test_a_step_has_at_most_the_largest_bucket(pipeline, request_, new_loop, new_collector):
+    model, rows = InpaintModel(pipeline), []
+    loop, collector = (
+        new_loop(model, on_step=lambda record: rows.append(record.padded_rows), buckets=(4,)),
+        new_collector(),
+    )
+    paintings = model.prepare(replace(request_, seeds=(1, 2, 3, 4, 5)))
+    for painting in paintings:
+        loop.add(painting, collector)
+    collector.wait(paintings)
+    assert set(rows) == {4}
 
 
 def test_each_of_several_seeds_paints_what_it_paints_alone(pipeline, stock, close, request_, latents_of):

@@ -5,8 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
+from deployments.calls import RETRY_PAUSE_S
 from deployments.driver import Driver
 from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded, TargetNotFound
 from deployments.messages import EditRequest, Embedding, LocateRequest, Location, Masks, Painted, ScoreRequest
@@ -25,11 +26,19 @@ class Response:
         self.cancelled = False
         self.task = asyncio.ensure_future(self._run(call, args))
 
+    async def _result(self):
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            if self.cancelled:  # what Serve raises to those who wait for a response that was cancelled
+                raise RequestCancelledError("x") from None
+            raise
+
     async def _run(self, call, args):
         return await call(*[await arg.task if isinstance(arg, Response) else arg for arg in args])
 
     def __await__(self):
-        return asyncio.shield(self.task).__await__()
+        return self._result().__await__()
 
     def cancel(self):
         self.cancelled = not self.task.done()
@@ -196,6 +205,22 @@ async def test_a_cancelled_request_cancels_its_calls(graph):
     edit.cancel()
     with pytest.raises(asyncio.CancelledError):
         await edit
+    assert graph.inpaint.responses[0].cancelled
+
+
+async def test_a_failed_score_stops_the_painting_for_good(graph):
+    """The painting is cancelled with the request, and not taken for a lost replica and begun anew."""
+    graph.inpaint.stage.may_answer.clear()
+
+    async def score(request):
+        await graph.inpaint.stage.started.wait()
+        raise Overloaded
+
+    graph.clip.stage.score = score
+    with pytest.raises(Overloaded):
+        await graph.edit()
+    await asyncio.sleep(2 * RETRY_PAUSE_S)
+    assert len(graph.inpaint.responses) == 1
     assert graph.inpaint.responses[0].cancelled
 
 
