@@ -372,7 +372,7 @@ def test_one_click_cuts_out_the_sticker_it_is_on(pocket: SamSegmenter) -> None:
         wanted = scene.placed[0].mask
         embedding = pocket.encode([scene.image])[0]
         ious.append(iou(pocket.decode(embedding, SegmentRequest((any_point(rng, wanted),), (1,))).masks[0], wanted))
-    assert np.mean(ious) > 0.75, ious
+    assert np.mean(ious) > 0.8, ious
 
 
 def test_a_box_cuts_out_the_sticker_in_it(pocket: SamSegmenter) -> None:
@@ -382,7 +382,7 @@ def test_a_box_cuts_out_the_sticker_in_it(pocket: SamSegmenter) -> None:
         embedding = pocket.encode([scene.image])[0]
         box = scene.placed[-1].box_xyxy
         ious.append(iou(pocket.decode(embedding, SegmentRequest((), (), box)).masks[0], scene.placed[-1].mask))
-    assert np.mean(ious) > 0.75, ious
+    assert np.mean(ious) > 0.8, ious
 
 
 def test_scores_tell_good_masks_from_bad(pocket: SamSegmenter) -> None:
