@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -150,12 +150,22 @@ class RequestBatching:
         self._model = InpaintModel.load(args)
         self._denoiser = Denoiser(self._model.unet, args.execution, args.row_threads, args.row_buckets)
         self._turn = asyncio.Lock()
-        self._queues: dict[int, _Queue] = {}
+        self._queues: dict[int, Callable[[InpaintRequest], Awaitable[Painted]]] = {}
 
     async def inpaint(self, request: InpaintRequest) -> Painted:
-        queue = self._queues.setdefault(request.num_inference_steps, _Queue(self._paint, self._turn))
-        painted: Painted = await queue.paint(request)
-        return painted
+        steps = request.num_inference_steps
+        if steps not in self._queues:
+            self._queues[steps] = self._queue()
+        return await self._queues[steps](request)
+
+    def _queue(self) -> Callable[[InpaintRequest], Awaitable[Painted]]:
+        @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
+        async def paint(requests: list[InpaintRequest]) -> list[Painted]:
+            async with self._turn:
+                return await asyncio.to_thread(self._paint, requests)
+
+        batched: Callable[[InpaintRequest], Awaitable[Painted]] = paint
+        return batched
 
     @torch.inference_mode()
     def _paint(self, requests: list[InpaintRequest]) -> list[Painted]:
@@ -171,19 +181,6 @@ class RequestBatching:
             Painted(self._model.decode(painting.latents, side)[None])
             for painting, side in zip(paintings, sides, strict=True)
         ]
-
-
-class _Queue:
-    """`@serve.batch` for requests of one kind."""
-
-    def __init__(self, paint: Callable[[list[InpaintRequest]], list[Painted]], turn: asyncio.Lock) -> None:
-        self._paint = paint
-        self._turn = turn
-
-    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=BATCH_WAIT_S)
-    async def paint(self, requests: list[InpaintRequest]) -> list[Painted]:
-        async with self._turn:
-            return await asyncio.to_thread(self._paint, requests)
 
 
 class ServeBatchedScores:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,18 +56,34 @@ def milliseconds(title: str, told: Mapping[str, float]) -> str:
 
 
 def write(
-    folder: Path, name: str, rounds: int, figures: Sequence[Figure], profiles: Mapping[str, Mapping[str, float]]
+    folder: Path, name: str, rounds: int, figures: Sequence[Figure], profiles: dict[str, dict[str, float]]
 ) -> None:
-    """`name`.json, `name`.md and, where the rows it shows were measured, `name`.png."""
+    """`name`.json, `name`.md and, where the rows it shows were measured, `name`.png.
+
+    Rows of an earlier run of that name which were not measured again are kept.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    earlier = json.loads(path.read_text()) if path.exists() else {"figures": [], "profiles": {}}
+    figures = [*_kept(earlier["figures"], figures), *figures]
+    profiles = earlier["profiles"] | profiles
     rows = [asdict(figure) | {"value": figure.value, "met": figure.met} for figure in figures]
     content = {"machine": machine(), "rounds": rounds, "figures": rows, "profiles": profiles}
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n")
     told = machine()
     heading = f"{told['processor']}, {told['cores']} cores, torch {told['torch']}, ray {told['ray']}; {rounds} rounds"
     parts = [f"# {name}", heading, table(figures), *(milliseconds(title, each) for title, each in profiles.items())]
     (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n")
     plot(folder / f"{name}.png", {key: value for figure in figures for key, value in figure.parts.items()})
+
+
+def _kept(earlier: Sequence[Mapping[str, Any]], figures: Sequence[Figure]) -> list[Figure]:
+    again = {figure.what for figure in figures}
+    return [
+        Figure(row["what"], tuple(row["rounds"]), row["target"], row["below"], row["parts"])
+        for row in earlier
+        if row["what"] not in again
+    ]
 
 
 def plot(path: Path, parts: Mapping[str, float]) -> None:

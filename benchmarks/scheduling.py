@@ -18,7 +18,7 @@ from deployments.config import ModelArgs
 from deployments.inpaint.server import InpaintServer
 from deployments.messages import InpaintRequest, ScoreRequest
 
-JOBS = 20
+JOBS = 16
 SHORT = min(MIX)
 SCORES = 96
 CALLERS = 16

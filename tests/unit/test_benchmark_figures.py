@@ -1,5 +1,7 @@
 """How the benchmark counts: a wrong percentile or a ratio the wrong way round would flatter us."""
 
+import json
+
 import pytest
 
 from benchmarks.figures import Figure, interleaved, percentile, ratios
@@ -48,3 +50,11 @@ def test_the_results_name_the_machine_and_no_more(tmp_path):
     assert "cores" in written
     assert "reached" in written
     assert str(tmp_path) not in written
+
+
+def test_rows_that_are_not_measured_again_are_kept(tmp_path):
+    write(tmp_path, "run", 5, [Figure("speed", (2.0,), 1.5), Figure("size", (1.0,))], {"an edit": {"steps": 12.0}})
+    write(tmp_path, "run", 5, [Figure("speed", (3.0,), 1.5)], {})
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert {row["what"]: row["value"] for row in written["figures"]} == {"size": 1.0, "speed": 3.0}
+    assert written["profiles"] == {"an edit": {"steps": 12.0}}
