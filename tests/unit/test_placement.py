@@ -11,11 +11,14 @@ class Context:
     def __init__(self, share):
         self.share = share
 
+    def get_actor_id(self):
+        return None if self.share is None else "1"
+
     def get_assigned_resources(self):
         return {"CPU": 1.0} | ({"GPU": self.share} if self.share else {})
 
 
-@pytest.mark.parametrize(("share", "limited"), [(0.7, [0.7]), (1.0, []), (2.0, []), (0, [])])
+@pytest.mark.parametrize(("share", "limited"), [(0.7, [0.7]), (1.0, []), (2.0, []), (0, []), (None, [])])
 def test_a_fraction_of_a_gpu_limits_memory(monkeypatch, share, limited):
     asked = []
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
@@ -30,4 +33,5 @@ def test_without_a_gpu_or_ray_nothing_happens(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", pytest.fail)
     limit_gpu_memory()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     limit_gpu_memory()
