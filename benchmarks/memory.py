@@ -48,7 +48,7 @@ def _resident_mb() -> dict[str, float]:
     """Of each replica, by deployment, without what it shares with others (pictures in the object store)."""
     found: dict[str, float] = {}
     for process in psutil.process_iter(["cmdline"]):
-        title = " ".join(process.info["cmdline"] or [])
+        title = " ".join(process.info["cmdline"] or []).strip()  # Ray pads it with blanks
         if f"ServeReplica:{APP}:" in title:
             name = title.split(f"{APP}:")[1].split(".")[0].split("#")[0]
             memory = process.memory_info()
