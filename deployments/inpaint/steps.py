@@ -158,7 +158,7 @@ class StepLoop:
             raise RuntimeError("the step loop has ended")
 
     def close(self) -> None:
-        """Ends the thread after the step it is in; whatever is unfinished leaves as cancelled."""
+        """Ends the thread after the step it is in; whatever is unfinished fails."""
         with self._changed:
             self._closed = True
             self._changed.notify()
