@@ -9,7 +9,7 @@ Everything is frozen and refuses keys it does not know.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,7 @@ POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 Execution = Literal["auto", "eager", "traced", "compiled"]
+ClipMethod = Literal["patch", "maskclip", "clearclip", "naclip", "surgery"]
 SchedulerName = Literal["ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm"]
 
 
@@ -47,6 +48,8 @@ class InpaintArgs(ModelArgs):
     `lora` (a hub id or path) is fused into the weights with `lora_scale`; with an LCM-LoRA also set
     `user_config: {scheduler: lcm}` and ask for 4 to 8 steps and a guidance of 1.
 
+    `safety_checker`: the checkpoint's own, if it has one, looks at each finished picture.
+
     `execution`: "eager"; "traced" (bit-equal to eager, without Python between the operators, so that
     threads do not wait for each other; deprecated by torch but there); "compiled" (torch.compile, one graph for each
     row bucket; the first step in each takes a minute or more). "auto" is traced on a CPU, eager on a GPU.
@@ -60,6 +63,7 @@ class InpaintArgs(ModelArgs):
 
     lora: str | None = None
     lora_scale: float = 1.0
+    safety_checker: bool = True
     execution: Execution = "auto"
     row_threads: int | None = Field(None, ge=1, le=64)
     row_buckets: tuple[int, ...] | None = None
@@ -81,10 +85,22 @@ class BatchSettings(_Frozen):
 
 
 class ClipSettings(BatchSettings):
-    """How CLIP looks. `min_confidence` is what a match needs to be acted on."""
+    """How CLIP looks; the methods are told in `clip/dense.py`.
 
-    method: Literal["neighbourhood", "patch"] = "neighbourhood"
+    `contrast`: targets have to stand out from what pictures consist of. `ensemble`: a phrase is the mean of several
+    wordings. `squares`: the picture is also looked at in windows, at scales where its shorter side is so many model
+    squares; () looks at the whole alone. `min_confidence` is what a match needs to be acted on, where confidence is
+    the sigmoid of `presence_scale` times the margin plus `presence_shift`: a calibration for the model in use, which
+    `benchmarks/quality.py` fits.
+    """
+
+    method: ClipMethod = "naclip"
+    contrast: bool = True
+    ensemble: bool = True
+    squares: tuple[Annotated[int, Field(ge=1, le=8)], ...] = (2,)
     min_confidence: float = Field(0.5, ge=0, le=1)
+    presence_scale: float = Field(1.0, gt=0)
+    presence_shift: float = 0.0
 
 
 class SamSettings(BatchSettings):
@@ -110,6 +126,40 @@ class InpaintSettings(_Frozen):
     scheduler: SchedulerName | None = None
 
 
+class GroundingSettings(_Frozen):
+    """From CLIP's heat map to the mask of what is meant.
+
+    `peaks` hot places of one thing are given to SAM together, and its box and rough shape too with `use_box`. `choose`
+    ranks SAM's answers by how well they fit the heat, else by SAM's own score. `use_heat` falls back on the heat map where
+    no answer fits. `look_closer` encodes a thing again, from nearby, if it is small in the picture. `compare_crops`
+    lets CLIP compare the candidates' crops, a call for each. At most `max_candidates` are returned.
+    """
+
+    peaks: int = Field(3, ge=1, le=8)
+    use_box: bool = True
+    choose: bool = True
+    use_heat: bool = True
+    look_closer: bool = True
+    compare_crops: bool = False
+    max_candidates: int = Field(8, ge=1, le=32)
+
+
+class PaintingSettings(_Frozen):
+    """What the painter is offered, and how its work is put back.
+
+    `mask_shape`, `dilation` (a share of the region's longest side): see `EditRequest`. `context` is the side of the
+    painter's square over the region's longest side; with `crop` off it sees the whole picture squeezed to its square.
+    `fit_colours` corrects a shift of colours that it made. `max_retries`: rounds of further seeds under a `min_score`.
+    """
+
+    mask_shape: Literal["silhouette", "hull", "box"] = "hull"
+    dilation: float = Field(0.06, ge=0, le=1)
+    context: float = Field(1.35, ge=1, le=8)
+    crop: bool = True
+    fit_colours: bool = True
+    max_retries: int = Field(2, ge=0, le=10)
+
+
 class Limits(_Frozen):
     """What is refused before any work is done."""
 
@@ -119,6 +169,7 @@ class Limits(_Frozen):
     max_side_px: int = Field(8192, ge=1)
     max_prompt_chars: int = Field(1000, ge=1)
     max_images: int = Field(8, ge=1)
+    max_points: int = Field(64, ge=1)
     max_inference_steps: int = Field(150, ge=1)
     max_guidance_scale: float = Field(30.0, ge=1)
 
@@ -130,4 +181,6 @@ class DriverSettings(_Frozen):
     guidance_scale: float = Field(7.5, ge=0)
     deadline_s: float = Field(120.0, gt=0)
     max_attempts: int = Field(3, ge=1, le=10)
+    grounding: GroundingSettings = GroundingSettings()
+    painting: PaintingSettings = PaintingSettings()
     limits: Limits = Limits()

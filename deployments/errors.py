@@ -7,6 +7,7 @@
     │   ├── UnsupportedImage 415  the file is no PNG, JPEG or WebP
     │   └── ImageTooLarge    413  too many bytes or pixels
     ├── TargetNotFound       422  the picture does not show what the text names
+    ├── ContentFiltered      422  the safety checker holds back every picture that was painted
     ├── Overloaded           429  no room in the queue now; retry after `retry_after_s`
     ├── DeadlineExceeded     504  the edit took longer than it was allowed to
     └── ModelFailed          500  a stage failed; the cause is in the log, never in the answer
@@ -16,6 +17,8 @@ positional and go to `Exception.__init__`, so that errors survive the trip betwe
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class ServiceError(Exception):
@@ -69,23 +72,34 @@ class ImageTooLarge(InvalidInput):
 
 
 class TargetNotFound(ServiceError):
-    """Nothing in the picture matches the text well enough; says where the best guess lies."""
+    """Nothing in the picture matches the text well enough; `location` (a `messages.Location`) has the best guess."""
 
     status = 422
     code = "target_not_found"
     type = "invalid_request_error"
 
-    def __init__(self, target: str, point_xy: tuple[int, int], confidence: float) -> None:
-        x, y = point_xy
+    def __init__(self, location: Any) -> None:
+        x, y = location.point_xy
         message = (
-            f"Found nothing in the picture that matches {target!r}. "
-            f"The best guess is at ({x}, {y}) with confidence {confidence:.2f}."
+            f"Found nothing in the picture that matches {location.phrase!r}. "
+            f"The best guess is at ({x}, {y}) with confidence {location.confidence:.2f}."
         )
         super().__init__(message, "target")
-        self.args = (target, point_xy, confidence)
-        self.target = target
-        self.point_xy = point_xy
-        self.confidence = confidence
+        self.args = (location,)
+        self.location = location
+
+
+class ContentFiltered(ServiceError):
+    """The safety checker objects to every picture that was painted, so there is none to show."""
+
+    status = 422
+    code = "content_filtered"
+    type = "invalid_request_error"
+
+    def __init__(self, seeds: tuple[int, ...]) -> None:
+        super().__init__("The safety checker holds back what was painted. Another prompt or seed may do.", "prompt")
+        self.args = (seeds,)
+        self.seeds = seeds
 
 
 class Overloaded(ServiceError):

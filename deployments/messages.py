@@ -8,11 +8,16 @@ another process are read-only: copy before writing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 Point = tuple[int, int]
 Box = tuple[int, int, int, int]
+Mode = Literal["replace", "remove"]
+MaskShape = Literal["silhouette", "hull", "box"]
+Fill = Literal["noise", "original", "blur"]
+Source = Literal["peak", "peaks", "box", "heat", "points", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,48 +33,144 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class PackedMask:
+    """A bool mask of `shape` (height, width), eight pixels to a byte."""
+
+    bits: np.ndarray
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> PackedMask:
+        return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]))
+
+    def unpack(self) -> np.ndarray:
+        """HxW bool, the caller's own."""
+        height, width = self.shape
+        return np.unpackbits(self.bits, count=height * width).view(bool).reshape(self.shape)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class EditRequest:
     """One edit: find `target` in `image`, repaint it as `prompt`.
 
-    `target` None means that the prompt itself says what to find. Numbers left None take the service's
-    defaults; a missing `seed` is drawn and reported. With `n` > 1, image k uses `seed + k`. `strength` and
-    `scheduler`: see `InpaintRequest`.
+    What to repaint: `target` None means that the prompt itself says what to find; nothing that `avoid` names is
+    taken for it. Points (`labels` 1 on it, 0 not; none given: all 1) or a box replace the search by CLIP, a `mask`
+    (HxW bool, True = repaint) everything up to the painting. `candidate` takes another of the candidates that
+    `locate` lists. `mask_shape` and `dilation` (a share of the region's longest side) say what the painter is
+    offered: the mask as it is, its convex hull, or its box.
+
+    How: `mode` "remove" fills the region from its surroundings by a classical method, without a model, and takes
+    no prompt. Numbers left None take the service's defaults; a missing `seed` is drawn and reported. With `n` > 1,
+    image k uses `seed + k`. `strength`, `fill` and `scheduler`: see `InpaintRequest`. While the best picture's
+    region scores below `min_score`, others are painted from further seeds, as often as the service allows.
     """
 
     image: np.ndarray
-    prompt: str
+    prompt: str = ""
     target: str | None = None
+    avoid: str = ""
+    mode: Mode = "replace"
+    points_xy: tuple[Point, ...] = ()
+    labels: tuple[int, ...] = ()
+    box_xyxy: Box | None = None
+    mask: np.ndarray | None = None
+    candidate: int | None = None
+    mask_shape: MaskShape | None = None
+    dilation: float | None = None
     negative_prompt: str = ""
     n: int = 1
     seed: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     strength: float = 1.0
+    fill: Fill | None = None
     scheduler: str | None = None
+    min_score: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LocateRequest:
-    """Where in `image` is what `target` names?"""
+    """Where in `image` is what `target` names, or what the points or the box mean? See `EditRequest`."""
 
     image: np.ndarray
-    target: str
+    target: str | None = None
+    avoid: str = ""
+    points_xy: tuple[Point, ...] = ()
+    labels: tuple[int, ...] = ()
+    box_xyxy: Box | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidate:
+    """Something in the picture that may be meant.
+
+    `point_xy` is where it was found, `box_xyxy` and `area` (a share of the picture) its mask's. `score` ranks it,
+    `sam_score` is SAM's own guess of the mask's IoU (0 for a mask that SAM did not make), `features` are what the
+    score was made from. `source` says which prompt to SAM it answers, or that it is the heat map itself ("heat").
+    """
+
+    point_xy: Point
+    box_xyxy: Box
+    area: float
+    score: float
+    sam_score: float
+    source: Source
+    mask: PackedMask
+    features: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Location:
-    """The answer to a `LocateRequest`.
+    """Where `target` is; the answer to a `LocateRequest`.
 
-    `point_xy` is the best place; `confidence` in 0..1 how surely something there matches `target`;
-    `found` whether that is enough to act on. `heat` is an hxw float32 grid in 0..1 over the whole
-    picture, hot where the text matches.
+    `phrase` is what CLIP was asked for. `point_xy` is the best place; `confidence` in 0..1 how surely something there
+    matches, `margin` the same in logits over everything else a picture may show; `found` whether that is enough to
+    act on. `heat` is an hxw float32 grid in 0..1 over the whole picture, hot where the text matches. Where points, a
+    box or a mask said what is meant, CLIP was not asked: confidence 1, margin 0, no heat.
+
+    `candidates` are the things that may be meant, best first, and `chosen` the index of the one an edit repaints;
+    none where nothing was found. `low_confidence` tells that no mask fitted the heat map, which is the mask itself then.
     """
 
     target: str
+    phrase: str
     point_xy: Point
     confidence: float
+    margin: float
+    found: bool
+    heat: np.ndarray | None
+    candidates: tuple[Candidate, ...] = ()
+    chosen: int = 0
+    low_confidence: bool = False
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SearchRequest:
+    """Where in `image` is each of `phrases`, and nothing of `avoid`? They share one look at the picture."""
+
+    image: np.ndarray
+    phrases: tuple[str, ...]
+    avoid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HeatMap:
+    """CLIP's answer for one phrase; the fields are those of `Location`."""
+
+    phrase: str
+    point_xy: Point
+    confidence: float
+    margin: float
     found: bool
     heat: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Search:
+    """The answer to a `SearchRequest`: a heat map for each phrase, in their order."""
+
+    maps: tuple[HeatMap, ...]
     spans: tuple[Span, ...] = ()
 
 
@@ -96,23 +197,41 @@ class Embedding:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class SegmentRequest:
-    """Points and at most one box that say what to cut out; label 1 is on it, 0 is not."""
+class Prompt:
+    """One question to SAM: points (label 1 is on it, 0 is not), at most one box, and a rough mask.
 
-    points_xy: tuple[Point, ...]
-    labels: tuple[int, ...]
+    `rough` is an hxw float32 grid of logits over the whole picture, positive where the thing may be. Without
+    `several` SAM gives its one mask for unambiguous prompts, with it three of different extent, as it should where
+    a lone point may mean a part, the thing or the whole.
+    """
+
+    points_xy: tuple[Point, ...] = ()
+    labels: tuple[int, ...] = ()
     box_xyxy: Box | None = None
+    rough: np.ndarray | None = None
+    several: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SegmentRequest:
+    """What to cut out of one picture: each prompt is answered for itself."""
+
+    prompts: tuple[Prompt, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Masks:
-    """SAM's candidates: `masks` KxHxW bool, `scores` K float32 (its own guess of their IoU).
+    """SAM's K answers, prompt by prompt and, where a prompt has several, SAM's best guess first.
 
-    `spans` has the encoding of their picture too.
+    `masks` are of the picture's own size; `small` Kxhxw bool the same as the decoder made them (longest side 256 with
+    the published models), small enough to compare. `scores` K float32 is SAM's own guess of their IoU, `prompts`
+    the index of the prompt that each answers. `spans` has the encoding of their picture too.
     """
 
-    masks: np.ndarray
+    masks: tuple[PackedMask, ...]
+    small: np.ndarray
     scores: np.ndarray
+    prompts: tuple[int, ...]
     spans: tuple[Span, ...] = ()
 
 
@@ -120,7 +239,9 @@ class Masks:
 class InpaintRequest:
     """Repaint `mask` (HxW bool) of the square `image` as `prompt`, once for each of `seeds`.
 
-    `strength` below 1 starts from the picture under that much noise and takes that share of the steps.
+    `strength` below 1 starts from the picture under that much noise and takes that share of the steps. `fill` says
+    what that picture shows in the mask: "original" what is there, "blur" its surroundings smeared over it, "noise"
+    nothing but noise; None is "original" below a strength of 1 and "noise" at 1, as in diffusers.
     `scheduler` None is the deployment's. The model paints squares of `model_px`, or of the size it was trained
     at; the picture is resized to that and back.
     """
@@ -133,6 +254,7 @@ class InpaintRequest:
     num_inference_steps: int
     guidance_scale: float
     strength: float = 1.0
+    fill: Fill | None = None
     scheduler: str | None = None
     model_px: int | None = None
 
@@ -141,10 +263,13 @@ class InpaintRequest:
 class Painted:
     """The answer to an `InpaintRequest`: `images` nxHxWx3 uint8, one for each seed, of the request's own size.
 
-    They are whole pictures as the model made them; whoever pastes them takes the masked part.
+    They are whole pictures as the model made them; whoever pastes them takes the masked part. `flagged` tells
+    for each whether the checkpoint's safety checker objects to it (never, where it has none); whoever gets them must
+    not show those.
     """
 
     images: np.ndarray
+    flagged: tuple[bool, ...]
     spans: tuple[Span, ...] = ()
 
 
@@ -164,11 +289,16 @@ class Score:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Edit:
-    """One finished picture, the seed it was painted with and how well it matches the prompt."""
+    """One finished picture, the seed it was painted with and how well it matches the prompt.
+
+    A removal has no seed, and a score only where a text says what was removed: that text's. `seam` is the mean
+    difference 0..255 between painting and picture in a band just outside the region, where both show the same.
+    """
 
     image: np.ndarray
-    seed: int
-    score: Score
+    seed: int | None
+    score: Score | None
+    seam: float
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -176,15 +306,20 @@ class EditResult:
     """The answer to an `EditRequest`: `edits` best first.
 
     `mask` is HxW bool, True where pixels were allowed to change; `changed_outside_px` counts those
-    that did elsewhere (always 0, and checked). `timings_s` has the seconds each stage took; `trace` when what
-    went on, as the driver ("locate") and as the replicas ("clip.locate") saw it.
+    that did elsewhere (always 0, and checked). `improved` tells whether the best picture matches the prompt better
+    there than the unedited one did. `filtered_seeds` are those whose pictures the safety checker holds back.
+    `timings_s` has the seconds each stage took; `trace` when what went on, as the driver ("locate") and as the
+    replicas ("clip.locate") saw it.
     """
 
     edits: tuple[Edit, ...]
     location: Location
     mask: np.ndarray
+    mode: Mode
     num_inference_steps: int
     guidance_scale: float
     changed_outside_px: int
+    improved: bool
+    filtered_seeds: tuple[int, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     trace: tuple[Span, ...] = ()

@@ -23,7 +23,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextC
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from deployments.clip import dense
-from pocket import tokenizer, training, world
+from pocket import hard, tokenizer, training, world
 from pocket.phrases import ABSENT, ALSO, COLOURED_NOUNS, NAMES, SENTENCES, UNMADE
 from pocket.vocabulary import STICKERS, Sticker
 
@@ -36,6 +36,9 @@ SCENES = 10
 VIEWS = 2  # of each scene: all of it and a window
 MAX_LOGIT_SCALE = 4.6
 HARDEST = 32
+HARD = 0.5  # share of scenes
+# hidden, crowd, tiny, huge, doubles, look-alikes, edge, long, absent
+KIND_OF_HARD = (0.25, 0.15, 0.2, 0.1, 0.02, 0.1, 0.08, 0.08, 0.02)
 SCHEDULE = training.Schedule(steps=2400, learning_rate=1.5e-3, warmup=150, weight_decay=0.02, ema=0.998)
 
 
@@ -53,7 +56,15 @@ class View:
 
 
 def draw_scene(rng: np.random.Generator) -> world.Scene:
-    """A training scene, on stranger grounds than the world's own, so that unknown photographs surprise less."""
+    """A training scene: one that is hard on purpose, or one on stranger grounds than the world's own."""
+    if rng.random() < HARD:
+        kind = hard.KINDS[int(rng.choice(len(hard.KINDS), p=KIND_OF_HARD))]
+        return hard.challenge(rng, kind, world.TRAINING_PHOTOGRAPHS).scene
+    return _on_strange_ground(rng)
+
+
+def _on_strange_ground(rng: np.random.Generator) -> world.Scene:
+    """So that unknown photographs surprise less."""
     short = int(rng.integers(128, 289))
     long = short if rng.random() < 0.65 else int(short * rng.uniform(1.0, 1.7))
     size_wh = (short, long) if rng.random() < 0.5 else (long, short)
@@ -131,11 +142,11 @@ def look(rng: np.random.Generator, scene: world.Scene, whole: bool) -> View:
         box = (0.0, 0.0, float(width), float(height))
     elif rng.random() < 0.7 and scene.placed:
         left, top, right, bottom = scene.placed[int(rng.integers(len(scene.placed)))].box_xyxy
-        side = min(max(right - left, bottom - top) * rng.uniform(1.05, 2.6), width, height)
+        side = min(max(right - left, bottom - top) * rng.uniform(1.05, 4.5), width, height)
         shift_x, shift_y = rng.uniform(-0.5, 0.5, 2) * side * 0.6
         box = _inside((left + right) / 2 + shift_x, (top + bottom) / 2 + shift_y, side, width, height)
     else:
-        side = min(width, height) * rng.uniform(0.4, 0.8)
+        side = min(width, height) * rng.uniform(0.25, 0.8)
         box = _inside(rng.uniform(0, width), rng.uniform(0, height), side, width, height)
     image = Image.fromarray(scene.image).resize((MODEL_PX, MODEL_PX), Image.Resampling.BICUBIC, box=box)
     shares: dict[str, np.ndarray] = {}
@@ -144,8 +155,10 @@ def look(rng: np.random.Generator, scene: world.Scene, whole: bool) -> View:
     for placed in scene.placed:
         mask = Image.fromarray(placed.mask.astype(np.float32))
         share = np.asarray(mask.resize((GRID, GRID), Image.Resampling.BOX, box=box))
-        shares[placed.sticker.name] = share
-        visible[placed.sticker.name] = float(share.mean() * area_px / max(1, placed.mask.sum()))
+        name = placed.sticker.name  # which doubles share
+        shares[name] = shares.get(name, 0) + share
+        seen = float(share.mean() * area_px / max(1, placed.mask.sum()))
+        visible[name] = max(visible.get(name, 0.0), seen)
     return View(np.asarray(degrade(rng, image)), shares, visible)
 
 
@@ -372,9 +385,9 @@ class Lesson:
 
 def main() -> None:
     options = training.arguments(__doc__.splitlines()[0], SCHEDULE.steps)
-    model = build().to(options.device)
+    model = (CLIPModel.from_pretrained(options.start / "clip") if options.start else build()).to(options.device)
     print(f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.2f} M parameters", flush=True)
-    schedule = training.Schedule(**{**vars(SCHEDULE), "steps": options.steps})
+    schedule = training.schedule(SCHEDULE, options)
     trainer = training.Trainer("clip", model, schedule, options.work)
     trainer.fit(Lesson(model, options.device), lambda average: save(average, options.out / "clip"))
 

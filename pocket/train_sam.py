@@ -25,7 +25,7 @@ from deployments.config import ModelArgs
 from deployments.messages import SegmentRequest
 from deployments.sam.architecture import Dimensions, assemble
 from deployments.sam.model import SamSegmenter, fit_longest_side
-from pocket import training, world
+from pocket import hard, training, world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,10 @@ PROMPTS = 3  # on each picture
 CLICK, CLICKS, BOX, BOX_AND_CLICK = range(4)
 KIND_SHARES = (0.55, 0.15, 0.15, 0.15)
 GROUND_SHARES = (0.2, 0.25, 0.55)  # plain, graded, photographic: the last is by far the hardest
+HARD = 0.6  # share of pictures
+# hidden, crowd, tiny, huge, doubles, look-alikes, edge, long, absent
+KIND_OF_HARD = (0.4, 0.12, 0.06, 0.12, 0.08, 0.04, 0.08, 0.07, 0.03)
+NEARBY = 0.35  # share of pictures
 RECOLOURED = 0.5  # share of pictures, so that six photographs stand for more
 SECOND_ROUND = 0.1  # share of pictures
 OTHER_MASKS = 0.1  # weight of those that are not the answer to a click, so that none is senseless
@@ -96,16 +100,35 @@ class Decoded:
 
 
 def draw_example(rng: np.random.Generator) -> Example:
-    """A scene as the encoder sees it, more often than not one of the usual 256 px square."""
-    size_wh = (256, 256) if rng.random() < 0.6 else (int(rng.integers(192, 449)), int(rng.integers(192, 449)))
-    ground = world.GROUNDS[int(rng.choice(len(GROUND_SHARES), p=GROUND_SHARES))]
-    scene = world.compose(rng, size_wh, ground=ground)
-    image = fit_longest_side(scene.image, SIDE)
+    """A scene as the encoder sees it: the usual ones, and those that are hard on purpose, whole or from nearby."""
+    scene = draw_scene(rng)
+    view = _nearby(rng, scene) if rng.random() < NEARBY else (slice(None), slice(None))
+    image = fit_longest_side(scene.image[view], SIDE)
     if rng.random() < RECOLOURED:
         image = _recolour(rng, image)
     height, width = image.shape[:2]
-    silhouettes = [_resize_mask(placed.mask, (width, height)) for placed in scene.placed]
+    silhouettes = [_resize_mask(placed.mask[view], (width, height)) for placed in scene.placed]
     return Example(image, np.stack([mask for mask in silhouettes if mask.sum() > 30] or silhouettes))
+
+
+def draw_scene(rng: np.random.Generator) -> world.Scene:
+    if rng.random() < HARD:
+        kind = hard.KINDS[int(rng.choice(len(hard.KINDS), p=KIND_OF_HARD))]
+        return hard.challenge(rng, kind, world.TRAINING_PHOTOGRAPHS).scene
+    size_wh = (256, 256) if rng.random() < 0.6 else (int(rng.integers(192, 449)), int(rng.integers(192, 449)))
+    ground = world.GROUNDS[int(rng.choice(len(GROUND_SHARES), p=GROUND_SHARES))]
+    return world.compose(rng, size_wh, ground=ground)
+
+
+def _nearby(rng: np.random.Generator, scene: world.Scene) -> tuple[slice, slice]:
+    """A square around one of the things, as it is looked at again when it is small."""
+    height, width = scene.image.shape[:2]
+    left, top, right, bottom = scene.placed[int(rng.integers(len(scene.placed)))].box_xyxy
+    side = min(round(max(right - left, bottom - top) * rng.uniform(1.3, 3.5)), width, height)
+    x = round((left + right) / 2 + rng.uniform(-0.2, 0.2) * side - side / 2)
+    y = round((top + bottom) / 2 + rng.uniform(-0.2, 0.2) * side - side / 2)
+    x, y = min(max(0, x), width - side), min(max(0, y), height - side)
+    return slice(y, y + side), slice(x, x + side)
 
 
 def _recolour(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
@@ -308,8 +331,11 @@ def report(ious: dict[str, list[float]]) -> None:
 
 def main() -> None:
     options = training.arguments(__doc__.splitlines()[0], SCHEDULE.steps)
-    sam = build().to(options.device)
-    schedule = training.Schedule(**{**vars(SCHEDULE), "steps": options.steps})
+    sam = build()
+    if options.start:
+        sam.load_state_dict(torch.load(options.start / "sam.pth", weights_only=True))
+    sam.to(options.device)
+    schedule = training.schedule(SCHEDULE, options)
     trainer = training.Trainer("sam", sam, schedule, options.work)
     recent: dict[str, deque[float]] = {}
 

@@ -11,7 +11,7 @@ the mask comes from the thing that was there before, not from the thing that is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -178,7 +178,7 @@ def main() -> None:
     vae.requires_grad_(False)
     painter = Painter(words).to(options.device)
     painter.unet.to(memory_format=torch.channels_last)
-    trainer = training.Trainer("unet", painter, replace(SCHEDULE, steps=options.steps), options.work)
+    trainer = training.Trainer("unet", painter, training.schedule(SCHEDULE, options), options.work)
     noise_schedule = scheduler()
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:

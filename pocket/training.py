@@ -10,7 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -45,6 +45,8 @@ def arguments(description: str, steps: int) -> argparse.Namespace:
     """The command line of a training."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--learning-rate", type=float, help="at its highest")
+    parser.add_argument("--start", type=Path, help="begin with the weights in this folder, not with random ones")
     parser.add_argument("--work", type=Path, default=Path("outputs/pocket"), help="checkpoints go here")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="the finished weights go here")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -53,6 +55,11 @@ def arguments(description: str, steps: int) -> argparse.Namespace:
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
     return options
+
+
+def schedule(usual: Schedule, options: argparse.Namespace) -> Schedule:
+    """The usual one, with what the command line says otherwise."""
+    return replace(usual, steps=options.steps, learning_rate=options.learning_rate or usual.learning_rate)
 
 
 class Trainer:

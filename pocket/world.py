@@ -21,6 +21,7 @@ from pocket.vocabulary import STICKERS, Sticker
 ASSETS = Path(__file__).parent / "assets"
 TRAINING_PHOTOGRAPHS = ("brick", "china", "flower", "grass", "gravel", "hubble_deep_field")
 HELD_OUT_PHOTOGRAPHS = ("coffee",)
+Box = tuple[int, int, int, int]
 Ground = Literal["plain", "graded", "photographic"]
 GROUNDS: tuple[Ground, ...] = ("plain", "graded", "photographic")
 
@@ -35,7 +36,7 @@ class Placed:
 
     sticker: Sticker
     ink: np.ndarray
-    box_xyxy: tuple[int, int, int, int]
+    box_xyxy: Box
     mask: np.ndarray
 
 
@@ -83,7 +84,7 @@ def compose(
     ground = ground or GROUNDS[int(rng.integers(len(GROUNDS)))]
     bare = draw_ground(rng, size_wh, ground, photographs)
     image = bare.copy()
-    boxes: list[tuple[int, int, int, int]] = []
+    boxes: list[Box] = []
     inks: list[tuple[Sticker, np.ndarray]] = []
     for sticker in stickers:
         ink = draw_sticker(rng, sticker, min(size_wh), longest_side)
@@ -92,7 +93,7 @@ def compose(
             boxes.append(box)
             inks.append((sticker, ink))
             paste(image, ink, box)
-    return Scene(image, bare, tuple(_placed(inks, boxes, size_wh)), ground)
+    return Scene(image, bare, tuple(placed(inks, boxes, size_wh)), ground)
 
 
 def draw_ground(
@@ -169,8 +170,8 @@ def free_place(
     size_wh: tuple[int, int],
     width: int,
     height: int,
-    taken: Sequence[tuple[int, int, int, int]],
-) -> tuple[int, int, int, int] | None:
+    taken: Sequence[Box],
+) -> Box | None:
     """A box inside the scene that hardly touches those `taken`; None after forty tries."""
     for _ in range(40):
         left = int(rng.integers(0, max(1, size_wh[0] - width + 1)))
@@ -181,14 +182,14 @@ def free_place(
     return None
 
 
-def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+def _overlap(a: Box, b: Box) -> float:
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
     return max(0, width) * max(0, height) / smaller
 
 
-def paste(image: np.ndarray, ink: np.ndarray, box: tuple[int, int, int, int]) -> None:
+def paste(image: np.ndarray, ink: np.ndarray, box: Box) -> None:
     """Lays `ink` (hxwx4) over `image` (HxWx3) at `box`, in place."""
     left, top, right, bottom = box
     alpha = ink[..., 3:].astype(np.float32) / 255
@@ -196,17 +197,16 @@ def paste(image: np.ndarray, ink: np.ndarray, box: tuple[int, int, int, int]) ->
     under[:] = np.round(under * (1 - alpha) + ink[..., :3] * alpha).astype(np.uint8)
 
 
-def _placed(
-    inks: Sequence[tuple[Sticker, np.ndarray]],
-    boxes: Sequence[tuple[int, int, int, int]],
-    size_wh: tuple[int, int],
+def placed(
+    inks: Sequence[tuple[Sticker, np.ndarray]], boxes: Sequence[Box], size_wh: tuple[int, int]
 ) -> list[Placed]:
+    """Stickers laid one over the other, from back to front, each with what can be seen of it."""
     covered = np.zeros((size_wh[1], size_wh[0]), bool)
-    placed: list[Placed] = []
+    found: list[Placed] = []
     for (sticker, ink), box in reversed(list(zip(inks, boxes, strict=True))):
         mask = np.zeros_like(covered)
         mask[box[1] : box[3], box[0] : box[2]] = ink[..., 3] > 127
         visible = mask & ~covered
         covered |= mask
-        placed.append(Placed(sticker, ink, box, visible))
-    return placed[::-1]
+        found.append(Placed(sticker, ink, box, visible))
+    return found[::-1]
