@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.checks import MIN_STRENGTH, SCHEDULERS
+from deployments.complete import MIN_STRENGTH, SCHEDULERS
 from deployments.config import POCKET, GraphArgs, InpaintArgs, Limits, ModelArgs
 from deployments.errors import ServiceError
 from deployments.images import decode, encode, mask_png
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         request = read_request(options)
         say("Starting the graph: clip, sam, inpaint, driver ...")
         with local_graph(graph_args(options)) as handle:
-            say(f"Looking for {request.target or request.prompt!r}, painting {request.prompt!r} ...")
+            say(f"Looking for {request.target or request.prompt!r}, {doing(request)} ...")
             result: EditResult = handle.edit.remote(request).result(timeout_s=options.timeout_s)
     except ServiceError as error:
         print(f"error: {getattr(error, 'cause', None) or error}", file=sys.stderr)
@@ -47,8 +47,11 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Edits one picture by words, without a server.")
     parser.add_argument("--image", type=Path, required=True, help="PNG, JPEG or WebP")
-    parser.add_argument("--prompt", required=True, help="what to paint")
+    parser.add_argument("--prompt", default="", help="what to paint")
     parser.add_argument("--target", help="what to repaint (default: what the prompt names)")
+    parser.add_argument("--avoid", default="", help="what not to take for it: names, separated by commas")
+    parser.add_argument("--candidate", type=int, help="repaint another of the things that were found; the best is 0")
+    parser.add_argument("--remove", action="store_true", help="close the place from its surroundings, without a model")
     parser.add_argument("--sam_ckpt", default=POCKET, help="a segment-anything checkpoint (default: %(default)s)")
     parser.add_argument("--clip_model", default=POCKET, help="a CLIP hub id or directory (default: %(default)s)")
     parser.add_argument("--sd_model", default=POCKET, help="an inpainting hub id or directory (default: %(default)s)")
@@ -64,7 +67,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scheduler", choices=SCHEDULERS, help="default: the model's own")
     parser.add_argument("--seed", type=int, help="the same seed paints the same picture (default: a new one)")
     parser.add_argument("--timeout_s", type=float, default=3600.0, help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if not options.prompt and not options.remove:
+        parser.error("--prompt is required: what to paint (or --remove)")
+    return options
 
 
 def read_request(options: argparse.Namespace) -> EditRequest:
@@ -72,12 +78,19 @@ def read_request(options: argparse.Namespace) -> EditRequest:
         image=decode(options.image.read_bytes(), Limits()),
         prompt=options.prompt,
         target=options.target,
+        avoid=options.avoid,
+        candidate=options.candidate,
+        mode="remove" if options.remove else "replace",
         seed=options.seed,
         num_inference_steps=options.num_inference_steps,
         guidance_scale=options.guidance_scale,
         strength=options.strength,
         scheduler=options.scheduler,
     )
+
+
+def doing(request: EditRequest) -> str:
+    return "filling its place" if request.mode == "remove" else f"painting {request.prompt!r}"
 
 
 def graph_args(options: argparse.Namespace) -> GraphArgs:
@@ -125,13 +138,19 @@ def save(request: EditRequest, result: EditResult, folder: Path) -> None:
 
 
 def report(result: EditResult, folder: Path) -> None:
-    best = result.edits[0]
-    x, y = result.location.point_xy
-    print(f"CLIP point: ({x}, {y})  confidence {result.location.confidence:.2f}")
-    print(f"CLIP score: {best.score.after:.4f}  (before the edit {best.score.before:.4f})")
+    best, location = result.edits[0], result.location
+    x, y = location.point_xy
+    print(f"CLIP point: ({x}, {y})  confidence {location.confidence:.2f}  of {len(location.candidates)} candidates")
+    if best.score is not None:
+        print(f"CLIP score: {best.score.after:.4f}  (before the edit {best.score.before:.4f})")
+    if location.low_confidence:
+        say("No mask fitted what CLIP saw: the mask is CLIP's own heat map, and rough.")
+    if not result.improved:
+        say("The edited region matches the text no better than before.")
+    painted = "filled by a classical method" if best.seed is None else f"seed {best.seed}"
     say(
         f"Saved original.png, sam_mask.png and edited.png in {folder} "
-        f"({result.timings_s['total']:.1f} s, seed {best.seed}, "
+        f"({result.timings_s['total']:.1f} s, {painted}, "
         f"{result.changed_outside_px} pixels changed outside the mask)."
     )
 

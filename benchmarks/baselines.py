@@ -18,7 +18,7 @@ from ray import serve
 
 from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case, cases
 from deployments.config import POCKET, POCKET_WEIGHTS, GraphArgs, InpaintArgs, ModelArgs
-from deployments.messages import InpaintRequest, Painted, ScoreRequest, SegmentRequest
+from deployments.messages import InpaintRequest, Painted, Point, Prompt, ScoreRequest, SegmentRequest
 
 BATCH = 8
 BATCH_WAIT_S = 0.01
@@ -49,38 +49,50 @@ class Sequential:
         self._pipeline.set_progress_bar_config(disable=True)
         self._side = self._pipeline.unet.config.sample_size * self._pipeline.vae_scale_factor
 
-    @torch.inference_mode()
     def edit(self, case: Case, seed: int) -> float:
         """The CLIP score of the edited picture."""
-        point = self._point(case)
-        masks = self._sam.decode(self._sam.encode([case.image])[0], SegmentRequest((point,), (1,)))
+        _, mask = self.find(case.image, case.target)
+        return self.score(self.paint(case.image, mask, case.prompt, seed), case.prompt)
+
+    @torch.inference_mode()
+    def find(self, image: np.ndarray, target: str) -> tuple[Point, np.ndarray]:
+        """The point of the best patch, and SAM's best mask for it, HxW bool."""
+        point = self._point(image, target)
+        request = SegmentRequest((Prompt((point,), (1,), several=True),))
+        return point, self._sam.decode(self._sam.encode([image])[0], request).masks[0].unpack()
+
+    @torch.inference_mode()
+    def paint(self, image: np.ndarray, mask: np.ndarray, prompt: str, seed: int) -> np.ndarray:
+        """The whole picture, squeezed to the painter's square and back, as the pipeline gives it: HxWx3 uint8."""
         size = (self._side, self._side)
         painted = self._pipeline(
-            prompt=case.prompt,
-            image=Image.fromarray(case.image).resize(size),
-            mask_image=Image.fromarray(masks.masks[0]).convert("L").resize(size),
+            prompt=prompt,
+            image=Image.fromarray(image).resize(size),
+            mask_image=Image.fromarray(mask).convert("L").resize(size),
             height=self._side,
             width=self._side,
             num_inference_steps=STEPS,
             guidance_scale=GUIDANCE_SCALE,
             generator=torch.Generator().manual_seed(seed),
         ).images[0]
-        return self._score(painted.resize((case.image.shape[1], case.image.shape[0])), case.prompt)
+        return np.asarray(painted.resize((image.shape[1], image.shape[0])))
 
-    def _point(self, case: Case) -> tuple[int, int]:
-        height, width = case.image.shape[:2]
+    def _point(self, image: np.ndarray, target: str) -> Point:
+        height, width = image.shape[:2]
         side = self._clip.config.vision_config.image_size
-        squeezed = Image.fromarray(case.image).resize((side, side))
+        squeezed = Image.fromarray(image).resize((side, side))
         pixels = self._pixels(images=squeezed, return_tensors="pt")["pixel_values"].to(self._device)
         tower = self._clip.vision_model
         patches = self._clip.visual_projection(tower.post_layernorm(tower(pixels).last_hidden_state[:, 1:]))[0]
-        likeness = torch.nn.functional.cosine_similarity(patches, self._text(case.target))
+        likeness = torch.nn.functional.cosine_similarity(patches, self._text(target))
         row, column = divmod(int(likeness.argmax()), int(len(likeness) ** 0.5))
         cells = len(likeness) ** 0.5
         return int((column + 0.5) / cells * width), int((row + 0.5) / cells * height)
 
-    def _score(self, picture: Image.Image, text: str) -> float:
-        pixels = self._pixels(images=picture, return_tensors="pt")["pixel_values"].to(self._device)
+    @torch.inference_mode()
+    def score(self, picture: np.ndarray, text: str) -> float:
+        """CLIP's cosine."""
+        pixels = self._pixels(images=Image.fromarray(picture), return_tensors="pt")["pixel_values"].to(self._device)
         seen = self._clip.get_image_features(pixel_values=pixels).pooler_output
         return float(torch.nn.functional.cosine_similarity(seen, self._text(text)))
 
@@ -178,7 +190,7 @@ class RequestBatching:
                 painting.advance(prediction)
         sides = [request.image.shape[0] for request in requests]
         return [
-            Painted(self._model.decode(painting.latents, side)[None])
+            Painted(self._model.decode(painting.latents, side)[None], flagged=(False,))
             for painting, side in zip(paintings, sides, strict=True)
         ]
 

@@ -13,7 +13,7 @@ import numpy as np
 from deployments import regions
 from deployments.config import ClipSettings, ModelArgs
 from deployments.images import encode
-from deployments.messages import InpaintRequest, LocateRequest
+from deployments.messages import InpaintRequest, SearchRequest
 from pocket import world
 from pocket.vocabulary import STICKERS
 
@@ -61,8 +61,8 @@ def cases(count: int) -> list[Case]:
         scene = world.compose(rng, SIZE_WH)
         placed = scene.placed[0]
         target, prompt = f"the {placed.sticker.name}", f"a {STICKERS[int(rng.integers(len(STICKERS)))].name}"
-        (location,) = matcher.locate([LocateRequest(scene.image, target)], settings.method, settings.min_confidence)
-        if not isinstance(location, Exception) and location.found:
+        (search,) = matcher.locate([SearchRequest(scene.image, (target,))], settings)
+        if not isinstance(search, Exception) and search.maps[0].found:
             found.append(Case(scene.image, encode(scene.image), target, prompt, placed.mask))
         seed += 1
     return found

@@ -1,72 +1,15 @@
-"""What a request must satisfy before any work is done, whichever way it came in.
-
-Each function returns the request in a form that can be acted on, or raises InvalidInput naming the field.
-"""
+"""What each field of a request must be, whichever way it came in. All raise InvalidInput, which names the field."""
 
 from __future__ import annotations
 
 import math
-import secrets
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from deployments.config import DriverSettings, Limits, SchedulerName
+from deployments.config import Limits
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
-from deployments.messages import EditRequest, LocateRequest, ScoreRequest
-
-SEED_LIMIT = 2**63
-SCHEDULERS = get_args(SchedulerName)
-MIN_STRENGTH = 0.01
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CompleteEdit:
-    """An `EditRequest` with nothing left open: every default filled in, one seed for each picture."""
-
-    image: np.ndarray
-    prompt: str
-    target: str
-    negative_prompt: str
-    seeds: tuple[int, ...]
-    num_inference_steps: int
-    guidance_scale: float
-    strength: float
-    scheduler: str | None
-
-
-def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdit:
-    """The request with target, seeds, steps and guidance filled in."""
-    limits = settings.limits
-    steps = settings.num_inference_steps if request.num_inference_steps is None else request.num_inference_steps
-    scale = settings.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    # 53 bits, so that a drawn seed survives JSON readers that keep numbers as doubles.
-    seed = secrets.randbits(53) if request.seed is None else request.seed
-    first = _check_integer(seed, "seed", 0, SEED_LIMIT - limits.max_images)
-    count = _check_integer(request.n, "n", 1, limits.max_images)
-    prompt = check_text(request.prompt, "prompt", limits)
-    return CompleteEdit(
-        image=check_image(request.image, limits),
-        prompt=prompt,
-        target=prompt if request.target is None else check_text(request.target, "target", limits),
-        negative_prompt=check_text(request.negative_prompt, "negative_prompt", limits, may_be_empty=True),
-        seeds=tuple(range(first, first + count)),
-        num_inference_steps=_check_integer(steps, "num_inference_steps", 1, limits.max_inference_steps),
-        guidance_scale=_check_number(scale, "guidance_scale", 0.0, limits.max_guidance_scale),
-        strength=_check_number(request.strength, "strength", MIN_STRENGTH, 1.0),
-        scheduler=_check_choice(request.scheduler, "scheduler", SCHEDULERS),
-    )
-
-
-def complete_locate(request: LocateRequest, settings: DriverSettings) -> LocateRequest:
-    check_image(request.image, settings.limits)
-    return replace(request, target=check_text(request.target, "target", settings.limits))
-
-
-def complete_score(request: ScoreRequest, settings: DriverSettings) -> ScoreRequest:
-    check_image(request.image, settings.limits)
-    return replace(request, text=check_text(request.text, "text", settings.limits))
+from deployments.messages import Box, Point
 
 
 def check_image(image: Any, limits: Limits) -> np.ndarray:
@@ -95,21 +38,67 @@ def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False
     return stripped
 
 
-def _check_choice(value: Any, param: str, choices: tuple[str, ...]) -> str | None:
+def check_choice(value: Any, param: str, choices: tuple[str, ...]) -> str | None:
     if value is not None and value not in choices:
         raise InvalidInput(f"{param} must be one of {', '.join(choices)}.", param)
     chosen: str | None = value
     return chosen
 
 
-def _check_integer(value: Any, param: str, lowest: int, highest: int) -> int:
+def check_integer(value: Any, param: str, lowest: int, highest: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not lowest <= value <= highest:
         raise InvalidInput(f"{param} must be an integer from {lowest} to {highest}.", param)
     return int(value)
 
 
-def _check_number(value: Any, param: str, lowest: float, highest: float) -> float:
+def check_number(value: Any, param: str, lowest: float, highest: float) -> float:
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not lowest <= value <= highest:
         raise InvalidInput(f"{param} must be a number from {lowest:g} to {highest:g}.", param)
     return float(value)
+
+
+def check_mask(mask: Any, image: np.ndarray) -> np.ndarray | None:
+    """HxW bool of the picture's size, with something in it."""
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != image.shape[:2]:
+        raise InvalidInput("mask must be a bool array of the picture's height and width.", "mask")
+    if not mask.any():
+        raise InvalidInput("mask must not be empty: nothing would be repainted.", "mask")
+    return mask
+
+
+def check_points(
+    points: Any, labels: Any, image: np.ndarray, limits: Limits
+) -> tuple[tuple[Point, ...], tuple[int, ...]]:
+    """Points (x, y) in the picture and a label for each; where none is given, all are on it."""
+    if len(points) > limits.max_points:
+        raise InvalidInput(f"points must be at most {limits.max_points}.", "points")
+    height, width = image.shape[:2]
+    for point in points:
+        if len(point) != 2:
+            raise InvalidInput("points must be pairs (x, y).", "points")
+        for value, length in zip(point, (width, height), strict=True):
+            check_integer(value, "points", 0, length - 1)
+    labels = labels or (1,) * len(points)
+    if len(labels) != len(points):
+        raise InvalidInput("labels must be one for each of points.", "labels")
+    for label in labels:
+        check_integer(label, "labels", 0, 1)
+    return tuple((int(x), int(y)) for x, y in points), tuple(map(int, labels))
+
+
+def check_box(box: Any, image: np.ndarray) -> Box | None:
+    """Left, top, right and bottom in the picture, right and bottom exclusive."""
+    if box is None:
+        return None
+    if len(box) != 4:
+        raise InvalidInput("box must be four numbers: left, top, right, bottom.", "box")
+    height, width = image.shape[:2]
+    left, top, right, bottom = (
+        check_integer(value, "box", 0, length) for value, length in zip(box, (width, height) * 2, strict=True)
+    )
+    if right <= left or bottom <= top:
+        raise InvalidInput("box must have its right beyond its left and its bottom below its top.", "box")
+    return left, top, right, bottom

@@ -97,7 +97,7 @@ class ClipSettings(BatchSettings):
     method: ClipMethod = "naclip"
     contrast: bool = True
     ensemble: bool = True
-    squares: tuple[Annotated[int, Field(ge=1, le=8)], ...] = (2,)
+    squares: tuple[Annotated[int, Field(ge=1, le=8)], ...] = (2, 4)
     min_confidence: float = Field(0.5, ge=0, le=1)
     presence_scale: float = Field(1.0, gt=0)
     presence_shift: float = 0.0
@@ -130,9 +130,10 @@ class GroundingSettings(_Frozen):
     """From CLIP's heat map to the mask of what is meant.
 
     `peaks` hot places of one thing are given to SAM together, and its box and rough shape too with `use_box`. `choose`
-    ranks SAM's answers by how well they fit the heat, else by SAM's own score. `use_heat` falls back on the heat map where
-    no answer fits. `look_closer` encodes a thing again, from nearby, if it is small in the picture. `compare_crops`
-    lets CLIP compare the candidates' crops, a call for each. At most `max_candidates` are returned.
+    ranks SAM's answers by how well they fit the heat, else by SAM's own score. `use_heat` falls back on the heat map
+    where no answer fits. `look_closer` encodes a thing again, from nearby, if it is small in the picture.
+    `compare_crops` lets CLIP compare the candidates' crops, a call for each. At most `max_candidates` are returned.
+    `places` understands words of place and size ("left", "largest"); without it they are looked for like any others.
     """
 
     peaks: int = Field(3, ge=1, le=8)
@@ -141,6 +142,7 @@ class GroundingSettings(_Frozen):
     use_heat: bool = True
     look_closer: bool = True
     compare_crops: bool = False
+    places: bool = True
     max_candidates: int = Field(8, ge=1, le=32)
 
 

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from ray.serve.handle import DeploymentHandle
 
 from deployments import regions
 from deployments.calls import Calls
-from deployments.checks import CompleteEdit, complete_edit, complete_locate, complete_score
+from deployments.complete import CompleteEdit, complete_edit, complete_locate, complete_score
 from deployments.config import DriverSettings
-from deployments.errors import TargetNotFound
-from deployments.messages import (
-    Edit,
-    EditRequest,
-    EditResult,
-    InpaintRequest,
-    LocateRequest,
-    Location,
-    Masks,
-    Painted,
-    Score,
-    ScoreRequest,
-    SegmentRequest,
-    Span,
-)
+from deployments.errors import InvalidInput, TargetNotFound
+from deployments.finder import Finder, drawn_by_hand
+from deployments.messages import EditRequest, EditResult, LocateRequest, Location, ScoreRequest, Span
+from deployments.painter import Finished, Painter
 from deployments.regions import Region
 
 READY_TIMEOUT_S = 5.0
@@ -49,35 +38,28 @@ class Driver:
     async def edit(self, request: EditRequest) -> EditResult:
         """Finds what `request.target` names, repaints it as the prompt says, scores the result.
 
-        Raises InvalidInput, TargetNotFound, Overloaded, DeadlineExceeded or ModelFailed.
+        Raises InvalidInput, TargetNotFound, ContentFiltered, Overloaded, DeadlineExceeded or ModelFailed.
         """
         job = complete_edit(request, self.settings)
         start = time.time()
         async with self._calls() as calls:
-            # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
-            # unresolved, so the embedding goes from replica to replica and never through here.
-            embedding = calls.begin(self._sam.encode.remote(job.image))
-            location = await self._locate(calls, LocateRequest(job.image, job.target))
-            if not location.found:
-                raise TargetNotFound(location.target, location.point_xy, location.confidence)
-            masks = await self._segment(calls, job.image, embedding, location)
-            region = await asyncio.to_thread(_region, masks, location)
-            # How well the picture matched before can be told while it is being repainted.
-            painted, before = await asyncio.gather(
-                self._repaint(calls, job, region), self._score(calls, job.prompt, [job.image], region)
-            )
-            pictures = await asyncio.to_thread(_paste_back, job, region, painted)
-            after = await self._score(calls, job.prompt, pictures, region)
-        edits = _ranked(job, pictures, before[0], after)
-        trace = (*calls.spans, *location.spans, *masks.spans, *painted.spans, Span("edit", start, time.time()))
+            finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
+            painter = Painter(self._clip, self._inpaint, calls, self.settings.painting)
+            location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
+            location = _chosen(location, job.candidate)
+            region = await asyncio.to_thread(self._region, job, location)
+            done = await (painter.remove if job.mode == "remove" else painter.paint)(job, region)
+        trace = (*calls.spans, *finder.spans, *painter.spans, Span("edit", start, time.time()))
         timings = {**calls.timings_s(), "total": time.time() - start}
-        return await asyncio.to_thread(_result, job, location, region, edits, timings, trace)
+        return await asyncio.to_thread(_result, job, location, region, done, timings, trace)
 
     async def locate(self, request: LocateRequest) -> Location:
         """Where something is, without touching it; `found` says whether an edit would go ahead."""
-        request = complete_locate(request, self.settings)
+        sought = complete_locate(request, self.settings)
+        start = time.time()
         async with self._calls() as calls:
-            return await self._locate(calls, request)
+            location = await Finder(self._clip, self._sam, calls, self.settings.grounding).find(sought)
+        return replace(location, timings_s={**calls.timings_s(), "total": time.time() - start})
 
     async def score(self, request: ScoreRequest) -> float:
         """CLIP's cosine of picture and text, in -1..1."""
@@ -94,92 +76,42 @@ class Driver:
     def _calls(self) -> Calls:
         return Calls(self.settings.deadline_s, self.settings.max_attempts)
 
-    async def _locate(self, calls: Calls, request: LocateRequest) -> Location:
-        location: Location = await calls.run("locate", lambda _: self._clip.locate.remote(request))
-        return location
-
-    async def _segment(self, calls: Calls, image: np.ndarray, embedding: Any, location: Location) -> Masks:
-        """What may be the thing at that place, best guess first."""
-        at_point = SegmentRequest(points_xy=(location.point_xy,), labels=(1,))
-
-        def call(attempt: int) -> Any:
-            # The replica that died may be the one that held the embedding.
-            source = embedding if attempt == 0 else calls.begin(self._sam.encode.remote(image))
-            return self._sam.segment.remote(source, at_point)
-
-        masks: Masks = await calls.run("segment", call)
-        return masks
-
-    async def _repaint(self, calls: Calls, job: CompleteEdit, region: Region) -> Painted:
-        """The region's square once for each seed."""
-        request = InpaintRequest(
-            image=region.crop(job.image),
-            mask=region.crop(region.mask),
-            prompt=job.prompt,
-            negative_prompt=job.negative_prompt,
-            seeds=job.seeds,
-            num_inference_steps=job.num_inference_steps,
-            guidance_scale=job.guidance_scale,
-            strength=job.strength,
-            scheduler=job.scheduler,
-        )
-        painted: Painted = await calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
-        return painted
-
-    async def _score(
-        self, calls: Calls, prompt: str, pictures: list[np.ndarray], region: Region
-    ) -> list[tuple[float, float]]:
-        """How well each picture and its region match the prompt."""
-
-        async def score(view: np.ndarray) -> float:
-            request = ScoreRequest(view, prompt)
-            return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
-
-        # All views at once: CLIP batches them.
-        scores = await asyncio.gather(*map(score, [*pictures, *map(region.crop, pictures)]))
-        return list(zip(scores[: len(pictures)], scores[len(pictures) :], strict=True))
+    def _region(self, job: CompleteEdit, location: Location) -> Region:
+        mask = location.candidates[location.chosen].mask.unpack()
+        settings = self.settings.painting
+        return regions.plan(mask, job.mask_shape, job.dilation, settings.context, settings.crop)
 
 
-def _region(masks: Masks, location: Location) -> Region:
-    cut_out = next((mask for mask in masks.masks if mask.any()), None)
-    if cut_out is None:
-        raise TargetNotFound(location.target, location.point_xy, location.confidence)
-    return regions.plan(regions.part_at(cut_out, location.point_xy))
-
-
-def _paste_back(job: CompleteEdit, region: Region, painted: Painted) -> list[np.ndarray]:
-    """The whole picture once for each seed, with the region repainted."""
-    return [regions.paste_back(job.image, square, region) for square in painted.images]
-
-
-def _ranked(
-    job: CompleteEdit, pictures: list[np.ndarray], before: tuple[float, float], after: list[tuple[float, float]]
-) -> list[Edit]:
-    """The pictures with their scores, the one whose region matches the prompt best first."""
-    edits = [
-        Edit(picture, seed, Score(before[0], whole, before[1], of_region))
-        for picture, seed, (whole, of_region) in zip(pictures, job.seeds, after, strict=True)
-    ]
-    return sorted(edits, key=lambda edit: edit.score.region_after, reverse=True)
+def _chosen(location: Location, candidate: int) -> Location:
+    """The location with the candidate that is to be repainted. TargetNotFound if nothing is there to repaint."""
+    if not location.found or not location.candidates:
+        raise TargetNotFound(location)
+    count = len(location.candidates)
+    if candidate >= count:
+        raise InvalidInput(f"candidate must be less than {count}: so many were found.", "candidate")
+    return replace(location, chosen=candidate, point_xy=location.candidates[candidate].point_xy)
 
 
 def _result(
     job: CompleteEdit,
     location: Location,
     region: Region,
-    edits: list[Edit],
+    done: Finished,
     timings_s: dict[str, float],
     trace: tuple[Span, ...],
 ) -> EditResult:
-    changed = max(regions.changed_outside(job.image, edit.image, region.mask) for edit in edits)
+    changed = max(regions.changed_outside(job.image, edit.image, region.mask) for edit in done.edits)
     assert changed == 0, "pixels outside the mask have changed"
     return EditResult(
-        edits=tuple(edits),
+        edits=done.edits,
         location=location,
         mask=region.mask,
+        mode=job.mode,
         num_inference_steps=job.num_inference_steps,
         guidance_scale=job.guidance_scale,
         changed_outside_px=changed,
+        improved=done.improved,
+        filtered_seeds=done.filtered_seeds,
         timings_s=timings_s,
         trace=trace,
     )

@@ -14,22 +14,26 @@ What a file becomes, whatever it holds:
 - An embedded colour profile is converted to sRGB; one that makes no sense is ignored, as viewers do.
 - Nothing else of the file survives: pictures are encoded from their pixels alone, so EXIF, text chunks and
   whatever was appended to the file stay behind.
+
+A mask is read like a picture, except that its colour profile means nothing, and that it is its transparency or its
+luminance that counts.
 """
 
 from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageChops, ImageCms
 
 from deployments.config import Limits
-from deployments.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImage
 
 Format = Literal["png", "jpeg", "webp"]
+MaskMode = Literal["auto", "alpha", "luminance"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LONGEST_SIDE_PX: dict[Format, int] = {"png": 2**31 - 1, "jpeg": 65_535, "webp": 16_383}  # by file format
 
@@ -52,6 +56,20 @@ _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # picture mode -
 
 def decode(data: bytes, limits: Limits, param: str = "image") -> np.ndarray:
     """The picture in `data` as HxWx3 uint8 sRGB, upright and opaque; `param` is named in errors."""
+    return _read(data, limits, param, lambda picture: np.array(_upright(picture, _flattened(picture))))
+
+
+def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str = "mask") -> np.ndarray:
+    """The mask in `data` as HxW bool, upright, True where it marks something.
+
+    By "alpha" the more transparent half of the scale marks, as with OpenAI; by "luminance" the lighter half, where
+    what is transparent counts as black (as with `mask-mode: luminance` in CSS). "auto" goes by alpha if there is any.
+    """
+    return _read(data, limits, param, lambda file: np.array(_upright(file, _marks(file, mode, param))) >= 128)
+
+
+def _read(data: bytes, limits: Limits, param: str, reading: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """What `reading` makes of the loaded file; whatever is wrong with that is an InvalidInput about `param`."""
     if len(data) > limits.max_image_bytes:
         raise ImageTooLarge(
             f"`{param}` has {len(data):,} bytes; at most {limits.max_image_bytes:,} are accepted.", param
@@ -63,12 +81,12 @@ def decode(data: bytes, limits: Limits, param: str = "image") -> np.ndarray:
             if kind == "png" and not _png_is_complete(data):
                 raise InvalidImage(f"`{param}` is a PNG that ends too early.", param)
             picture.load()
-            return np.array(_upright(picture, _flattened(picture)))
+            return reading(picture)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         # Pillow has a ceiling of its own, for an operator who sets ours higher. It only warns at first: our
         # own check, which follows at once, covers that case unless warnings are errors.
         raise ImageTooLarge(f"`{param}` has more pixels than are accepted.", param) from None
-    except (InvalidImage, ImageTooLarge, MemoryError):
+    except (InvalidInput, MemoryError):
         raise
     except Exception as cause:  # on hostile files decoders raise nearly anything, and their texts stay here
         raise InvalidImage(f"`{param}` is no readable {kind.upper()}: it is damaged or incomplete.", param) from cause
@@ -188,6 +206,17 @@ def _colour_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | 
     if picture.mode in _PROFILE_SPACES:
         return picture, None
     return picture.convert("L" if picture.mode == "1" else "RGB"), None
+
+
+def _marks(picture: Image.Image, mode: MaskMode, param: str) -> Image.Image:
+    """The loaded mask in grey, light where it marks something."""
+    colour, alpha = _colour_and_alpha(picture)
+    if mode == "alpha" and alpha is None:
+        raise InvalidInput(f"`{param}` has no alpha channel to go by.", param)
+    if alpha is not None and mode != "luminance":
+        return ImageChops.invert(alpha)
+    light = colour.convert("L")
+    return light if alpha is None else ImageChops.multiply(light, alpha)
 
 
 def _grey_of_16_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:

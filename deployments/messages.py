@@ -129,7 +129,7 @@ class Location:
     box or a mask said what is meant, CLIP was not asked: confidence 1, margin 0, no heat.
 
     `candidates` are the things that may be meant, best first, and `chosen` the index of the one an edit repaints;
-    none where nothing was found. `low_confidence` tells that no mask fitted the heat map, which is the mask itself then.
+    none where nothing was found. `low_confidence` tells that no mask fitted the heat map, which then is the mask.
     """
 
     target: str

@@ -4,6 +4,9 @@ Scenes come from the evaluation stream of random numbers and use a photograph th
 Locating and segmenting are measured on the models alone, whole edits through the real graph.
 
     python -m pocket.evaluate [--scenes 200] [--edits 100]
+    python -m pocket.evaluate --ablate         what each switch brings and costs, on scenes that are hard on purpose
+
+The second is `benchmarks/quality.py`, which takes anybody's photographs and models too.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ import numpy as np
 from deployments import regions
 from deployments.config import ClipSettings, GraphArgs, ModelArgs
 from deployments.errors import TargetNotFound
-from deployments.messages import EditRequest, LocateRequest, Location, SegmentRequest
+from deployments.grounding.candidates import iou
+from deployments.messages import EditRequest, HeatMap, Prompt, SearchRequest, SegmentRequest
 from pocket import world
 from pocket.judge import judge
 from pocket.vocabulary import BY_NAME, STICKERS, Sticker
@@ -76,11 +80,11 @@ def locating(count: int) -> Iterator[Figure]:
     matcher = ClipMatcher.load(ModelArgs())
     settings = ClipSettings()
 
-    def locate(image: np.ndarray, target: str) -> Location:
-        answer = matcher.locate([LocateRequest(image, target)], settings.method, settings.min_confidence)[0]
+    def locate(image: np.ndarray, target: str) -> HeatMap:
+        answer = matcher.locate([SearchRequest(image, (target,))], settings)[0]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer.maps[0]
 
     named = [_point_on_sticker(locate, scene("named", seed), seed) for seed in range(count)]
     yield Figure("locate: the point lies on the named sticker", _mean(hit for hit, _, _ in named), 0.95, count)
@@ -95,7 +99,7 @@ def locating(count: int) -> Iterator[Figure]:
 
 
 def _point_on_sticker(
-    locate: Callable[[np.ndarray, str], Location], seen: Scene, which: int
+    locate: Callable[[np.ndarray, str], HeatMap], seen: Scene, which: int
 ) -> tuple[bool, bool, world.Ground]:
     placed = seen.placed[which % len(seen.placed)]
     location = locate(seen.image, f"the {placed.sticker.name}")
@@ -120,8 +124,9 @@ def segmenting(count: int) -> Iterator[Figure]:
         inside = np.argwhere(placed.mask)
         y, x = inside[int(rng.integers(len(inside)))]
         embedding = segmenter.encode([seen.image])[0]
-        masks = segmenter.decode(embedding, SegmentRequest(((int(x), int(y)),), (1,)))
-        ious.append((_iou(masks.masks[0], placed.mask), seen.ground))
+        prompt = Prompt(((int(x), int(y)),), (1,), several=True)
+        masks = segmenter.decode(embedding, SegmentRequest((prompt,)))
+        ious.append((iou(masks.masks[0].unpack(), placed.mask), seen.ground))
     yield Figure("segment: IoU from a random point on the sticker", _mean(iou for iou, _ in ious), 0.88, count)
     for ground in world.GROUNDS:
         values = [iou for iou, kind in ious if kind == ground]
@@ -177,10 +182,6 @@ def _scenes(stream: str, count: int) -> Iterator[tuple[int, Scene]]:
         yield seed, scene(stream, seed)
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / max(1, (a | b).sum()))
-
-
 def _mean(values: Iterator[float] | list[float] | list[bool]) -> float:
     return float(np.mean(list(values)))
 
@@ -190,7 +191,12 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=200, help="for locating and for segmenting")
     parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--json", type=Path, help="also write the figures there")
+    parser.add_argument("--ablate", action="store_true", help="one row a switch; more: python -m benchmarks.quality -h")
     options = parser.parse_args()
+    if options.ablate:
+        from benchmarks import quality
+
+        return quality.main([])
     figures: list[Figure] = []
     for part, count in ((locating, options.scenes), (segmenting, options.scenes), (editing, options.edits)):
         if count:

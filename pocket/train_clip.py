@@ -350,21 +350,20 @@ class Lesson:
         shares, visible = (tensor.to(self.device) for tensor in labels(views, questions))
         scale = self.model.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
         pixels = to_pixels([view.image for view in views], self.device)
-        tokens, grid = dense.before_last_block(self.model, pixels)
-        finished = dense.last_block(self.model, tokens)
-        whole = dense.project_whole(self.model, finished)
-        methods: list[dense.Method] = ["patch", "neighbourhood"]
+        encoded = dense.encode(self.model, pixels)
+        whole = encoded.whole()
+        methods: list[dense.Method] = ["patch", "naclip"]
         if step % 4 == 0:
-            methods.append("value" if step % 8 else "query")
+            methods.append("maskclip" if step % 8 else "clearclip")
         total = torch.zeros((), device=self.device)
         figures: dict[str, float] = {}
         for method in methods:
-            patches = dense.project_patches(self.model, tokens, grid, method).flatten(1, 2)
+            patches = encoded.patches(method).flatten(1, 2)
             ground = torch.logsumexp(scale * patches @ contrast.T, -1)
             scores = scale * patches @ names.T
             value, seen = dense_loss(scores - ground[..., None], shares, scores[..., : len(NAMES)], ground)
-            total = total + (1.0 if method == "neighbourhood" else 0.5) * value
-            if method == "neighbourhood":
+            total = total + (1.0 if method == "naclip" else 0.5) * value
+            if method == "naclip":
                 figures = {"dense": value.item(), **seen}
         logits = dense.margins(whole, names, contrast, scale)
         broad = global_loss(logits, scale * whole @ names.T, visible)

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deployments.config import ModelArgs
-from deployments.messages import SegmentRequest
+from deployments.messages import Prompt, SegmentRequest
 from deployments.sam.architecture import Dimensions, assemble
 from deployments.sam.model import SamSegmenter, fit_longest_side
 from pocket import hard, training, world
@@ -316,8 +316,8 @@ def evaluate(segmenter: SamSegmenter, scenes: int = 300) -> dict[str, list[float
         photographs = world.HELD_OUT_PHOTOGRAPHS if held_out else world.TRAINING_PHOTOGRAPHS
         scene = world.compose(rng, photographs=photographs)
         wanted = scene.placed[int(rng.integers(len(scene.placed)))].mask
-        request = SegmentRequest((draw_point(rng, wanted),), (1,))
-        made = segmenter.decode(segmenter.encode([scene.image])[0], request).masks[0]
+        prompt = Prompt((draw_point(rng, wanted),), (1,), several=True)
+        made = segmenter.decode(segmenter.encode([scene.image])[0], SegmentRequest((prompt,))).masks[0].unpack()
         name = f"{scene.ground}, held out" if held_out and scene.ground == "photographic" else scene.ground
         ious.setdefault(name, []).append(float((made & wanted).sum() / (made | wanted).sum()))
     return ious

@@ -33,6 +33,8 @@ DROPPED_TEXT = 0.1
 SCHEDULE = training.Schedule(steps=3000, learning_rate=1e-3, ema=0.998, weight_decay=0.01)
 TEMPLATES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of a {}", "a sticker of a {}")
 FITS = 0.97  # share of a sticker's ink that must lie in the mask
+CROP_PX = (38, 129)  # of the picture's own pixels: small crops are enlarged, and look soft
+CUT = 0.15  # share of the masks that an edge of the picture cuts off
 SIZES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
 
@@ -101,7 +103,7 @@ def lesson(rng: np.random.Generator) -> Lesson:
 
 def surroundings(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A bare ground, and the same with up to two neighbours: 64x64x3 uint8 each."""
-    side = int(rng.integers(64, 129))
+    side = int(rng.integers(*CROP_PX))
     kind = world.GROUNDS[int(rng.integers(len(world.GROUNDS)))]
     ground = world.draw_ground(rng, (side, side), kind, world.TRAINING_PHOTOGRAPHS)
     crowded = ground.copy()
@@ -134,7 +136,20 @@ def left_behind(rng: np.random.Generator) -> np.ndarray:
     left = min(max(room_x // 2 + int(rng.integers(-shift, shift + 1)), 0), room_x)
     mask = np.zeros((MODEL_PX, MODEL_PX), bool)
     mask[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    if rng.random() < CUT:
+        mask = cut_off(rng, mask)
     return regions.dilate(regions.convex_hull(mask), rng.uniform(2, 3))
+
+
+def cut_off(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
+    """A mask as an edge of the picture leaves it: shifted to an edge of the square and beyond."""
+    turns = int(rng.integers(4))  # to the left edge, and then turned to any
+    turned = np.rot90(mask, turns)
+    left, _, right, _ = regions.bounding_box(turned)
+    beyond = left + round(rng.uniform(0.1, 0.55) * (right - left))
+    shifted = np.zeros_like(turned)
+    shifted[:, : MODEL_PX - beyond] = turned[:, beyond:]
+    return np.rot90(shifted, -turns).copy()
 
 
 def paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, sticker: Sticker) -> None:
@@ -176,7 +191,11 @@ def main() -> None:
     words = tokenizer.build()
     vae = AutoencoderTiny.from_pretrained(options.out / "inpaint" / "vae").to(options.device).eval()
     vae.requires_grad_(False)
-    painter = Painter(words).to(options.device)
+    painter = Painter(words)
+    if options.start:
+        painter.text_encoder = CLIPTextModel.from_pretrained(options.start / "inpaint" / "text_encoder")
+        painter.unet = UNet2DConditionModel.from_pretrained(options.start / "inpaint" / "unet")
+    painter.to(options.device)
     painter.unet.to(memory_format=torch.channels_last)
     trainer = training.Trainer("unet", painter, training.schedule(SCHEDULE, options), options.work)
     noise_schedule = scheduler()

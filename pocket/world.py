@@ -197,9 +197,7 @@ def paste(image: np.ndarray, ink: np.ndarray, box: Box) -> None:
     under[:] = np.round(under * (1 - alpha) + ink[..., :3] * alpha).astype(np.uint8)
 
 
-def placed(
-    inks: Sequence[tuple[Sticker, np.ndarray]], boxes: Sequence[Box], size_wh: tuple[int, int]
-) -> list[Placed]:
+def placed(inks: Sequence[tuple[Sticker, np.ndarray]], boxes: Sequence[Box], size_wh: tuple[int, int]) -> list[Placed]:
     """Stickers laid one over the other, from back to front, each with what can be seen of it."""
     covered = np.zeros((size_wh[1], size_wh[0]), bool)
     found: list[Placed] = []

@@ -9,7 +9,8 @@
 `AsyncRetouch` is the same, awaited.
 """
 
-from retouch.client import AsyncRetouch, Retouch
+from retouch.async_client import AsyncRetouch
+from retouch.client import Retouch
 from retouch.errors import (
     APIConnectionError,
     APIStatusError,
@@ -17,6 +18,7 @@ from retouch.errors import (
     AuthenticationError,
     BadRequestError,
     ConflictError,
+    ContentFiltered,
     InternalServerError,
     InvalidResponse,
     NotFoundError,
@@ -27,7 +29,7 @@ from retouch.errors import (
     UnprocessableEntityError,
 )
 from retouch.pictures import ImageInput
-from retouch.results import Edit, EditResult, Location, Score
+from retouch.results import Candidate, Edit, EditResult, Location, Score
 from retouch.version import __version__
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "AsyncRetouch",
     "AuthenticationError",
     "BadRequestError",
+    "Candidate",
     "ConflictError",
+    "ContentFiltered",
     "Edit",
     "EditResult",
     "ImageInput",

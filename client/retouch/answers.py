@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
-import math
-from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 from PIL import Image
 
-from retouch.errors import APIStatusError, InvalidResponse, status_error_class
-from retouch.results import Edit, EditResult, Location, Point, Score
-
-T = TypeVar("T")
+from retouch.errors import APIStatusError, InvalidResponse, TargetNotFound, status_error_class
+from retouch.reading import JsonObject
+from retouch.results import Candidate, Edit, EditResult, Location, Score
 
 
 def read_edit(response: httpx.Response) -> EditResult:
     """The answer of `POST /v1/images/edits`."""
     answer = _answer(response)
     return EditResult(
-        edits=tuple(_edit(item) for item in answer.objects("data")),
-        mask=answer.picture("mask_b64").convert("L"),
+        edits=tuple(_edit(item) for item in answer.some_objects("data")),
+        mask=_mask(answer),
+        mode=answer.text("mode"),
+        method=answer.text("method"),
         target=answer.text("target"),
+        phrase=answer.text("phrase"),
         point_xy=answer.pair("point"),
         confidence=answer.number("confidence"),
+        margin=answer.number("margin"),
+        low_confidence=answer.flag("low_confidence"),
+        candidates=tuple(_candidate(item) for item in answer.objects("candidates")),
+        chosen=answer.integer("chosen"),
         num_inference_steps=answer.integer("num_inference_steps"),
         guidance_scale=answer.number("guidance_scale"),
         changed_outside_px=answer.integer("changed_outside_px"),
+        improved=answer.flag("improved"),
+        filtered_seeds=tuple(item.integer("seed") for item in answer.objects("filtered")),
         timings_s=answer.object("timings").numbers(),
         request_id=answer.request_id,
     )
@@ -39,16 +40,7 @@ def read_edit(response: httpx.Response) -> EditResult:
 
 def read_location(response: httpx.Response) -> Location:
     """The answer of `POST /v1/locate`."""
-    answer = _answer(response)
-    return Location(
-        target=answer.text("target"),
-        found=answer.flag("found"),
-        point_xy=answer.pair("point"),
-        confidence=answer.number("confidence"),
-        size=answer.pair("size"),
-        heat=answer.grid("heat"),
-        request_id=answer.request_id,
-    )
+    return _location(_answer(response))
 
 
 def read_score(response: httpx.Response) -> float:
@@ -59,10 +51,11 @@ def read_score(response: httpx.Response) -> float:
 def read_error(response: httpx.Response) -> APIStatusError:
     """The error that an answer other than 2xx stands for, also if a proxy wrote it and not the service."""
     body = _json(response)
-    error = body.get("error") if isinstance(body, dict) else None
-    details: dict[str, Any] = error if isinstance(error, dict) else {}
+    answer: dict[str, Any] = body if isinstance(body, dict) else {}
+    said = answer.get("error")
+    details: dict[str, Any] = said if isinstance(said, dict) else {}
     code = _text_or_none(details.get("code"))
-    return status_error_class(response.status_code, code)(
+    error = status_error_class(response.status_code, code)(
         _text_or_none(details.get("message")) or f"The service answered {response.status_code} without saying why.",
         response.status_code,
         code,
@@ -70,6 +63,9 @@ def read_error(response: httpx.Response) -> APIStatusError:
         request_id(response),
         response.text if body is None else body,
     )
+    if isinstance(error, TargetNotFound):
+        error.location = _location_or_none(answer, error.request_id)
+    return error
 
 
 def request_id(response: httpx.Response) -> str | None:
@@ -88,134 +84,74 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _answer(response: httpx.Response) -> _Object:
+def _answer(response: httpx.Response) -> JsonObject:
     body = _json(response)
     if not isinstance(body, dict):
         message = f"{response.request.url} did not answer with a JSON object: is it a Retouch service?"
         raise InvalidResponse(message, request_id(response))
-    return _Object(body, "", request_id(response))
+    return JsonObject(body, "", request_id(response))
 
 
-def _edit(item: _Object) -> Edit:
-    score = item.object("score")
+def _edit(item: JsonObject) -> Edit:
     return Edit(
         image=item.picture("b64_json"),
-        seed=item.integer("seed"),
-        score=Score(
-            before=score.number("before"),
-            after=score.number("after"),
-            region_before=score.number("region_before"),
-            region_after=score.number("region_after"),
-        ),
+        seed=None if item.is_null("seed") else item.integer("seed"),
+        score=None if item.is_null("score") else _score(item.object("score")),
+        seam=item.number("seam"),
     )
 
 
-@dataclass(frozen=True)
-class _Object:
-    """A JSON object, read key by key: one that is missing or not as it should be is an `InvalidResponse`.
-
-    `path` is where the object lies in the answer, such as `data[0].`.
-    """
-
-    values: dict[str, Any]
-    path: str
-    request_id: str | None
-
-    def text(self, key: str) -> str:
-        return self._read(key, "a text", _as_text)
-
-    def flag(self, key: str) -> bool:
-        return self._read(key, "true or false", _as_flag)
-
-    def integer(self, key: str) -> int:
-        return self._read(key, "a whole number", _as_integer)
-
-    def number(self, key: str) -> float:
-        return self._read(key, "a number", _as_number)
-
-    def numbers(self) -> dict[str, float]:
-        return {key: self.number(key) for key in self.values}
-
-    def pair(self, key: str) -> Point:
-        return self._read(key, "two whole numbers", _as_pair)
-
-    def picture(self, key: str) -> Image.Image:
-        return self._read(key, "a picture in base64", _as_picture)
-
-    def grid(self, key: str) -> Image.Image:
-        return self._read(key, "rows of numbers, all of one length", _as_grid)
-
-    def object(self, key: str) -> _Object:
-        return _Object(self._read(key, "an object", _as_object), f"{self.path}{key}.", self.request_id)
-
-    def objects(self, key: str) -> list[_Object]:
-        items = self._read(key, "a list of objects", _as_objects)
-        return [_Object(item, f"{self.path}{key}[{place}].", self.request_id) for place, item in enumerate(items)]
-
-    def _read(self, key: str, wanted: str, convert: Callable[[Any], T]) -> T:
-        if key not in self.values:
-            raise InvalidResponse(f"The answer has no {self.path + key!r}.", self.request_id)
-        try:
-            return convert(self.values[key])
-        except (TypeError, ValueError, OverflowError) as cause:
-            raise InvalidResponse(f"{self.path + key!r} in the answer is not {wanted}.", self.request_id) from cause
+def _score(item: JsonObject) -> Score:
+    return Score(
+        before=item.number("before"),
+        after=item.number("after"),
+        region_before=item.number("region_before"),
+        region_after=item.number("region_after"),
+    )
 
 
-def _as(kind: type[T], value: Any) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(type(value).__name__)
-    return value
+def _location(answer: JsonObject) -> Location:
+    return Location(
+        target=answer.text("target"),
+        phrase=answer.text("phrase"),
+        found=answer.flag("found"),
+        point_xy=answer.pair("point"),
+        confidence=answer.number("confidence"),
+        margin=answer.number("margin"),
+        low_confidence=answer.flag("low_confidence"),
+        candidates=tuple(
+            _candidate(item, _mask(item), item.object("features").numbers()) for item in answer.objects("candidates")
+        ),
+        chosen=answer.integer("chosen"),
+        size=answer.pair("size"),
+        heat=None if answer.is_null("heat") else answer.grid("heat"),
+        timings_s=answer.object("timings").numbers(),
+        request_id=answer.request_id,
+    )
 
 
-def _as_text(value: Any) -> str:
-    return _as(str, value)
-
-
-def _as_flag(value: Any) -> bool:
-    return _as(bool, value)
-
-
-def _as_integer(value: Any) -> int:
-    if isinstance(value, bool):
-        raise TypeError("bool")
-    return _as(int, value)
-
-
-def _as_number(value: Any) -> float:
-    number = float(value) if isinstance(value, float) else float(_as_integer(value))
-    if not math.isfinite(number):
-        raise ValueError("not finite")
-    return number
-
-
-def _as_pair(value: Any) -> Point:
-    x, y = _as(list, value)
-    return _as_integer(x), _as_integer(y)
-
-
-def _as_object(value: Any) -> dict[str, Any]:
-    return _as(dict, value)
-
-
-def _as_objects(value: Any) -> list[dict[str, Any]]:
-    items = [_as_object(item) for item in _as(list, value)]
-    if not items:
-        raise ValueError("empty")
-    return items
-
-
-def _as_picture(value: Any) -> Image.Image:
+def _location_or_none(answer: dict[str, Any], request_id: str | None) -> Location | None:
+    """What an error tells of the place. It stays that error if it tells nothing, or nothing that can be read."""
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(_as_text(value), validate=True)))
-        image.load()
-    except (OSError, SyntaxError, binascii.Error, Image.DecompressionBombError) as cause:
-        raise ValueError("no picture") from cause
-    return image
+        return _location(JsonObject(answer, "", request_id).object("location"))
+    except InvalidResponse:
+        return None
 
 
-def _as_grid(value: Any) -> Image.Image:
-    rows = [[_as_number(cell) for cell in _as(list, row)] for row in _as(list, value)]
-    width = len(rows[0]) if rows else 0
-    if not width or any(len(row) != width for row in rows):
-        raise ValueError("not a grid")
-    return Image.frombytes("F", (width, len(rows)), array("f", (cell for row in rows for cell in row)).tobytes())
+def _candidate(
+    item: JsonObject, mask: Image.Image | None = None, features: dict[str, float] | None = None
+) -> Candidate:
+    return Candidate(
+        point_xy=item.pair("point"),
+        box_xyxy=item.box("box"),
+        area=item.number("area"),
+        score=item.number("score"),
+        sam_score=item.number("sam_score"),
+        source=item.text("source"),
+        mask=mask,
+        features=features or {},
+    )
+
+
+def _mask(item: JsonObject) -> Image.Image:
+    return item.picture("mask_b64").convert("L")

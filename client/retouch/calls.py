@@ -5,8 +5,9 @@ Nothing here sends anything, so both clients share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Generic, NoReturn, TypeVar
 
 import httpx
@@ -15,9 +16,10 @@ from retouch.answers import read_edit, read_location, read_score
 from retouch.defaults import READY_TIMEOUT_S
 from retouch.errors import APIConnectionError, InternalServerError, RateLimitError, RetouchError
 from retouch.pictures import ImageInput, Picture, read_picture
-from retouch.results import EditResult, Location
+from retouch.results import Box, EditResult, Location, Point
 
 T = TypeVar("T")
+FieldValue = str | int | float | None
 
 
 def give_up(error: RetouchError) -> NoReturn:
@@ -36,7 +38,7 @@ class Call(Generic[T]):
     path: str
     read: Callable[[httpx.Response], T]
     fields: Mapping[str, str] = field(default_factory=dict)
-    picture: Picture | None = None
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
     excuse: Callable[[RetouchError], T] = give_up
     is_retried: bool = True
     timeout_s: float | None = None
@@ -44,47 +46,40 @@ class Call(Generic[T]):
     @property
     def files(self) -> dict[str, tuple[str, bytes, str]]:
         """The file parts of the form, as httpx wants them."""
-        if self.picture is None:
-            return {}
-        return {"image": (self.picture.file_name, self.picture.content, self.picture.media_type)}
+        return {name: (one.file_name, one.content, one.media_type) for name, one in self.pictures.items()}
 
 
 def edit_call(
     image: ImageInput,
-    prompt: str,
-    target: str | None = None,
-    negative_prompt: str | None = None,
-    n: int | None = None,
-    seed: int | None = None,
-    num_inference_steps: int | None = None,
-    guidance_scale: float | None = None,
-    strength: float | None = None,
-    scheduler: str | None = None,
+    *,
+    mask: ImageInput | None = None,
+    points: Sequence[Point] | None = None,
+    labels: Sequence[int] | None = None,
+    box: Box | None = None,
+    **fields: FieldValue,
 ) -> Call[EditResult]:
-    """Find `target`, repaint it as `prompt`."""
-    fields = _set_fields(
-        prompt=prompt,
-        target=target,
-        negative_prompt=negative_prompt,
-        n=n,
-        seed=seed,
-        num_inference_steps=num_inference_steps,
-        guidance_scale=guidance_scale,
-        strength=strength,
-        scheduler=scheduler,
-        response_format="b64_json",
-    )
-    return Call("POST", "/v1/images/edits", read_edit, fields, read_picture(image))
+    """Find something and repaint it, or fill its place."""
+    pointed = _pointed(points, labels, box)
+    form = _set_fields(**fields, **pointed, response_format="b64_json")
+    return Call("POST", "/v1/images/edits", read_edit, form, _pictures(image=image, mask=mask))
 
 
-def locate_call(image: ImageInput, target: str) -> Call[Location]:
-    """Say where `target` is."""
-    return Call("POST", "/v1/locate", read_location, _set_fields(target=target), read_picture(image))
+def locate_call(
+    image: ImageInput,
+    *,
+    points: Sequence[Point] | None = None,
+    labels: Sequence[int] | None = None,
+    box: Box | None = None,
+    **fields: FieldValue,
+) -> Call[Location]:
+    """Say where something is."""
+    form = _set_fields(**fields, **_pointed(points, labels, box))
+    return Call("POST", "/v1/locate", read_location, form, _pictures(image=image))
 
 
 def score_call(image: ImageInput, text: str) -> Call[float]:
     """Say how well `text` describes the picture."""
-    return Call("POST", "/v1/score", read_score, _set_fields(text=text), read_picture(image))
+    return Call("POST", "/v1/score", read_score, _set_fields(text=text), _pictures(image=image))
 
 
 def ready_call() -> Call[bool]:
@@ -92,8 +87,29 @@ def ready_call() -> Call[bool]:
     return Call("GET", "/readyz", _yes, excuse=_not_now, is_retried=False, timeout_s=READY_TIMEOUT_S)
 
 
-def _set_fields(**fields: str | int | float | None) -> dict[str, str]:
+def _pictures(**images: ImageInput | None) -> dict[str, Picture]:
+    return {name: read_picture(image) for name, image in images.items() if image is not None}
+
+
+def _set_fields(**fields: FieldValue) -> dict[str, str]:
     return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _pointed(points: Sequence[Point] | None, labels: Sequence[int] | None, box: Box | None) -> dict[str, str | None]:
+    """As a form writes them: points "120,80; 200,90", labels "1,0", a box "40,30,220,160"."""
+    pairs = () if points is None else points
+    return {
+        "points": "; ".join(_listed(pair, "points must be pairs (x, y)") for pair in pairs) or None,
+        "labels": None if labels is None else _listed(labels, "labels must be 1 or 0 for each point") or None,
+        "box": None if box is None else _listed(box, "box must be (left, top, right, bottom)"),
+    }
+
+
+def _listed(numbers: Iterable[int], rule: str) -> str:
+    try:
+        return ",".join(str(index(number)) for number in numbers)
+    except TypeError:
+        raise TypeError(f"{rule}, in whole numbers") from None
 
 
 def _yes(response: httpx.Response) -> bool:

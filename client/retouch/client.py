@@ -1,46 +1,27 @@
-"""The two clients. They differ in how they send, sleep and close; everything else is shared."""
+"""The client. It differs from the awaited one in how it sends, sleeps and closes; everything else is shared."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 import httpx
 
 from retouch.calls import Call, edit_call, locate_call, ready_call, score_call
-from retouch.connection import Settings, build_request, conclude
+from retouch.choices import Fill, MaskMode, MaskShape, Mode
+from retouch.connection import BaseClient, Settings, build_request, conclude
 from retouch.defaults import BASE_URL, MAX_RETRIES, TIMEOUT_S
 from retouch.pictures import ImageInput
-from retouch.results import EditResult, Location
-from retouch.retries import Outcome, RetryPolicy
+from retouch.results import Box, EditResult, Location, Point
+from retouch.retries import Outcome
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Client:
-    """What is known before anything is sent."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._policy = RetryPolicy(settings.max_retries)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}{self._settings}"
-
-    @property
-    def base_url(self) -> str:
-        """Where the service is."""
-        return self._settings.base_url
-
-    def _wait_s(self, call: Call[T], outcome: Outcome, retries_so_far: int) -> float | None:
-        return self._policy.wait_s(outcome, retries_so_far) if call.is_retried else None
-
-
-class Retouch(_Client):
+class Retouch(BaseClient):
     """A client of the service at `base_url`. Close it, or use it in a `with` block. Threads may share it.
 
     `timeout_s` is how long one try may take, `max_retries` how often a try that may succeed later is
@@ -64,40 +45,128 @@ class Retouch(_Client):
     def edit(
         self,
         image: ImageInput,
-        prompt: str,
+        prompt: str | None = None,
         *,
         target: str | None = None,
+        avoid: str | None = None,
+        mode: Mode | None = None,
+        points: Sequence[Point] | None = None,
+        labels: Sequence[int] | None = None,
+        box: Box | None = None,
+        mask: ImageInput | None = None,
+        mask_mode: MaskMode | None = None,
+        candidate: int | None = None,
+        mask_shape: MaskShape | None = None,
+        dilation: float | None = None,
         negative_prompt: str | None = None,
         n: int | None = None,
         seed: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         strength: float | None = None,
+        fill: Fill | None = None,
         scheduler: str | None = None,
+        min_score: float | None = None,
     ) -> EditResult:
         """Find `target` in `image` and repaint it as `prompt`; without `target` the prompt says what to find.
 
-        `n` pictures are painted from different seeds and come best first. `strength` below 1 keeps more of what is
-        there. What is left None is chosen by the service. Raises `TargetNotFound` if the picture does not show the
-        target.
+        What to repaint: nothing that `avoid` names is taken for the target. `points` (x, y), whose `labels` are 1 on it
+        and 0 not on it (left out: all 1), or a `box` replace the search by words. A `mask` of the picture's size leaves
+        nothing to search: repainted is what is transparent in it, or white if it has no alpha channel; `mask_mode` says
+        which to go by. `candidate` takes another of those that `locate` lists. `mask_shape` and `dilation` (a share of
+        the region's longest side) say how much around it may be painted.
+
+        How: `n` pictures are painted from different seeds and come best first. `strength` below 1 keeps more of what is
+        there, and `fill` says what the painting starts from. While the best one scores below `min_score` in its region,
+        others are painted from further seeds, as often as the service allows. `mode` "remove" is `remove`.
+
+        What is left None is chosen by the service. Raises `TargetNotFound` if the picture does not show the target, and
+        `ContentFiltered` if the safety checker holds back every picture.
         """
         return self._run(
             edit_call,
             image,
-            prompt,
-            target,
-            negative_prompt,
-            n,
-            seed,
-            num_inference_steps,
-            guidance_scale,
-            strength,
-            scheduler,
+            prompt=prompt,
+            target=target,
+            avoid=avoid,
+            mode=mode,
+            points=points,
+            labels=labels,
+            box=box,
+            mask=mask,
+            mask_mode=mask_mode,
+            candidate=candidate,
+            mask_shape=mask_shape,
+            dilation=dilation,
+            negative_prompt=negative_prompt,
+            n=n,
+            seed=seed,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            strength=strength,
+            fill=fill,
+            scheduler=scheduler,
+            min_score=min_score,
         )
 
-    def locate(self, image: ImageInput, target: str) -> Location:
-        """Find `target` in `image` without painting. What is not there has `found` False and raises nothing."""
-        return self._run(locate_call, image, target)
+    def remove(
+        self,
+        image: ImageInput,
+        target: str | None = None,
+        *,
+        avoid: str | None = None,
+        points: Sequence[Point] | None = None,
+        labels: Sequence[int] | None = None,
+        box: Box | None = None,
+        mask: ImageInput | None = None,
+        mask_mode: MaskMode | None = None,
+        candidate: int | None = None,
+        mask_shape: MaskShape | None = None,
+        dilation: float | None = None,
+    ) -> EditResult:
+        """Find `target` in `image` and fill its place from the surroundings, by a classical method without a model.
+
+        The options are those of `edit` that say what is meant.
+        """
+        return self._run(
+            edit_call,
+            image,
+            mode="remove",
+            target=target,
+            avoid=avoid,
+            points=points,
+            labels=labels,
+            box=box,
+            mask=mask,
+            mask_mode=mask_mode,
+            candidate=candidate,
+            mask_shape=mask_shape,
+            dilation=dilation,
+        )
+
+    def locate(
+        self,
+        image: ImageInput,
+        target: str | None = None,
+        *,
+        avoid: str | None = None,
+        points: Sequence[Point] | None = None,
+        labels: Sequence[int] | None = None,
+        box: Box | None = None,
+    ) -> Location:
+        """Find `target` in `image` without painting, or cut out what `points` or a `box` mean; options as in `edit`.
+
+        What is not there has `found` False and raises nothing.
+        """
+        return self._run(
+            locate_call,
+            image,
+            target=target,
+            avoid=avoid,
+            points=points,
+            labels=labels,
+            box=box,
+        )
 
     def score(self, image: ImageInput, text: str) -> float:
         """How well `text` describes `image`: CLIP's cosine, -1..1; 0.2 to 0.35 is usual for a good match."""
@@ -132,92 +201,5 @@ class Retouch(_Client):
     def _send(self, call: Call[T]) -> Outcome:
         try:
             return self._http.send(build_request(self._http, call))
-        except httpx.RequestError as error:
-            return error
-
-
-class AsyncRetouch(_Client):
-    """`Retouch` for asyncio: the same calls, awaited. Pictures are read and decoded off the event loop."""
-
-    def __init__(
-        self,
-        base_url: str = BASE_URL,
-        api_key: str | None = None,
-        *,
-        timeout_s: float = TIMEOUT_S,
-        max_retries: int = MAX_RETRIES,
-        transport: httpx.AsyncBaseTransport | None = None,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    ) -> None:
-        super().__init__(Settings(base_url, api_key, timeout_s, max_retries))
-        self._http = httpx.AsyncClient(transport=transport, **self._settings.for_httpx())
-        self._sleep = sleep
-
-    async def edit(
-        self,
-        image: ImageInput,
-        prompt: str,
-        *,
-        target: str | None = None,
-        negative_prompt: str | None = None,
-        n: int | None = None,
-        seed: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        strength: float | None = None,
-        scheduler: str | None = None,
-    ) -> EditResult:
-        """As `Retouch.edit`."""
-        return await self._run(
-            edit_call,
-            image,
-            prompt,
-            target,
-            negative_prompt,
-            n,
-            seed,
-            num_inference_steps,
-            guidance_scale,
-            strength,
-            scheduler,
-        )
-
-    async def locate(self, image: ImageInput, target: str) -> Location:
-        """As `Retouch.locate`."""
-        return await self._run(locate_call, image, target)
-
-    async def score(self, image: ImageInput, text: str) -> float:
-        """As `Retouch.score`."""
-        return await self._run(score_call, image, text)
-
-    async def ready(self) -> bool:
-        """As `Retouch.ready`."""
-        return await self._run(ready_call)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def __aenter__(self) -> AsyncRetouch:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def _run(self, build: Callable[P, Call[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        call = await asyncio.to_thread(build, *args, **kwargs)
-        retries = 0
-        outcome = await self._send(call)
-        while (wait_s := self._wait_s(call, outcome, retries)) is not None:
-            await self._sleep(wait_s)
-            retries += 1
-            outcome = await self._send(call)
-        return await asyncio.to_thread(conclude, call, outcome, self._settings)
-
-    async def _send(self, call: Call[T]) -> Outcome:
-        try:
-            return await self._http.send(build_request(self._http, call))
         except httpx.RequestError as error:
             return error

@@ -1,4 +1,4 @@
-"""What both clients are made of: checked settings, the request as httpx wants it, and the end of a call."""
+"""What both clients are made of: checked settings, their base, the request as httpx wants it, the end of a call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from retouch.answers import read_error
 from retouch.calls import Call
 from retouch.defaults import CONNECT_TIMEOUT_S
 from retouch.errors import APIConnectionError, APITimeoutError, RetouchError
-from retouch.retries import Outcome
+from retouch.retries import Outcome, RetryPolicy
 from retouch.version import __version__
 
 T = TypeVar("T")
@@ -45,6 +45,25 @@ class Settings:
         if self.api_key:
             headers["authorization"] = f"Bearer {self.api_key}"
         return {"base_url": self.base_url, "headers": headers, "timeout": _limits(self.timeout_s)}
+
+
+class BaseClient:
+    """What is known before anything is sent."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._policy = RetryPolicy(settings.max_retries)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self._settings}"
+
+    @property
+    def base_url(self) -> str:
+        """Where the service is."""
+        return self._settings.base_url
+
+    def _wait_s(self, call: Call[T], outcome: Outcome, retries_so_far: int) -> float | None:
+        return self._policy.wait_s(outcome, retries_so_far) if call.is_retried else None
 
 
 def build_request(http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:

@@ -10,7 +10,8 @@
     │   ├── NotFoundError           404
     │   ├── ConflictError           409
     │   ├── UnprocessableEntityError 422 a field has a value that the service refuses
-    │   │   └── TargetNotFound      422  the picture does not show what the text names
+    │   │   ├── TargetNotFound      422  the picture does not show what the text names
+    │   │   └── ContentFiltered     422  the safety checker holds back every picture that was painted
     │   ├── RateLimitError          429  the service is busy, or the key has used up its share
     │   └── InternalServerError   >=500
     └── InvalidResponse                  2xx, but not the answer that was asked for
@@ -21,6 +22,8 @@ A picture that cannot be read here raises what Python raises: `OSError` or `Type
 from __future__ import annotations
 
 from typing import Any
+
+from retouch.results import Location
 
 
 class RetouchError(Exception):
@@ -112,7 +115,16 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class TargetNotFound(UnprocessableEntityError):
-    """422 `target_not_found`: nothing in the picture matches the text well enough to repaint it."""
+    """422 `target_not_found`: nothing in the picture matches the text well enough to repaint it.
+
+    `location` has the best guess and the heat map; None if the answer carries none.
+    """
+
+    location: Location | None = None
+
+
+class ContentFiltered(UnprocessableEntityError):
+    """422 `content_filtered`: the safety checker holds back every picture that was painted."""
 
 
 class RateLimitError(APIStatusError):
@@ -133,11 +145,16 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
     429: RateLimitError,
 }
 
+_BY_CODE: dict[str | None, type[APIStatusError]] = {
+    "target_not_found": TargetNotFound,
+    "content_filtered": ContentFiltered,
+}
+
 
 def status_error_class(status_code: int, code: str | None) -> type[APIStatusError]:
     """The class for an answer with this status and code."""
-    if status_code == 422 and code == "target_not_found":
-        return TargetNotFound
+    if status_code == 422 and code in _BY_CODE:
+        return _BY_CODE[code]
     if status_code >= 500:
         return InternalServerError
     return _BY_STATUS.get(status_code, APIStatusError)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +32,12 @@ def write_picture(image: Image.Image, path: Path) -> None:
     encoded = io.BytesIO()
     image.save(encoded, format=name, **options)
     path.write_bytes(encoded.getvalue())
+
+
+def write_pictures(folder: str | os.PathLike[str], pictures: Mapping[Path, Image.Image]) -> tuple[Path, ...]:
+    """Write pictures by their names in `folder`, which is made if need be, and return their paths."""
+    home = Path(folder)
+    home.mkdir(parents=True, exist_ok=True)
+    for name, image in pictures.items():
+        write_picture(image, home / name)
+    return tuple(home / name for name in pictures)

@@ -1,7 +1,7 @@
 """What the calls return: frozen values with Pillow images.
 
-Points are (x, y) in pixels of the upright picture, origin at its top left corner. Names that end in `_s`
-are seconds.
+Points are (x, y) and boxes (left, top, right, bottom) in pixels of the upright picture, origin at its top
+left corner, right and bottom exclusive. Names that end in `_s` are seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from retouch.files import ranked, write_picture
+from retouch.files import ranked, write_pictures
 
 Point = tuple[int, int]
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well the prompt describes the picture (CLIP's cosine, -1..1), before and after the edit.
+    """How well a text describes the picture (CLIP's cosine, -1..1), before and after the edit.
 
     `before` and `after` look at the whole picture, the other two at the repainted region only.
     """
@@ -37,30 +38,67 @@ class Score:
 
 @dataclass(frozen=True)
 class Edit:
-    """One edited picture, the seed it was painted with and how well it matches the prompt."""
+    """One edited picture, the seed it was painted with and how well it matches the prompt.
+
+    A removal has no seed, and a score only if a text said what to remove: that text's, so less is better. `seam` is
+    the mean difference 0..255 between painting and picture in a band just outside the region.
+    """
 
     image: Image.Image = field(repr=False)
-    seed: int
-    score: Score
+    seed: int | None
+    score: Score | None
+    seam: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something in the picture that may be meant.
+
+    `point_xy` is where it was found; `box_xyxy` and `area` (a share of the picture) are its mask's. `score` ranks it,
+    `sam_score` is the segmentation model's own guess of how good the mask is, `features` are what the score was made
+    from. `source` says what the mask was made from, such as "peak", "box" or "heat". `mask` (mode L) is white where
+    it is; an edit's answer has neither masks nor features.
+    """
+
+    point_xy: Point
+    box_xyxy: Box
+    area: float
+    score: float
+    sam_score: float
+    source: str
+    mask: Image.Image | None = field(repr=False)
+    features: dict[str, float]
 
 
 @dataclass(frozen=True)
 class EditResult:
-    """The answer to `edit`: one or more `edits`, best first.
+    """The answer to `edit` and `remove`: one or more `edits`, best first.
 
     `mask` (mode L) is white where the picture was repainted; elsewhere `changed_outside_px` pixels
-    changed, which is 0. `target` was found at `point_xy` with `confidence` 0..1. The same picture, texts
-    and numbers together with an edit's `seed` give that edit again. `timings_s` has what each stage took.
+    changed, which is 0. `method` says how: "diffusion", or for the `mode` "remove" a classical fill without a model.
+    From `target` to `chosen` it tells what `Location` does. `improved` tells whether the best picture matches better
+    than the unedited one did (after a removal: matches the target less). `filtered_seeds` are those whose pictures the
+    safety checker holds back. The same picture, texts and numbers together with an edit's `seed` give that edit again.
+    `timings_s` has what each stage took.
     """
 
     edits: tuple[Edit, ...]
     mask: Image.Image = field(repr=False)
+    mode: str
+    method: str
     target: str
+    phrase: str
     point_xy: Point
     confidence: float
+    margin: float
+    low_confidence: bool
+    candidates: tuple[Candidate, ...]
+    chosen: int
     num_inference_steps: int
     guidance_scale: float
     changed_outside_px: int
+    improved: bool
+    filtered_seeds: tuple[int, ...]
     timings_s: dict[str, float]
     request_id: str | None = None
 
@@ -75,17 +113,17 @@ class EditResult:
         return tuple(edit.image for edit in self.edits)
 
     @property
-    def score(self) -> Score:
+    def score(self) -> Score | None:
         """The score of the best picture."""
         return self.edits[0].score
 
     @property
-    def scores(self) -> tuple[Score, ...]:
+    def scores(self) -> tuple[Score | None, ...]:
         """All scores, in the order of `images`."""
         return tuple(edit.score for edit in self.edits)
 
     @property
-    def seed(self) -> int:
+    def seed(self) -> int | None:
         """The seed of the best picture."""
         return self.edits[0].seed
 
@@ -94,27 +132,41 @@ class EditResult:
 
         The folder is made if need be; files of these names in it are replaced.
         """
-        home = Path(folder)
-        home.mkdir(parents=True, exist_ok=True)
-        pictures = {ranked(home / "edited.png", rank): image for rank, image in enumerate(self.images, start=1)}
-        pictures[home / "mask.png"] = self.mask
-        for path, image in pictures.items():
-            write_picture(image, path)
-        return tuple(pictures)
+        edited = {ranked(Path("edited.png"), rank): image for rank, image in enumerate(self.images, start=1)}
+        return write_pictures(folder, {**edited, Path("mask.png"): self.mask})
 
 
 @dataclass(frozen=True)
 class Location:
     """The answer to `locate`: where `target` most likely is, and whether that is sure enough to act on.
 
-    `size` is the picture's (width, height). `heat` is a Pillow image of mode F, 0..1, hot where the text
-    matches; it covers the whole picture and may be coarser than it.
+    `phrase` is what was looked for. `confidence` in 0..1 says how surely something at `point_xy` matches, `margin`
+    the same as an open scale. `size` is the picture's (width, height). `heat` is a Pillow image of mode F, 0..1, hot
+    where the text matches; it covers the whole picture and may be coarser than it. Where points or a box said what is
+    meant nothing was looked for: confidence 1, margin 0, no heat.
+
+    `candidates` are what may be meant, best first, and `chosen` is the index of the one that an edit repaints; `edit`
+    takes another with `candidate`. `low_confidence` tells that no mask fitted the heat, which then is the mask.
     """
 
     target: str
+    phrase: str
     found: bool
     point_xy: Point
     confidence: float
+    margin: float
+    low_confidence: bool
+    candidates: tuple[Candidate, ...]
+    chosen: int
     size: tuple[int, int]
-    heat: Image.Image = field(repr=False)
+    heat: Image.Image | None = field(repr=False)
+    timings_s: dict[str, float]
     request_id: str | None = None
+
+    def save_masks(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+        """Write the candidates' masks into `folder`: `mask-0.png` is that of candidate 0. Returns their paths.
+
+        The folder is made if need be; files of these names in it are replaced.
+        """
+        masks = {Path(f"mask-{index}.png"): candidate.mask for index, candidate in enumerate(self.candidates)}
+        return write_pictures(folder, {name: mask for name, mask in masks.items() if mask})

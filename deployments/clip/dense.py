@@ -1,25 +1,34 @@
-"""Dense features of a CLIP model and the probability maps made of them. Free of Ray.
+"""Dense features of a CLIP model and the maps made of them. Free of Ray.
 
 Works on a `transformers.CLIPModel` of any size. A plain CLIP only learns what a whole picture shows; its
-patches hardly know what they lie on, because the last block mixes them towards the global answer. The
-"neighbourhood" method therefore runs the last block differently (NACLIP, Hajimiri et al. 2024): patches attend to
-patches with similar keys and to those nearby, and neither the residual stream nor the feed-forward
-layer is added. The weights stay as they are.
+patches hardly know what they lie on, because the last blocks mix them towards the global answer. The methods other
+than "patch" run those blocks differently. The weights stay as they are.
+
+    patch      the last block as it is
+    maskclip   its values alone: each patch attends to itself (Zhou et al. 2022)
+    clearclip  patches attend to those with similar queries (Lan et al. 2024)
+    naclip     to those with similar keys, and rather to those nearby (Hajimiri et al. 2024)
+    surgery    to those with similar values, in each of the last six blocks, summed up (CLIP Surgery, Li et al. 2023)
+
+The middle three give the last block's attention alone, without the residual stream and the feed-forward layer.
+Surgery adds its six to the tokens that enter the first of them, without the feed-forward layers.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Literal
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from transformers import CLIPModel
+from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from deployments.caching import Lru
+from deployments.config import ClipMethod
 
-Method = Literal["neighbourhood", "patch", "value", "query"]
+Method = ClipMethod
 
 # What pictures consist of where they show no object: the ground that a target has to stand out from.
 # First row of the VOC class file of SCLIP (Wang et al. 2023).
@@ -51,6 +60,9 @@ CONTRAST_WORDS = (
     "rail",
     "fence",
 )
+EMPTY = ""  # the text that names nothing: what all texts have in common, whatever they name (CLIP Surgery)
+GROUND = (*CONTRAST_WORDS, EMPTY)
+SYNONYM_COSINE = 0.9  # a contrast word whose embedding is nearer than that to the target's means nearly the same
 
 TEMPLATES = (
     "a {}",
@@ -62,59 +74,79 @@ TEMPLATES = (
     "a photo of the large {}",
 )
 
+PLAIN_TEMPLATE = "a photo of a {}"  # where one wording has to do
+
+BASES: dict[Method, str] = {"clearclip": "q_proj", "naclip": "k_proj", "surgery": "v_proj"}
+SURGERY_BLOCKS = 6
 SIGMA_PATCHES = 5.0  # of the neighbourhood window, for grids of at least FULL_GRID patches
 FULL_GRID = 14  # ViT-B/16 at 224 pixels, for which 5 was found; smaller grids get a proportionally smaller window
 MAX_CACHED_PHRASES = 1024
 
 
-def patch_features(model: CLIPModel, pixels: torch.Tensor, method: Method) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each patch and the whole picture show, in the space of the model's texts.
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A batch of pictures in the vision tower of `model`.
 
-    `pixels` Bx3xHxW as the model's processor scales them, H and W multiples of the patch size. Returns
-    float32 unit vectors: patches BxghxgwxD by `method`, and the global embedding BxD, which is the model's own
-    whatever the method.
+    `entering` has the tokens Bx(1+N)xC, the class token first, that enter each of the last blocks (six, or all if there
+    are fewer), in order; `grid` the (rows, columns) of the N patches. Several methods may read one of these.
     """
-    tokens, grid = before_last_block(model, pixels)
-    return project_patches(model, tokens, grid, method), project_whole(model, last_block(model, tokens))
+
+    model: CLIPModel
+    entering: tuple[torch.Tensor, ...]
+    grid: tuple[int, int]
+
+    @cached_property
+    def leaving(self) -> torch.Tensor:
+        """What the unmodified last block gives: Bx(1+N)xC."""
+        return self.model.vision_model.encoder.layers[-1](self.entering[-1], None)
+
+    def whole(self) -> torch.Tensor:
+        """What the pictures show, in the space of the model's texts: BxD float32 unit vectors, the model's own."""
+        return self._projected(self.leaving[:, 0])
+
+    def patches(self, method: Method) -> torch.Tensor:
+        """What each patch shows, in the same space: BxghxgwxD float32 unit vectors."""
+        return self._projected(self._tokens(method)[:, 1:]).unflatten(1, self.grid)
+
+    def _tokens(self, method: Method) -> torch.Tensor:
+        layers = self.model.vision_model.encoder.layers[-len(self.entering) :]
+        if method == "patch":
+            return self.leaving
+        if method == "surgery":
+            paths = zip(layers, self.entering, strict=True)
+            return self.entering[0] + sum(_attend(layer, tokens, method) for layer, tokens in paths)
+        window = neighbourhood(self.grid) if method == "naclip" else None
+        return _attend(layers[-1], self.entering[-1], method, window)
+
+    def _projected(self, tokens: torch.Tensor) -> torch.Tensor:
+        # The features before post_layernorm lie in another space than the texts.
+        return unit(self.model.visual_projection(self.model.vision_model.post_layernorm(tokens)))
 
 
-def before_last_block(model: CLIPModel, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
-    """The tokens Bx(1+N)xC that enter the last block, the class token first, and their grid (rows, columns)."""
+def encode(model: CLIPModel, pixels: torch.Tensor) -> Encoded:
+    """Pixels Bx3xHxW as the model's processor scales them, H and W multiples of the patch size, through the tower."""
     vision = model.vision_model
     patch_px = vision.embeddings.patch_size
-    grid = (pixels.shape[-2] // patch_px, pixels.shape[-1] // patch_px)
     native = pixels.shape[-2:] == (vision.embeddings.image_size, vision.embeddings.image_size)
     tokens = vision.pre_layrnorm(vision.embeddings(pixels, interpolate_pos_encoding=not native))
-    for layer in vision.encoder.layers[:-1]:
+    first_kept = max(0, len(vision.encoder.layers) - SURGERY_BLOCKS)
+    for layer in vision.encoder.layers[:first_kept]:
         tokens = layer(tokens, None)
-    return tokens, grid
+    entering = [tokens]
+    for layer in vision.encoder.layers[first_kept:-1]:
+        entering.append(layer(entering[-1], None))
+    return Encoded(model, tuple(entering), (pixels.shape[-2] // patch_px, pixels.shape[-1] // patch_px))
 
 
-def last_block(model: CLIPModel, tokens: torch.Tensor) -> torch.Tensor:
-    """The unmodified last block: Bx(1+N)xC to the same."""
-    return model.vision_model.encoder.layers[-1](tokens, None)
+def patch_features(model: CLIPModel, pixels: torch.Tensor, method: Method) -> torch.Tensor:
+    """What each patch shows, in the space of the model's texts: BxghxgwxD float32 unit vectors. See `encode`."""
+    return encode(model, pixels).patches(method)
 
 
-def project_whole(model: CLIPModel, tokens: torch.Tensor) -> torch.Tensor:
-    """BxD unit vectors from the class token after the unmodified last block."""
-    return unit(model.visual_projection(model.vision_model.post_layernorm(tokens[:, 0])))
-
-
-def project_patches(model: CLIPModel, tokens: torch.Tensor, grid: tuple[int, int], method: Method) -> torch.Tensor:
-    """BxghxgwxD unit vectors from the tokens before the last block."""
-    tokens = last_block(model, tokens) if method == "patch" else _similar_values(model, tokens, grid, method)
-    # The features before post_layernorm lie in another space than the texts.
-    projected = model.visual_projection(model.vision_model.post_layernorm(tokens[:, 1:]))
-    return unit(projected).unflatten(1, grid)
-
-
-def _similar_values(model: CLIPModel, tokens: torch.Tensor, grid: tuple[int, int], method: Method) -> torch.Tensor:
-    """The last block's attention alone, with another idea of who attends to whom.
-
-    "value": each token to itself (MaskCLIP). "query": to those with similar queries (ClearCLIP).
-    "neighbourhood": to those with similar keys, and rather to those nearby (NACLIP).
-    """
-    layer = model.vision_model.encoder.layers[-1]
+def _attend(
+    layer: CLIPEncoderLayer, tokens: torch.Tensor, method: Method, window: torch.Tensor | None = None
+) -> torch.Tensor:
+    """A block's attention layer alone, Bx(1+N)xC to the same, with another idea of who attends to whom."""
     attention = layer.self_attn
     normed = layer.layer_norm1(tokens)
 
@@ -122,11 +154,12 @@ def _similar_values(model: CLIPModel, tokens: torch.Tensor, grid: tuple[int, int
         return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
 
     mixed = heads(attention.v_proj(normed))
-    if method != "value":
-        basis = heads((attention.q_proj if method == "query" else attention.k_proj)(normed))
-        alike = (basis @ basis.transpose(-1, -2)).float() * attention.scale
-        if method == "neighbourhood":
-            alike = alike + neighbourhood(grid).to(alike.device)
+    if method != "maskclip":
+        # In float32: a token's product with itself is large, and float16 ends at 65504.
+        basis = heads(getattr(attention, BASES[method])(normed)).float()
+        alike = basis @ basis.transpose(-1, -2) * attention.scale
+        if window is not None:
+            alike = alike + window.to(alike.device)
         mixed = alike.softmax(-1).to(mixed.dtype) @ mixed
     return attention.out_proj(mixed.transpose(1, 2).flatten(2))
 
@@ -163,21 +196,26 @@ def margins(
     return scale * features @ targets.T - torch.logsumexp(scale * features @ contrast.T, -1, keepdim=True)
 
 
-def contrast_words(target: str) -> tuple[str, ...]:
-    """The words that `target` has to stand out from: all but those it uses itself, in singular or plural."""
+def contrast(target: str, vector: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
+    """What `target`, of the embedding `vector` (D), has to stand out from: KxD of `ground`, the embeddings of `GROUND`.
+
+    All of it but for the words that the target uses itself, in singular or plural, and those that mean nearly the same.
+    """
     used = {_stem(word) for word in re.findall(r"\w+", target.lower())}
-    return tuple(word for word in CONTRAST_WORDS if _stem(word) not in used)
+    apart = [word == EMPTY or _stem(word) not in used for word in GROUND]
+    near = (ground @ vector > SYNONYM_COSINE).tolist()
+    return ground[[index for index, word in enumerate(GROUND) if apart[index] and (word == EMPTY or not near[index])]]
 
 
 def _stem(word: str) -> str:
     return word.removesuffix("s")
 
 
-def sentences(phrase: str) -> list[str]:
+def sentences(phrase: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
     """`phrase`, with or without its article, in each of the templates."""
     bare = re.sub(r"^(a|an|the)\s+", "", phrase.strip().rstrip(".!?").strip(), flags=re.IGNORECASE) or phrase
-    made = [template.format(bare) for template in TEMPLATES]
-    if bare[:1].lower() in "aeiou":
+    made = [template.format(bare).strip() for template in templates]
+    if bare and bare[0].lower() in "aeiou":
         made = [re.sub(r"\ba (?=" + re.escape(bare) + "$)", "an ", sentence) for sentence in made]
     return made
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from deployments.batching import Batcher
 from deployments.config import ClipSettings, ModelArgs
-from deployments.messages import LocateRequest, Location, ScoreRequest, Span
+from deployments.messages import ScoreRequest, Search, SearchRequest, Span
 from deployments.placement import limit_gpu_memory
 
 
@@ -23,7 +23,7 @@ class ClipServer:
         limit_gpu_memory()
         self._matcher = ClipMatcher.load(ModelArgs.model_validate(args))
         self._settings = ClipSettings()
-        self._locating: Batcher[LocateRequest, Location] = Batcher(self._locate, self._settings)
+        self._locating: Batcher[SearchRequest, Search] = Batcher(self._locate, self._settings)
         self._scoring: Batcher[ScoreRequest, float] = Batcher(self._matcher.score, self._settings)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -32,11 +32,11 @@ class ClipServer:
         self._locating.reconfigure(self._settings)
         self._scoring.reconfigure(self._settings)
 
-    async def locate(self, request: LocateRequest) -> Location:
-        """Where in the picture the target is; `found` is False where nothing there matches well enough."""
+    async def locate(self, request: SearchRequest) -> Search:
+        """Where in the picture each phrase is; a map's `found` is False where nothing there matches well enough."""
         start = time.time()
-        location = await self._locating.submit(request)
-        return replace(location, spans=(Span("clip.locate", start, time.time()),))
+        search = await self._locating.submit(request)
+        return replace(search, spans=(Span("clip.locate", start, time.time()),))
 
     async def score(self, request: ScoreRequest) -> float:
         """The cosine of picture and text, -1..1."""
@@ -47,7 +47,6 @@ class ClipServer:
         self._locating.check_health()
         self._scoring.check_health()
 
-    def _locate(self, requests: Sequence[LocateRequest]) -> list[Location | Exception]:
+    def _locate(self, requests: Sequence[SearchRequest]) -> list[Search | Exception]:
         # One reading of the settings for the whole batch: they may change while it runs.
-        settings = self._settings
-        return self._matcher.locate(requests, settings.method, settings.min_confidence)
+        return self._matcher.locate(requests, self._settings)

@@ -10,20 +10,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+import numpy as np
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings, Limits
-from deployments.http import failures, schemas
-from deployments.http.fields import EditFields, Fields, LocateFields, ScoreFields, check_edit, parse, schema_of
-from deployments.http.forms import OVERHEAD_BYTES, read_form
+from deployments.errors import TargetNotFound
+from deployments.http import answers, failures, schemas
+from deployments.http.accept import as_file
+from deployments.http.fields import EditFields, Fields, LocateFields, ScoreFields
+from deployments.http.forms import Form, most_bytes, read_form
 from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_of
-from deployments.images import FORMATS, Format, decode
+from deployments.http.parsing import parse, schema_of
+from deployments.http.requests import check_model, edit_request, locate_request
+from deployments.http.rules import check_edit, check_locate
+from deployments.images import FORMATS, Format, MaskMode, decode, decode_mask
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, ScoreRequest
 
 FORMS: dict[str, type[Fields]] = {
@@ -31,7 +37,6 @@ FORMS: dict[str, type[Fields]] = {
     "/v1/locate": LocateFields,
     "/v1/score": ScoreFields,
 }
-IMAGE_SCHEMA = {"type": "string", "format": "binary", "description": "One PNG, JPEG or WebP. `image[]` will do too."}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -61,7 +66,7 @@ def build_api(driver: Driver, limits_of: Callable[[], Limits] | None = None) -> 
     middleware = [
         Middleware(RequestIds),
         Middleware(Net),
-        Middleware(BodyLimit, limit_of=lambda: limits_now().max_image_bytes + OVERHEAD_BYTES),
+        Middleware(BodyLimit, limit_of=lambda: most_bytes(limits_now())),
     ]
     app = _Api(limits_now, middleware)
     failures.install(app)
@@ -93,8 +98,8 @@ class _Api(FastAPI):
 def _body_schema(fields: type[Fields], limits: Limits) -> dict[str, Any]:
     schema = schema_of(fields, limits)
     schema = schema | {
-        "properties": {"image": IMAGE_SCHEMA} | schema["properties"],
-        "required": ["image", *schema["required"]],
+        "properties": fields.FILES | schema["properties"],
+        "required": ["image", *schema.get("required", [])],
     }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
@@ -136,34 +141,38 @@ class _Routes:
         self._codec_turns = asyncio.Semaphore(min(4, os.cpu_count() or 1))
 
     async def edit_image(self, request: Request) -> Response:
-        """Finds what `target` names in the picture and repaints it as `prompt`.
+        """Finds what `target` names in the picture, or what is pointed at, and repaints it as `prompt`.
 
         Answers JSON, or the best picture itself when `Accept` asks for image/png, image/jpeg or image/webp.
         """
         limits = self._limits_of()
         form = await read_form(request, limits)
         fields = parse(EditFields, form, limits)
-        schemas.check_model(fields.model)
-        file_fields = schemas.as_file(request.headers.get("accept", ""), fields)
+        check_model(fields.model)
+        file_fields = as_file(request.headers.get("accept", ""), fields)
         fields = file_fields or fields
-        check_edit(fields)
+        check_edit(fields, has_mask=form.mask() is not None)
         image = await self._off_loop(decode, form.image(), limits)
-        result = await self._driver.edit(schemas.edit_request(fields, image, self._driver.settings))
+        mask = await self._mask(form, fields.mask_mode, limits)
+        asked = edit_request(fields, image, mask, self._driver.settings)
+        result = await self._found(self._driver.edit(asked), image)
         # %r, because the tag is the client's and may hold line breaks.
         logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), fields.n, fields.user)
         if file_fields is None:
-            return _json(await self._off_loop(schemas.edit_json, result, fields))
-        picture, headers = await self._off_loop(schemas.edit_file, result, fields)
+            return _json(await self._off_loop(answers.edit_json, result, fields))
+        picture, headers = await self._off_loop(answers.edit_file, result, fields)
         return Response(picture, media_type=f"image/{fields.output_format}", headers=headers)
 
     async def locate(self, request: Request) -> Response:
-        """Says where in the picture `target` is, without painting."""
+        """Says where in the picture `target` is, or what is pointed at, without painting."""
         limits = self._limits_of()
         form = await read_form(request, limits)
         fields = parse(LocateFields, form, limits)
+        check_locate(fields)
         image = await self._off_loop(decode, form.image(), limits)
-        location = await self._driver.locate(LocateRequest(image=image, target=fields.target))
-        return _json(schemas.locate_json(location, image))
+        location = await self._found(self._driver.locate(locate_request(fields, image)), image)
+        answer = await self._off_loop(answers.locate_answer, location, _size(image))
+        return _json(answer.model_dump_json().encode())
 
     async def score(self, request: Request) -> Response:
         """Says how well `text` describes the picture."""
@@ -180,7 +189,7 @@ class _Routes:
 
     async def model(self, model: str) -> Response:
         """Describes the one model."""
-        schemas.check_model(model)
+        check_model(model)
         return _json(schemas.ModelAnswer().model_dump_json().encode())
 
     async def healthz(self) -> Response:
@@ -208,9 +217,29 @@ class _Routes:
         }
         return JSONResponse({"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()})
 
+    async def _mask(self, form: Form, mode: MaskMode, limits: Limits) -> np.ndarray | None:
+        data = form.mask()
+        return None if data is None else await self._off_loop(decode_mask, data, limits, mode)
+
+    async def _found(self, answer: Awaitable[_T], image: np.ndarray) -> _T:
+        """The driver's answer. Where nothing was found, the failure comes with the best guess."""
+        try:
+            return await answer
+        except TargetNotFound as missed:
+            error = failures.original(missed)
+            if not isinstance(error, TargetNotFound):
+                raise
+            guess = await self._off_loop(answers.locate_answer, error.location, _size(image))
+            raise failures.Missed(error, guess) from missed
+
     async def _off_loop(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         async with self._codec_turns:
             return await asyncio.to_thread(work, *args, **kwargs)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    """Width and height."""
+    return image.shape[1], image.shape[0]
 
 
 def _json(body: bytes) -> Response:

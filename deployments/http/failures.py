@@ -17,7 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.errors import InvalidInput, Overloaded, ServiceError
+from deployments.errors import InvalidInput, Overloaded, ServiceError, TargetNotFound
+from deployments.http.schemas import LocateAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +33,35 @@ class Failure(BaseModel):
 
 
 class FailureAnswer(BaseModel):
-    """The body of every answer that is not a success."""
+    """The body of every answer that is not a success; with the best guess where a target was not found."""
 
     error: Failure
+    location: LocateAnswer | None = None
 
 
-def failure(error: ServiceError) -> Response:
-    """The answer that tells `error`."""
-    return JSONResponse(
-        {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}},
-        status_code=error.status,
-        headers=_retry_headers(error),
-    )
+class Missed(Exception):
+    """A target was not found: the error, and what is told of the best guess."""
+
+    def __init__(self, error: TargetNotFound, location: LocateAnswer) -> None:
+        super().__init__(error, location)
+        self.error = error
+        self.location = location
+
+
+def failure(error: ServiceError, location: LocateAnswer | None = None) -> Response:
+    """The answer that tells `error`, and the `location` that goes with it."""
+    told = Failure(message=error.message, type=error.type, param=error.param, code=error.code)
+    body = FailureAnswer(error=told, location=location).model_dump_json(exclude=None if location else {"location"})
+    return Response(body, error.status, _retry_headers(error), "application/json")
+
+
+def original(exc: Exception) -> Exception:
+    """The error as it was raised.
+
+    One of another process arrives as a mixture of ours and Ray's, whose text is a traceback; ours is its `cause`.
+    """
+    cause: Exception = getattr(exc, "cause", exc)
+    return cause
 
 
 def unforeseen() -> Response:
@@ -60,19 +78,23 @@ def not_ready(missing: list[str], stages: dict[str, bool]) -> Response:
 def install(app: FastAPI) -> None:
     """Makes `app` tell every failure this way, those of the framework too."""
     app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(Missed, _on_missed)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
 
 
 async def _on_service_error(request: Request, exc: Exception) -> Response:
-    # An error of another process arrives as a mixture of ours and Ray's, whose text is a traceback; ours is
-    # its `cause`.
-    error = getattr(exc, "cause", exc)
+    error = original(exc)
     if not isinstance(error, ServiceError):
         error = ServiceError("Something went wrong on our side.")
     if error.status >= 500:
         logger.error("request %s: %s", request.headers.get("x-request-id"), error.code, exc_info=exc)
     return failure(error)
+
+
+async def _on_missed(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Missed)
+    return failure(exc.error, exc.location)
 
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:

@@ -1,29 +1,74 @@
-"""The text fields of each route: what they may be, and what is said when they are something else.
+"""The fields of each route: what they may be.
 
-The pydantic models hold the types and the fixed bounds; `schema_of` adds the bounds that the service's limits
+The pydantic models hold the types and the fixed bounds; `parsing.schema_of` adds the bounds that the service's limits
 set. That one schema is what /docs shows and what refusals are worded from. A field either acts or is refused with
 its name.
 """
 
 from __future__ import annotations
 
-import difflib
-from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from deployments.checks import MIN_STRENGTH
-from deployments.config import Limits, SchedulerName
-from deployments.errors import InvalidInput, UnknownField
-from deployments.http.forms import Form
-from deployments.images import Format
+from deployments.complete import MIN_STRENGTH, MOST_CANDIDATES
+from deployments.config import SchedulerName
+from deployments.images import Format, MaskMode
+from deployments.messages import Box, Fill, MaskShape, Mode, Point
 
 MODEL = "retouch"
 MAX_SEED = 2**63 - 1
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+MaybeText = Annotated[str, StringConstraints(strip_whitespace=True)]
 Quality = Literal["auto", "low", "medium", "high", "standard"]
+
+IMAGE = {"type": "string", "format": "binary", "description": "One PNG, JPEG or WebP. `image[]` will do too."}
+MASK = {
+    "type": "string",
+    "format": "binary",
+    "description": "What to repaint, instead of a search: a PNG, JPEG or WebP of the picture's size; see `mask_mode`.",
+}
+
+# Lists are written as texts; `forms.py` makes texts of those that came item by item.
+_INTEGER = "-?[0-9]{1,9}"
+_COMMA = r"\s*,\s*"
+_POINTS = rf"{_INTEGER}{_COMMA}{_INTEGER}(?:[\s;,]+{_INTEGER}{_COMMA}{_INTEGER})*[\s;]*"
+_LABELS = rf"[01](?:{_COMMA}[01])*"
+_BOX = rf"{_INTEGER}(?:{_COMMA}{_INTEGER}){{3}}"
+
+
+def _integers(text: Any, pattern: str) -> tuple[int, ...]:
+    if not isinstance(text, str) or not re.fullmatch(pattern, text.strip()):
+        raise ValueError("not such a list")
+    return tuple(map(int, re.findall(_INTEGER, text)))
+
+
+def _points(text: Any) -> tuple[Point, ...]:
+    numbers = _integers(text, _POINTS)
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _labels(text: Any) -> tuple[int, ...]:
+    return _integers(text, _LABELS)
+
+
+def _box(text: Any) -> tuple[int, ...]:
+    return _integers(text, _BOX)
+
+
+def _list_schema(pattern: str, items: str, example: str, least: int = 1, most: int | None = None) -> WithJsonSchema:
+    """Of a list in a text. `format` says what its items are, and `minItems` and `maxItems` how many there may be."""
+    counts = {"minItems": least} | ({} if most is None else {"maxItems": most})
+    return WithJsonSchema(
+        {"type": "string", "pattern": f"^{pattern}$", "format": items, "examples": [example], **counts}
+    )
+
+
+Points = Annotated[tuple[Point, ...], BeforeValidator(_points), _list_schema(_POINTS, "x,y pairs", "120,80; 200,90")]
+Labels = Annotated[tuple[int, ...], BeforeValidator(_labels), _list_schema(_LABELS, "labels 1 or 0", "1,0")]
+TextBox = Annotated[Box, BeforeValidator(_box), _list_schema(_BOX, "integers", "40,30,220,160", 4, 4)]
 
 
 def _not_yet(value: bool) -> bool:
@@ -32,18 +77,77 @@ def _not_yet(value: bool) -> bool:
     return value
 
 
+def _required_one_of(*conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": list(conditions)}
+
+
 class Fields(BaseModel):
-    """What a route accepts beside the picture."""
+    """What a route accepts: the names and schemas of its files, and as fields of the model its texts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    FILES: ClassVar[dict[str, dict[str, str]]] = {"image": IMAGE}
 
 
-class EditFields(Fields):
+class SearchFields(Fields):
+    """What is meant: something to find by words, or by pointing at it."""
+
+    target: Text | None = Field(None, description="What to find. An edit without it finds what the prompt names.")
+    avoid: MaybeText = Field("", description="What is not meant, however much it looks like the target.")
+    points: Points | None = Field(
+        None, description="Pixels of the upright picture, as x,y. They say what is meant, instead of a search by words."
+    )
+    labels: Labels | None = Field(
+        None, description="For each of `points`: 1 is on it, 0 is not. Without them all are on it."
+    )
+    box: TextBox | None = Field(
+        None, description="left,top,right,bottom around what is meant, right and bottom exclusive; as with `points`."
+    )
+
+
+class LocateFields(SearchFields):
+    """The fields of a search."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_required_one_of({"required": ["target"]}, {"required": ["points"]}, {"required": ["box"]})
+    )
+
+
+class EditFields(SearchFields):
     """The fields of an edit: the OpenAI edits contract, and ours beside them."""
 
-    prompt: Text = Field(description="What to paint.")
-    target: Text | None = Field(None, description="What to find and repaint. Without it the prompt says that too.")
+    model_config = ConfigDict(
+        json_schema_extra=_required_one_of(
+            {"required": ["prompt"]}, {"required": ["mode"], "properties": {"mode": {"const": "remove"}}}
+        )
+    )
+    FILES = {"image": IMAGE, "mask": MASK}
+
+    mask_mode: MaskMode = Field(
+        "auto",
+        description="How the mask marks what to repaint: `alpha` where it is transparent, `luminance` where it is "
+        "light; `auto` is alpha for a file that has an alpha channel, else luminance.",
+    )
+    candidate: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_CANDIDATES - 1,
+        description="Another of the candidates that /v1/locate lists; the best is 0.",
+    )
+    mode: Mode = Field(
+        "replace",
+        description="`remove` fills the region from its surroundings by a classical method. It paints nothing, so it "
+        "takes no prompt and none of the painter's fields.",
+    )
+    prompt: MaybeText = Field("", description="What to paint. Required unless `mode` is remove.")
     negative_prompt: str = Field("", description="What the painter should avoid.")
+    mask_shape: MaskShape | None = Field(
+        None,
+        description="What is repainted: what was found as it is, its convex hull, or its box. A `mask` is meant as it "
+        "is, unless this says otherwise.",
+    )
+    dilation: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="How far it is grown, as a share of its longest side."
+    )
     n: int = Field(1, ge=1, description="How many pictures; they come ranked, best first.")
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Repeats a result. Picture k of n uses seed + k. Drawn when missing."
@@ -60,8 +164,20 @@ class EditFields(Fields):
         description="Share of the steps that are taken. Below 1 the painter starts from the picture under that much "
         "noise, so that less of it changes.",
     )
+    fill: Fill | None = Field(
+        None,
+        description="What the painter starts from: `original` what is there, `blur` its surroundings smeared over it, "
+        "`noise` nothing. Without it original below a strength of 1, else noise.",
+    )
     scheduler: SchedulerName | None = Field(
         None, description="Which scheduler takes the steps. Without it the service's own."
+    )
+    min_score: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        allow_inf_nan=False,
+        description="Others are painted, as often as the service allows, while the best region scores below this.",
     )
     model: str = Field(MODEL, description=f"`{MODEL}`, or leave it out.")
     size: str = Field("auto", description="`auto`, or the picture's own size as WIDTHxHEIGHT.")
@@ -85,124 +201,7 @@ class EditFields(Fields):
     partial_images: int = Field(0, ge=0, le=0, json_schema_extra={"const": 0})
 
 
-class LocateFields(Fields):
-    """What to look for."""
-
-    target: Text = Field(description="What to find.")
-
-
 class ScoreFields(Fields):
     """What to compare the picture with."""
 
     text: Text = Field(description="What the picture might show.")
-
-
-_Parsed = TypeVar("_Parsed", bound=Fields)
-_WHY = {
-    "response_format": "pictures come in the answer itself, not as links",
-    "background": "the painter knows no transparency",
-    "input_fidelity": "what lies outside the region is always kept to the byte",
-    "moderation": "nothing is moderated here",
-    "stream": "answers are not streamed yet",
-    "partial_images": "answers are not streamed yet",
-}
-
-
-def parse(model: type[_Parsed], form: Form, limits: Limits) -> _Parsed:
-    """The texts of `form` as `model`, or the first refusal."""
-    properties = schema_of(model, limits)["properties"]
-    for name in form.other_files:
-        if name in properties:
-            raise InvalidInput(f"`{name}` must be text, not a file.", name)
-    for name in (*form.other_files, *form.texts):
-        if name not in properties:
-            raise _unknown(name, list(properties))
-    try:
-        fields = model.model_validate(form.texts)
-    except ValidationError as invalid:
-        error = invalid.errors(include_url=False)[0]
-        name = str(error["loc"][0])
-        raise _refusal(name, properties[name], missing=error["type"] == "missing") from None
-    for name, value in fields:
-        if value is not None and _is_over(value, properties[name]):
-            raise _refusal(name, properties[name])
-    return fields
-
-
-def check_edit(fields: EditFields) -> None:
-    """Refuses fields that are right by themselves and wrong together."""
-    if fields.seed is not None and fields.seed + fields.n - 1 > MAX_SEED:
-        raise InvalidInput(f"`seed` must be at most {MAX_SEED} for the last of `n` pictures too.", "seed")
-    if fields.num_inference_steps is not None and fields.quality != "auto":
-        raise InvalidInput("`quality` sets the number of steps: send it or `num_inference_steps`.", "quality")
-    if fields.output_format == "png" and fields.output_compression not in (None, 100):
-        raise InvalidInput(
-            "`output_compression` must be 100 for a png, which loses nothing: choose jpeg or webp.",
-            "output_compression",
-        )
-
-
-@lru_cache(maxsize=16)  # takes milliseconds, and each request asks
-def schema_of(model: type[Fields], limits: Limits) -> dict[str, Any]:
-    """The JSON schema of `model` with the bounds that `limits` set; not to be written to.
-
-    Form fields are left out, never null, so neither is null in the schema.
-    """
-    schema = model.model_json_schema()
-    ceilings = _ceilings(limits)
-    for name, field in schema["properties"].items():
-        if "anyOf" in field:
-            field.update(next(option for option in field.pop("anyOf") if option["type"] != "null"))
-            field.pop("default", None)
-        field.update(ceilings.get(name, {}))
-    return schema
-
-
-def _ceilings(limits: Limits) -> dict[str, dict[str, float]]:
-    text: dict[str, float] = {"maxLength": limits.max_prompt_chars}
-    return {
-        "prompt": text,
-        "target": text,
-        "negative_prompt": text,
-        "text": text,
-        "n": {"maximum": limits.max_images},
-        "num_inference_steps": {"maximum": limits.max_inference_steps},
-        "guidance_scale": {"maximum": limits.max_guidance_scale},
-    }
-
-
-def _is_over(value: Any, field: dict[str, Any]) -> bool:
-    if isinstance(value, str):
-        return bool(len(value) > field.get("maxLength", len(value)))
-    return bool(value > field.get("maximum", value))
-
-
-def _unknown(name: str, known: list[str]) -> InvalidInput:
-    if name == "mask":
-        return InvalidInput("`mask` is not accepted: say in `target` what to repaint.", "mask")
-    shown = name[:64]
-    close = difflib.get_close_matches(shown, known, n=1)
-    hint = f" Did you mean `{close[0]}`?" if close else ""
-    return UnknownField(f"There is no field `{shown}`.{hint}", shown)
-
-
-def _refusal(name: str, field: dict[str, Any], missing: bool = False) -> InvalidInput:
-    why = f": {_WHY[name]}" if name in _WHY else ""
-    verb = "is required and must be" if missing else "must be"
-    return InvalidInput(f"`{name}` {verb} {_wanted(field)}{why}.", name)
-
-
-def _wanted(field: dict[str, Any]) -> str:
-    """A field's schema in words: "an integer from 1 to 8"."""
-    if "const" in field:
-        return repr(field["const"]).lower()
-    if "enum" in field:
-        return "one of " + ", ".join(field["enum"])
-    if field["type"] == "string":
-        return f"text of {field.get('minLength', 0)} to {field['maxLength']} characters"
-    kind = "an integer" if field["type"] == "integer" else "a number"
-    return f"{kind} from {_number(field['minimum'])} to {_number(field['maximum'])}"
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else str(value)

@@ -17,11 +17,13 @@ from starlette.requests import Request
 from deployments.config import Limits
 from deployments.errors import InvalidInput
 
-IMAGE_NAMES = ("image", "image[]")  # the OpenAI SDK sends the second for a list, even of one
+FILE_NAMES = {"image": "image", "image[]": "image", "mask": "mask"}  # the OpenAI SDK sends the second for a list
+# So it sends lists, and lists of pairs, that are given to it as such: item by item.
+LIST_NAMES = {"points[]": "points", "points[][]": "points", "labels[]": "labels", "box[]": "box"}
 MAX_FILES = 17  # what OpenAI accepts, 16 pictures and a mask, so that it can be refused by name and not as a flood
-MAX_FIELDS = 64
-MIN_PART_BYTES = 65_536  # room for a text to be too long and still be refused by name
-OVERHEAD_BYTES = 1_048_576  # what a body may have beside the picture
+MAX_FIELDS = 256  # room for 64 points and their labels, item by item
+MIN_PART_BYTES = 262_144  # room for a text to be too long and still be refused by name
+OVERHEAD_BYTES = 1_048_576  # what a body may have beside picture and mask
 
 
 class UnsupportedBody(InvalidInput):
@@ -40,18 +42,31 @@ class BrokenForm(InvalidInput):
 
 @dataclass(frozen=True)
 class Form:
-    """`texts` by field name, the bytes of `images`, and the names of files that were sent under another name."""
+    """`texts` by field name, the bytes of `files` by theirs, and the names of files that nobody asks for."""
 
     texts: dict[str, str]
-    images: tuple[bytes, ...]
+    files: dict[str, list[bytes]]
     other_files: tuple[str, ...] = ()
 
     def image(self) -> bytes:
         """The one picture."""
-        if len(self.images) != 1:
-            wrong = "is required: send one picture" if not self.images else f"was sent {len(self.images)} times"
+        images = self.files.get("image", [])
+        if len(images) != 1:
+            wrong = "is required: send one picture" if not images else f"was sent {len(images)} times"
             raise InvalidInput(f"`image` {wrong}. Exactly one is edited at a time.", "image")
-        return self.images[0]
+        return images[0]
+
+    def mask(self) -> bytes | None:
+        """The mask, if there is one."""
+        masks = self.files.get("mask", [])
+        if len(masks) > 1:
+            raise InvalidInput(f"`mask` was sent {len(masks)} times. At most one is accepted.", "mask")
+        return masks[0] if masks else None
+
+
+def most_bytes(limits: Limits) -> int:
+    """What a body may have: a picture, a mask and some."""
+    return 2 * limits.max_image_bytes + OVERHEAD_BYTES
 
 
 async def read_form(request: Request, limits: Limits) -> Form:
@@ -66,22 +81,28 @@ async def read_form(request: Request, limits: Limits) -> Form:
 
 async def _sorted(form: FormData) -> Form:
     texts: dict[str, str] = {}
-    images: list[bytes] = []
+    lists: dict[str, list[str]] = {}
+    files: dict[str, list[bytes]] = {}
     others: list[str] = []
     for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            if name in IMAGE_NAMES:
-                images.append(await value.read())
-            else:
-                others.append(name)
-        elif name in IMAGE_NAMES:
-            raise InvalidInput(f"`{name}` must be a file, not text.", "image")
-        elif name in texts:
-            shown = name[:64]
-            raise InvalidInput(f"`{shown}` was sent more than once.", shown)
+        if isinstance(value, UploadFile) and name in FILE_NAMES:
+            files.setdefault(FILE_NAMES[name], []).append(await value.read())
+        elif isinstance(value, UploadFile):
+            others.append(name)
+        elif name in LIST_NAMES:
+            lists.setdefault(LIST_NAMES[name], []).append(value)
         else:
-            texts[name] = value
-    return Form(texts, tuple(images), tuple(others))
+            _add(texts, name, value)
+    for name, items in lists.items():
+        _add(texts, name, ",".join(items))
+    return Form(texts, files, tuple(others))
+
+
+def _add(texts: dict[str, str], name: str, value: str) -> None:
+    if name in texts:
+        shown = name[:64]
+        raise InvalidInput(f"`{shown}` was sent more than once.", shown)
+    texts[name] = value
 
 
 async def _parsed(request: Request, boundary: bytes, part_bytes: int) -> FormData:

@@ -40,7 +40,7 @@ FEWEST_PICTURES = 8  # let in by default, however few share a step: the largest 
 class Progress:
     """Picture number `picture` of a request has taken `step` of `steps`.
 
-    `preview` HxWx3 uint8 is how it would look if it were finished now, where one was asked for.
+    `preview` HxWx3 uint8 is how it would look if it were finished now, where one was asked for and may be shown.
     """
 
     picture: int
@@ -62,6 +62,8 @@ class Job:
         self.future: Future[Painted] = Future()
         self.paintings: list[Painting] = []
         self.pictures: dict[int, np.ndarray] = {}
+        self.flagged: set[int] = set()
+        self.hidden: set[int] = set()  # pictures of which no more previews are shown
         self.held_bytes = request.image.nbytes * (1 + len(request.seeds))
         self.prepared_s = (0.0, 0.0)
         self.ended_s = 0.0
@@ -218,11 +220,15 @@ class InpaintEngine:
             self._decoding.submit(self._decode, job, painting)
 
     def _preview(self, job: Job, progress: Progress, estimate: torch.Tensor) -> None:
+        """Nobody sees what the safety checker objects to, nor anything of the same picture after that."""
         if job.future.done() or job.on_progress is None:
             return
         try:
-            preview = self._pixels(job, estimate)
-            job.on_progress(Progress(progress.picture, progress.step, progress.steps, preview))
+            if progress.picture not in job.hidden:
+                preview, flagged = self._pixels(job, estimate)
+                job.hidden |= {progress.picture} if flagged else set()
+                progress = replace(progress, preview=None if flagged else preview)
+            job.on_progress(progress)
         except Exception:
             # The picture itself is what was asked for; it goes on without this view of it.
             logger.warning("a preview failed", exc_info=True)
@@ -230,18 +236,21 @@ class InpaintEngine:
     def _decode(self, job: Job, painting: Painting) -> None:
         if job.future.done():
             return
+        index = job.paintings.index(painting)
         try:
-            job.pictures[job.paintings.index(painting)] = self._pixels(job, painting.latents)
+            job.pictures[index], flagged = self._pixels(job, painting.latents)
         except Exception as error:
             self._fail(job, error)
             return
+        job.flagged |= {index} if flagged else set()
         if len(job.pictures) == len(job.paintings):
-            images = np.stack([job.pictures[index] for index in range(len(job.paintings))])
-            self._finish(job, Painted(images, _spans(job)))
+            indices = range(len(job.paintings))
+            images = np.stack([job.pictures[index] for index in indices])
+            self._finish(job, Painted(images, tuple(index in job.flagged for index in indices), _spans(job)))
 
-    def _pixels(self, job: Job, latents: torch.Tensor) -> np.ndarray:
+    def _pixels(self, job: Job, latents: torch.Tensor) -> tuple[np.ndarray, bool]:
         self._loop.finish_queued()
-        return self.model.decode(latents, job.request.image.shape[0])
+        return self.model.finish(latents, job.request.image.shape[0])
 
     def _finish(self, job: Job, painted: Painted) -> None:
         self._drop(job)  # first, so that whoever asks again at once finds the place free

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import StableDiffusionInpaintPipeline
-from PIL import Image
 
 from deployments.caching import Lru
 from deployments.config import POCKET, POCKET_WEIGHTS, InpaintArgs, ModelArgs
 from deployments.errors import InvalidInput, ModelFailed
+from deployments.inpaint.canvas import Canvas, Encoded, fill_of, resized, smeared, to_pixels
 from deployments.inpaint.painting import Painting
+from deployments.inpaint.safety import SafetyChecker
 from deployments.inpaint.schedulers import schedule
-from deployments.messages import InpaintRequest
+from deployments.messages import Fill, InpaintRequest
 
 # Deleted from its hub in 2024; the same weights live on under another name.
 ALIASES = {"runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting"}
@@ -30,7 +31,7 @@ CACHED_TEXTS = 256  # a few hundred KiB each with the published models
 class InpaintModel:
     """Prepares and finishes pictures. Safe to call from several threads; what it returns is the caller's own."""
 
-    def __init__(self, pipeline: StableDiffusionInpaintPipeline) -> None:
+    def __init__(self, pipeline: StableDiffusionInpaintPipeline, checker: SafetyChecker | None = None) -> None:
         self.tokenizer = pipeline.tokenizer
         self.text_encoder = pipeline.text_encoder
         self.vae = pipeline.vae
@@ -40,6 +41,7 @@ class InpaintModel:
         self.native_px = self.unet.config.sample_size * self.vae_scale_factor
         # The UNet halves its latents between its levels.
         self.multiple_px = self.vae_scale_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        self._checker = checker
         self._texts: Lru[str, torch.Tensor] = Lru(CACHED_TEXTS)
 
     @classmethod
@@ -57,7 +59,8 @@ class InpaintModel:
                 variant=args.variant,
                 dtype=getattr(torch, args.dtype),
                 use_safetensors=True,
-                safety_checker=None,
+                safety_checker=None,  # ours sees every picture; it is loaded apart
+                feature_extractor=None,
                 requires_safety_checker=False,
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -70,10 +73,12 @@ class InpaintModel:
         _refuse_other_unets(pipeline.unet, args.model)
         if isinstance(args, InpaintArgs) and args.lora:
             _fuse_lora(pipeline, args.lora, args.lora_scale)
+        wants_checker = isinstance(args, InpaintArgs) and args.safety_checker
+        checker = SafetyChecker.load(source, args, device) if wants_checker else None
         pipeline.to(device)
         for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
             part.eval().requires_grad_(False)
-        return cls(pipeline)
+        return cls(pipeline, checker)
 
     @torch.inference_mode()
     def prepare(self, request: InpaintRequest, previews: int = 0) -> list[Painting]:
@@ -81,61 +86,63 @@ class InpaintModel:
 
         `previews` estimates of each picture are wanted on the way, evenly spread.
         """
-        side = self._model_side(request.model_px)
+        canvas = self._canvas(request, self._model_side(request.model_px))
+        return [self._painting(request, seed, canvas, previews) for seed in request.seeds]
+
+    def _canvas(self, request: InpaintRequest, side: int) -> Canvas:
         guided = request.guidance_scale > 1
         texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
         text = torch.cat([self.encode_text(each) for each in texts])
-        pixels, mask = _to_model(request.image, request.mask, side)
-        masked = self._encode(pixels * (mask < 0.5))
-        whole = self._encode(pixels) if request.strength < 1 else None
-        latent_mask = torch.nn.functional.interpolate(mask, size=(side // self.vae_scale_factor,) * 2)
-        return [
-            self._painting(request, seed, text, latent_mask.to(text), masked, whole, previews) for seed in request.seeds
-        ]
+        image, mask = resized(request.image, side), resized(request.mask, side)
+        binary = torch.from_numpy(mask.astype(np.float32))[None, None]
+        latent_mask = torch.nn.functional.interpolate(binary, size=(side // self.vae_scale_factor,) * 2)
+        fill = fill_of(request)
+        return Canvas(
+            mask=latent_mask.to(text),
+            text=text,
+            masked=self._encode(to_pixels(image) * (1 - binary)),
+            picture=self._start(image, mask, fill) if request.strength < 1 or fill != "noise" else None,
+            noise_in_mask=fill == "noise",
+        )
 
-    def _painting(
-        self,
-        request: InpaintRequest,
-        seed: int,
-        text: torch.Tensor,
-        mask: torch.Tensor,
-        masked: _Encoded,
-        whole: _Encoded | None,
-        previews: int,
-    ) -> Painting:
+    def _start(self, image: np.ndarray, mask: np.ndarray, fill: Fill) -> Encoded:
+        return self._encode(to_pixels(smeared(image, mask) if fill == "blur" else image))
+
+    def _painting(self, request: InpaintRequest, seed: int, canvas: Canvas, previews: int) -> Painting:
         generator = torch.Generator().manual_seed(seed)
         steps = schedule(self.scheduler, request.scheduler, request.num_inference_steps, request.strength, generator)
-        # The seed is spent in the order in which the stock pipeline spends it: picture, noise, masked picture.
-        picture = None if whole is None else whole.latents(generator)
-        shape = (1, self.vae.config.latent_channels, *mask.shape[2:])
-        noise = torch.randn(shape, generator=generator, dtype=text.dtype)
-        if picture is None:
-            latents = noise * steps.scheduler.init_noise_sigma
-        else:
-            latents = steps.scheduler.add_noise(picture.cpu(), noise, steps.timesteps[0][None])
+        latents, masked_latents = canvas.drawn(generator, steps)
         return Painting(
-            latents=latents.to(text),
-            mask=mask,
-            masked_latents=masked.latents(generator),
-            text=text,
+            latents=latents,
+            mask=canvas.mask,
+            masked_latents=masked_latents,
+            text=canvas.text,
             guidance_scale=request.guidance_scale,
             schedule=steps,
             previews=_spread(previews, len(steps.timesteps)),
         )
 
-    @torch.inference_mode()
     def decode(self, latents: torch.Tensor, side_px: int) -> np.ndarray:
         """Latents [1, 4, h, w] to a picture, `side_px` square, HxWx3 uint8.
 
         Raises ModelFailed when there are numbers in it that no picture has (half precision can overflow).
         """
+        return resized(self._picture(latents), side_px)
+
+    def finish(self, latents: torch.Tensor, side_px: int) -> tuple[np.ndarray, bool]:
+        """The same, and whether the checkpoint's safety checker, if it has one, objects to showing it."""
+        picture = self._picture(latents)
+        return resized(picture, side_px), self._checker is not None and self._checker.objects_to(picture)
+
+    @torch.inference_mode()
+    def _picture(self, latents: torch.Tensor) -> np.ndarray:
+        """As large as the model painted it."""
         scaled = latents / self.vae.config.scaling_factor
         pixels = self.vae.decode(scaled, return_dict=False)[0]
         unit = (pixels[0] / 2 + 0.5).permute(1, 2, 0).float().cpu()
         if not unit.isfinite().all():
             raise ModelFailed("The stage 'inpaint' failed.")
-        picture = (unit.clamp(0, 1).numpy() * 255).round().astype(np.uint8)
-        return _resized(picture, side_px)
+        return np.asarray((unit.clamp(0, 1).numpy() * 255).round().astype(np.uint8))
 
     @torch.inference_mode()
     def encode_text(self, text: str) -> torch.Tensor:
@@ -156,8 +163,8 @@ class InpaintModel:
         encoded: torch.Tensor = self.text_encoder(tokens.input_ids.to(device), attention_mask=attention_mask)[0]
         return encoded
 
-    def _encode(self, pixels: torch.Tensor) -> _Encoded:
-        return _Encoded(self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)), self.vae.config.scaling_factor)
+    def _encode(self, pixels: torch.Tensor) -> Encoded:
+        return Encoded(self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)), self.vae.config.scaling_factor)
 
     def _model_side(self, wanted: int | None) -> int:
         if wanted is None:
@@ -168,36 +175,6 @@ class InpaintModel:
                 f"model_px must be a multiple of {self.multiple_px}, at most {most} for this model.", "model_px"
             )
         return wanted
-
-
-class _Encoded:
-    """What the VAE made of one picture. A KL autoencoder samples its latents, for each seed anew."""
-
-    def __init__(self, encoded: Any, scaling_factor: float) -> None:
-        self._encoded = encoded
-        self._scaling_factor = scaling_factor
-
-    def latents(self, generator: torch.Generator) -> torch.Tensor:
-        """[1, 4, h, w], spending the generator as the stock pipeline does."""
-        if hasattr(self._encoded, "latent_dist"):
-            sampled: torch.Tensor = self._encoded.latent_dist.sample(generator)
-            return sampled * self._scaling_factor
-        fixed: torch.Tensor = self._encoded.latents
-        return fixed * self._scaling_factor
-
-
-def _to_model(image: np.ndarray, mask: np.ndarray, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels [1, 3, side, side] in -1..1 and mask [1, 1, side, side] of 0 and 1, both float32.
-
-    Resized as the stock pipeline resizes its inputs.
-    """
-    pixels = torch.from_numpy(_resized(image, side).astype(np.float32)) / 127.5 - 1
-    binary = torch.from_numpy((_resized(mask.astype(np.uint8) * 255, side) >= 128).astype(np.float32))
-    return pixels.permute(2, 0, 1)[None], binary[None, None]
-
-
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
 
 
 def _spread(count: int, steps: int) -> frozenset[int]:

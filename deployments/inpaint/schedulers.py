@@ -45,6 +45,12 @@ class Schedule:
     timesteps: tuple[torch.Tensor, ...]
     options: dict[str, Any]
 
+    def start(self, noise: torch.Tensor, picture: torch.Tensor | None = None) -> torch.Tensor:
+        """The latents before the first step: nothing but noise, or a picture's under as much of it as belongs there."""
+        if picture is None:
+            return noise * self.scheduler.init_noise_sigma
+        return self.scheduler.add_noise(picture, noise, self.timesteps[0][None])
+
     def step(self, prediction: torch.Tensor, index: int, latents: torch.Tensor) -> torch.Tensor:
         """The latents after step `index`, from the UNet's prediction for them."""
         return self.scheduler.step(prediction, self.timesteps[index], latents, **self.options, return_dict=False)[0]

@@ -7,6 +7,7 @@ share nothing but the weights, so any number of requests can be under way at onc
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,11 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
-from deployments.errors import InvalidInput
-from deployments.messages import Embedding, Masks, SegmentRequest
+from deployments.messages import Embedding, Masks, PackedMask, Prompt, SegmentRequest
+from deployments.sam import prompts
 from deployments.sam.architecture import build_sam
 
 if TYPE_CHECKING:
@@ -68,42 +70,41 @@ class SamSegmenter:
 
     @torch.inference_mode()
     def decode(self, embedding: Embedding, request: SegmentRequest) -> Masks:
-        """The masks that `request` (in pixels of the source picture) may mean, best guess first.
-
-        A single point is ambiguous and gets all candidates; a box or several points get SAM's one mask
-        for unambiguous prompts, as segment-anything advises for `multimask_output`.
-        """
-        _check_prompts(request)
-        features = torch.from_numpy(np.array(embedding.features, np.float32)).to(self._device)[None]
-        points, boxes = self._prompts(embedding, request)
-        sparse, dense = self._sam.prompt_encoder(points=points, boxes=boxes, masks=None)
-        low_res, scores = self._sam.mask_decoder(
-            image_embeddings=features,
-            image_pe=self._sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=len(request.points_xy) == 1 and request.box_xyxy is None,
+        """What the prompts of `request` (in pixels of the source picture) may mean, each asked for itself."""
+        prompts.check(request.prompts, embedding.source_size)
+        answers = self._answers(embedding, request.prompts)
+        low_res = torch.cat([logits for logits, _ in answers])
+        rows, columns = prompts.low_res_size(self._sam.prompt_encoder, embedding)
+        return Masks(
+            masks=tuple(self._full_size(logits, embedding) for logits in low_res),
+            small=(low_res[:, :rows, :columns] > self._sam.mask_threshold).cpu().numpy(),
+            scores=torch.cat([scores for _, scores in answers]).cpu().numpy(),
+            prompts=tuple(index for index, (_, scores) in enumerate(answers) for _ in scores),
         )
-        logits = self._sam.postprocess_masks(low_res, embedding.model_size, embedding.source_size)[0]
-        order = scores[0].argsort(descending=True, stable=True)
-        masks = logits > self._sam.mask_threshold
-        return Masks(masks[order].cpu().numpy(), scores[0][order].float().cpu().numpy())
 
-    def _prompts(
-        self, embedding: Embedding, request: SegmentRequest
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor] | None, torch.Tensor | None]:
-        """Points 1xNx2 with labels 1xN, and the box 1x4, in pixels of the fitted picture; None for none."""
-        (source_height, source_width), (height, width) = embedding.source_size, embedding.model_size
-        scale = np.array([width / source_width, height / source_height])
-        points, boxes = None, None
-        if request.points_xy:
-            points_xy = torch.from_numpy(np.array(request.points_xy) * scale).to(self._device, torch.float32)
-            labels = torch.tensor(request.labels, dtype=torch.int, device=self._device)
-            points = (points_xy[None], labels[None])
-        if request.box_xyxy is not None:
-            corners = np.array(request.box_xyxy).reshape(2, 2) * scale
-            boxes = torch.from_numpy(corners.reshape(1, 4)).to(self._device, torch.float32)
-        return points, boxes
+    def _answers(self, embedding: Embedding, asked: Sequence[Prompt]) -> list[tuple[Tensor, Tensor]]:
+        """For each prompt, the logits (kxMxM) of its masks and SAM's guess (k) of their IoU, best first."""
+        features = torch.from_numpy(np.array(embedding.features, np.float32)).to(self._device)[None]
+        answers: dict[int, tuple[Tensor, Tensor]] = {}
+        for indices in prompts.by_form(asked):
+            alike = [asked[index] for index in indices]
+            sparse, dense = prompts.embed(self._sam.prompt_encoder, alike, embedding)
+            low_res, scores = self._sam.mask_decoder(
+                image_embeddings=features,
+                image_pe=self._sam.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=alike[0].several,
+            )
+            order = scores.argsort(dim=1, descending=True, stable=True)
+            for index, logits, guesses, best in zip(indices, low_res, scores, order, strict=True):
+                answers[index] = logits[best], guesses[best]
+        return [answers[index] for index in range(len(asked))]
+
+    def _full_size(self, logits: Tensor, embedding: Embedding) -> PackedMask:
+        """The mask of one answer (MxM); one, because logits of a large picture's size are large."""
+        full = self._sam.postprocess_masks(logits[None, None], embedding.model_size, embedding.source_size)
+        return PackedMask.of((full[0, 0] > self._sam.mask_threshold).cpu().numpy())
 
 
 def fitted_size(source_size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -123,15 +124,6 @@ def fit_longest_side(image: np.ndarray, side: int) -> np.ndarray:
     """
     height, width = fitted_size(image.shape[:2], side)
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def _check_prompts(request: SegmentRequest) -> None:
-    if not request.points_xy and request.box_xyxy is None:
-        raise InvalidInput("Segmenting needs at least one point or a box.", "points")
-    if len(request.points_xy) != len(request.labels):
-        raise InvalidInput("Each point needs one label.", "labels")
-    if not set(request.labels) <= {0, 1}:
-        raise InvalidInput("A point's label is 1 (on it) or 0 (not on it).", "labels")
 
 
 def _weights_path(args: ModelArgs) -> Path:
@@ -159,7 +151,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
+def _read_state(path: Path) -> dict[str, Tensor]:
     """The state dict in a .pth (plain tensors only) or .safetensors file; ValueError when it holds none."""
     try:
         if path.suffix == ".safetensors":

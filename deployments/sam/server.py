@@ -55,7 +55,7 @@ class SamServer:
         return replace(embedding, spans=(Span("sam.encode", start, time.time()),))
 
     async def segment(self, embedding: Embedding, request: SegmentRequest) -> Masks:
-        """What `request` may mean in the picture of `embedding`, best guess first."""
+        """What the prompts of `request` may mean in the picture of `embedding`."""
         start = time.time()
         masks = await self._decoder.submit((embedding, request))
         return replace(masks, spans=(*embedding.spans, Span("sam.segment", start, time.time())))

@@ -63,6 +63,8 @@ class FakeService:
     instead: list[Answer] = field(default_factory=list)
     sleeps: list[float] = field(default_factory=list)
     is_found: bool = True
+    changes: dict[str, Any] = field(default_factory=dict)
+    """What an edit or a locate answers otherwise than usual."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.seen.append(read_request(request))
@@ -101,26 +103,20 @@ class FakeService:
     def _edit(self, seen: Seen) -> dict[str, Any]:
         n = int(seen.texts.get("n", 1))
         seed = int(seen.texts.get("seed", 1234))
-        target = seen.texts.get("target", seen.texts["prompt"])
-        return edit_answer(Image.open(io.BytesIO(seen.form["image"].content)).size, target, seed, n)
+        target = seen.texts.get("target", seen.texts.get("prompt", ""))
+        size = Image.open(io.BytesIO(seen.form["image"].content)).size
+        answer = edit_answer(size, target, seed, n) if "prompt" in seen.texts else removal_answer(size, target)
+        return answer | self.changes
 
     def _locate(self, seen: Seen) -> dict[str, Any]:
-        width, height = Image.open(io.BytesIO(seen.form["image"].content)).size
-        return {
-            "target": seen.texts["target"],
-            "found": self.is_found,
-            "point": [20, 10],
-            "confidence": 0.83 if self.is_found else 0.12,
-            "size": [width, height],
-            "heat": [[0.0, 0.25, 1.0], [0.5, 0.0, 0.125]],
-            "margin": 0.4,
-        }
+        size = Image.open(io.BytesIO(seen.form["image"].content)).size
+        target = seen.texts.get("target", "")
+        answer = location_answer(size, target) if self.is_found else no_location_answer(size, target)
+        return answer | self.changes
 
 
 def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1) -> dict[str, Any]:
     """What the service answers to an edit, best first, with a key that the client does not know."""
-    mask = Image.new("L", size)
-    ImageDraw.Draw(mask).ellipse((10, 5, 30, 15), fill=255)
     data = [
         {
             "b64_json": packed(Image.new("RGB", size, (200 - rank, 190, 10))),
@@ -132,6 +128,7 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
                 "region_before": 0.18,
                 "region_after": 0.31,
             },
+            "seam": 1.5,
         }
         for rank in range(n)
     ]
@@ -140,16 +137,74 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
         "data": data,
         "output_format": "png",
         "size": f"{size[0]}x{size[1]}",
+        "mode": "replace",
+        "method": "diffusion",
         "target": target,
+        "phrase": "apple",
         "point": [20, 10],
         "confidence": 0.83,
-        "mask_b64": packed(mask),
+        "margin": 1.5,
+        "low_confidence": False,
+        "candidates": [candidate(number) for number in range(3)],
+        "chosen": 0,
+        "mask_b64": packed(ellipse(size)),
         "changed_outside_px": 0,
+        "improved": True,
+        "filtered": [],
         "num_inference_steps": 20,
         "guidance_scale": 7.5,
         "timings": {"locate": 0.25, "segment": 0.5, "inpaint": 2, "score": 0.125},
-        "candidates": [],
     }
+
+
+def removal_answer(size: tuple[int, int], target: str) -> dict[str, Any]:
+    """What the service answers to a removal; a text that says what was removed is scored, and less is better."""
+    answer = edit_answer(size, target)
+    score = {"before": 0.29, "after": 0.2, "delta": -0.09, "region_before": 0.31, "region_after": 0.18}
+    answer["data"][0] |= {"seed": None, "score": score if target else None}
+    return answer | {"mode": "remove", "method": "classical fill", "timings": {"locate": 0.25}}
+
+
+def location_answer(size: tuple[int, int], target: str) -> dict[str, Any]:
+    """What the service answers to a locate: two places, of the first of which there are two masks."""
+    full = {"features": {"inside": 0.5, "sam": 0.9}, "mask_b64": packed(ellipse(size))}
+    return {
+        "target": target,
+        "phrase": "apple" if target else "",
+        "found": True,
+        "point": [20, 10],
+        "confidence": 0.83,
+        "margin": 1.5,
+        "size": list(size),
+        "heat": [[0.0, 0.25, 1.0], [0.5, 0.0, 0.125]] if target else None,
+        "low_confidence": False,
+        "chosen": 0,
+        "candidates": [candidate(number) | full for number in range(3)],
+        "timings": {"locate": 0.25, "segment": 0.5},
+        "new": True,
+    }
+
+
+def no_location_answer(size: tuple[int, int], target: str) -> dict[str, Any]:
+    """The same where nothing was found: a best guess, and no candidates."""
+    return location_answer(size, target) | {"found": False, "confidence": 0.12, "margin": -2.0, "candidates": []}
+
+
+def candidate(number: int) -> dict[str, Any]:
+    return {
+        "point": [20 + number, 10],
+        "box": [10, 5, 31, 16 + number],
+        "area": 0.125,
+        "score": 0.75 - number / 4,
+        "sam_score": 0.9,
+        "source": ("peaks", "box", "peak")[number],
+    }
+
+
+def ellipse(size: tuple[int, int]) -> Image.Image:
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).ellipse((10, 5, 30, 15), fill=255)
+    return mask
 
 
 def packed(image: Image.Image) -> str:
@@ -208,6 +263,11 @@ def service_error() -> Callable[..., httpx.Response]:
 @pytest.fixture
 def good_edit() -> dict[str, Any]:
     return edit_answer((48, 32), "the apple")
+
+
+@pytest.fixture
+def good_location() -> dict[str, Any]:
+    return location_answer((48, 32), "the apple")
 
 
 @pytest.fixture

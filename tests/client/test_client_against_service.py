@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from retouch import APIStatusError, AsyncRetouch, Score, TargetNotFound, UnprocessableEntityError
+from PIL import Image
+from retouch import APIStatusError, AsyncRetouch, ContentFiltered, Score, TargetNotFound, UnprocessableEntityError
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("fastapi")
@@ -21,8 +22,11 @@ from deployments.http.api import build_api  # noqa: E402
 T = TypeVar("T")
 
 
+MASK = np.indices((32, 48))[1] < 10
+
+
 class Painter:
-    """A driver that finds everything but a pear and paints with one colour."""
+    """A driver that finds everything but a pear, paints with one colour, and never shows a knife."""
 
     def __init__(self) -> None:
         self.settings = DriverSettings()
@@ -31,32 +35,58 @@ class Painter:
 
     async def edit(self, request: messages.EditRequest) -> messages.EditResult:
         self.requests.append(request)
-        location = await self.locate(messages.LocateRequest(request.image, request.target or request.prompt))
+        location = found(request.target or request.prompt)
         if not location.found:
-            raise errors.TargetNotFound(location.target, location.point_xy, location.confidence)
-        score = messages.Score(0.2, 0.3, 0.1, 0.4)
+            raise errors.TargetNotFound(location)
+        if request.prompt == "a knife":
+            raise errors.ContentFiltered((7,))
         painted = np.full_like(request.image, 200)
         first = 7 if request.seed is None else request.seed
+        seeds = [None] if request.mode == "remove" else [first + k for k in range(request.n)]
+        score = None if request.mode == "remove" else messages.Score(0.2, 0.3, 0.1, 0.4)
         return messages.EditResult(
-            edits=tuple(messages.Edit(painted, first + k, score) for k in range(request.n)),
+            edits=tuple(messages.Edit(painted, seed, score, 1.5) for seed in seeds),
             location=location,
-            mask=np.indices(request.image.shape[:2])[1] < 10,
+            mask=MASK,
+            mode=request.mode,
             num_inference_steps=request.num_inference_steps or 20,
             guidance_scale=7.5 if request.guidance_scale is None else request.guidance_scale,
             changed_outside_px=0,
+            improved=False,
+            filtered_seeds=(9,),
             timings_s={"locate": 0.25},
         )
 
     async def locate(self, request: messages.LocateRequest) -> messages.Location:
-        is_found = request.target != "a pear"
-        heat = np.eye(2, 3, dtype=np.float32)
-        return messages.Location(request.target, (20, 10), 0.8 if is_found else 0.1, is_found, heat)
+        self.requests.append(request)
+        return found(request.target)
 
     async def score(self, request: messages.ScoreRequest) -> float:
         return 0.25
 
     async def ready(self) -> dict[str, bool]:
         return {"clip": self.healthy}
+
+
+def found(target: str | None) -> messages.Location:
+    """Two candidates, the second chosen; nothing at all for a pear, and no heat where nothing was named."""
+    is_found = target != "a pear"
+    candidate = messages.Candidate(
+        (20, 10), (0, 0, 10, 32), 0.25, 0.5, 0.875, "peaks", messages.PackedMask.of(MASK), {"inside": 0.5}
+    )
+    return messages.Location(
+        target=target or "",
+        phrase=(target or "").removeprefix("the "),
+        point_xy=(20, 10),
+        confidence=0.8 if is_found else 0.1,
+        margin=1.5,
+        found=is_found,
+        heat=np.eye(2, 3, dtype=np.float32) if target else None,
+        candidates=(candidate, candidate) if is_found else (),
+        chosen=1 if is_found else 0,
+        low_confidence=True,
+        timings_s={"locate": 0.25},
+    )
 
 
 @pytest.fixture
@@ -74,8 +104,9 @@ def ask(painter: Painter, call: Callable[[AsyncRetouch], Awaitable[T]]) -> T:
 
 
 def test_an_edit_arrives_as_it_was_asked_for(painter: Painter, photo: Path) -> None:
-    options = {"target": "the apple", "negative_prompt": "blur", "n": 2, "seed": 3}
-    options |= {"num_inference_steps": 9, "guidance_scale": 2.5, "strength": 0.4, "scheduler": "euler"}
+    options = {"target": "the apple", "avoid": "the pear", "candidate": 1, "mask_shape": "box", "dilation": 0.5}
+    options |= {"negative_prompt": "blur", "n": 2, "seed": 3, "num_inference_steps": 9, "guidance_scale": 2.5}
+    options |= {"mode": "replace", "strength": 0.4, "fill": "blur", "scheduler": "euler", "min_score": 0.25}
     result = ask(painter, lambda client: client.edit(photo, "a lemon", **options))
     (request,) = painter.requests
     assert (request.prompt, request.image.shape) == ("a lemon", (32, 48, 3))
@@ -83,9 +114,11 @@ def test_an_edit_arrives_as_it_was_asked_for(painter: Painter, photo: Path) -> N
     assert [edit.seed for edit in result.edits] == [3, 4]
     assert (result.image.size, result.image.getpixel((0, 0))) == ((48, 32), (200, 200, 200))
     assert (result.mask.getpixel((9, 0)), result.mask.getpixel((10, 0))) == (255, 0)
-    assert result.score == Score(0.2, 0.3, 0.1, 0.4)
-    assert (result.target, result.point_xy, result.confidence) == ("the apple", (20, 10), 0.8)
+    assert (result.score, result.edits[0].seam) == (Score(0.2, 0.3, 0.1, 0.4), 1.5)
+    assert (result.target, result.phrase, result.point_xy) == ("the apple", "apple", (20, 10))
+    assert (result.confidence, result.margin, result.low_confidence, result.chosen) == (0.8, 1.5, True, 1)
     assert (result.num_inference_steps, result.guidance_scale, result.timings_s) == (9, 2.5, {"locate": 0.25})
+    assert (result.mode, result.method, result.improved, result.filtered_seeds) == ("replace", "diffusion", False, (9,))
     assert result.request_id
 
 
@@ -95,10 +128,54 @@ def test_an_edit_with_nothing_but_a_prompt(painter: Painter, photo: Path) -> Non
     assert painter.requests[0].target is None
 
 
+def test_places_arrive_as_they_were_pointed_at(painter: Painter, photo: Path) -> None:
+    places = {"points": [(20, 10), (3, 4)], "labels": [1, 0], "box": (1, 2, 30, 20)}
+    ask(painter, lambda client: client.edit(photo, "a lemon", **places))
+    location = ask(painter, lambda client: client.locate(photo, **places))
+    for request in painter.requests:
+        assert (request.points_xy, request.labels, request.box_xyxy) == (((20, 10), (3, 4)), (1, 0), (1, 2, 30, 20))
+        assert request.target is None
+    assert (location.target, location.heat) == ("", None)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA"])
+def test_a_mask_arrives_as_it_was_drawn(painter: Painter, photo: Path, mode: str) -> None:
+    """White where to repaint, or with an alpha channel transparent there."""
+    drawn = Image.fromarray(np.where(MASK, np.uint8(255), np.uint8(0)))
+    if mode in ("LA", "RGBA"):
+        alpha = Image.fromarray(np.where(MASK, np.uint8(0), np.uint8(255)))
+        drawn = drawn.convert(mode.removesuffix("A"))
+        drawn.putalpha(alpha)
+    ask(painter, lambda client: client.edit(photo, "a lemon", mask=drawn.convert(mode)))
+    assert (painter.requests[0].mask == MASK).all()
+
+
+def test_a_mask_goes_by_what_it_is_said_to_go_by(painter: Painter, photo: Path) -> None:
+    drawn = Image.fromarray(np.where(MASK, np.uint8(255), np.uint8(0))).convert("RGBA")
+    ask(painter, lambda client: client.edit(photo, "a lemon", mask=drawn, mask_mode="luminance"))
+    assert (painter.requests[0].mask == MASK).all()
+
+
+def test_a_removal(painter: Painter, photo: Path) -> None:
+    result = ask(painter, lambda client: client.remove(photo, "the apple", avoid="the pear", mask_shape="hull"))
+    (request,) = painter.requests
+    assert (request.mode, request.prompt, request.target) == ("remove", "", "the apple")
+    assert (request.avoid, request.mask_shape) == ("the pear", "hull")
+    assert (result.mode, result.seed, result.score) == ("remove", None, None)
+    assert "classical" in result.method
+
+
 def test_locate_and_score(painter: Painter, photo: Path) -> None:
-    location = ask(painter, lambda client: client.locate(photo, "the apple"))
+    location = ask(painter, lambda client: client.locate(photo, "the apple", avoid="the pear"))
+    assert painter.requests[0].avoid == "the pear"
     assert (location.found, location.size, location.heat.size) == (True, (48, 32), (3, 2))
     assert [location.heat.getpixel((x, 0)) for x in range(3)] == [1, 0, 0]
+    assert (location.phrase, location.margin, location.low_confidence, location.chosen) == ("apple", 1.5, True, 1)
+    candidate = location.candidates[1]
+    assert (candidate.point_xy, candidate.box_xyxy, candidate.area) == ((20, 10), (0, 0, 10, 32), 0.25)
+    assert (candidate.score, candidate.sam_score, candidate.source) == (0.5, 0.875, "peaks")
+    assert candidate.features == {"inside": 0.5}
+    assert (np.asarray(candidate.mask) == np.where(MASK, 255, 0)).all()
     assert not ask(painter, lambda client: client.locate(photo, "a pear")).found
     assert ask(painter, lambda client: client.score(photo, "a lemon")) == 0.25
 
@@ -107,6 +184,11 @@ def test_errors_keep_their_names(painter: Painter, photo: Path) -> None:
     with pytest.raises(TargetNotFound) as missing:
         ask(painter, lambda client: client.edit(photo, "a lemon", target="a pear"))
     assert (missing.value.param, bool(missing.value.request_id)) == ("target", True)
+    assert missing.value.location.point_xy == (20, 10)
+    assert missing.value.location.heat.size == (3, 2)
+    with pytest.raises(ContentFiltered) as filtered:
+        ask(painter, lambda client: client.edit(photo, "a knife", target="the apple"))
+    assert filtered.value.param == "prompt"
     with pytest.raises(UnprocessableEntityError) as wrong:
         ask(painter, lambda client: client.edit(photo, "a lemon", n=0))
     assert wrong.value.param == "n"

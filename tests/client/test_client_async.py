@@ -13,13 +13,18 @@ from typing import Any
 import httpx
 import pytest
 import retouch
+from PIL import Image
 from retouch import AsyncRetouch, Retouch
 
 CALLS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("edit", ("a lemon",), {}),
     ("edit", ("a lemon",), {"target": "the apple", "n": 2, "seed": 3, "num_inference_steps": 9, "guidance_scale": 2.5}),
     ("edit", ("a lemon",), {"negative_prompt": "blur", "strength": 0.4, "scheduler": "euler"}),
-    ("locate", ("the apple",), {}),
+    ("edit", ("a lemon",), {"points": [(20, 10), (5, 6)], "labels": [1, 0], "box": (1, 2, 30, 20), "fill": "blur"}),
+    ("edit", ("a lemon",), {"mask": Image.new("L", (48, 32), 255), "mask_mode": "luminance", "min_score": 0.2}),
+    ("remove", ("the apple",), {"avoid": "the pear", "candidate": 1, "mask_shape": "box", "dilation": 0.1}),
+    ("locate", ("the apple",), {"avoid": "the pear"}),
+    ("locate", (), {"points": [(20, 10)]}),
     ("score", ("a lemon",), {}),
 ]
 

@@ -24,7 +24,7 @@ def test_edit_saves_and_sums_up(service: Any, photo: Path, capsys: Capture, monk
     *lines, took = out.splitlines()
     assert lines == [
         "✔ photo.edited.png",
-        "  found   the apple at (20, 10), confidence 0.83",
+        "  found   the apple at (20, 10), confidence 0.83, one of 3 candidates",
         "  match   0.200 → 0.290 (+0.090)",
         "  region  0.180 → 0.310 (+0.130)",
         "  seed    1234",
@@ -74,15 +74,25 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
     first = answer["edits"][0]
     assert first["path"] == str(photo.with_name("photo.edited.png"))
     assert (first["seed"], first["score"]["after"], first["score"]["delta"]) == (1234, 0.29, pytest.approx(0.09))
+    assert first["seam"] == 1.5
     assert set(answer) == {
         "edits",
         "mask",
+        "mode",
+        "method",
         "target",
+        "phrase",
         "point",
         "confidence",
+        "margin",
+        "low_confidence",
+        "candidates",
+        "chosen",
         "num_inference_steps",
         "guidance_scale",
         "changed_outside_px",
+        "improved",
+        "filtered_seeds",
         "timings",
         "request_id",
     }
@@ -95,38 +105,6 @@ def test_quiet_prints_the_bare_result(service: Any, photo: Path, capsys: Capture
     assert service.run("score", photo, "a lemon", "--quiet") == 0
     edited = photo.with_name("photo.edited.png")
     assert capsys.readouterr() == (f"{edited}\n{edited.with_stem('photo.edited-2')}\n20 10\n0.270000\n", "")
-
-
-def test_locate(service: Any, photo: Path, capsys: Capture) -> None:
-    assert service.run("locate", photo, "the apple") == 0
-    assert capsys.readouterr() == (
-        "✔ the apple at (20, 10)\n  confidence  0.83\n",
-        'Looking for "the apple" ...\n',
-    )
-
-
-def test_locate_draws_the_heat(service: Any, photo: Path, capsys: Capture) -> None:
-    heat = photo.with_name("heat.png")
-    assert service.run("locate", photo, "the apple", "--heat", heat, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {
-        "target": "the apple",
-        "found": True,
-        "point": [20, 10],
-        "confidence": 0.83,
-        "size": [48, 32],
-        "heat": str(heat),
-        "request_id": "req-1",
-    }
-    with Image.open(heat) as overlay:
-        assert overlay.size == (48, 32)
-
-
-def test_nothing_found_is_status_1(service: Any, photo: Path, capsys: Capture) -> None:
-    service.is_found = False
-    assert service.run("locate", photo, "the pear") == 1
-    assert capsys.readouterr().out == "✘ the pear: not found\n  best guess  (20, 10)\n  confidence  0.12\n"
-    assert service.run("locate", photo, "the pear", "--quiet") == 1
-    assert capsys.readouterr() == ("", "")
 
 
 def test_score(service: Any, photo: Path, capsys: Capture) -> None:
@@ -245,6 +223,7 @@ def test_errors_as_json(
             "code": "target_not_found",
             "param": "target",
             "request_id": "req-9",
+            "location": None,
         }
     }
 
@@ -300,7 +279,7 @@ def test_the_environment_says_where_and_who(service: Any, photo: Path, monkeypat
     assert [seen.headers["authorization"] for seen in service.seen] == ["Bearer sk-environment", "Bearer sk-words"]
 
 
-@pytest.mark.parametrize("command", ["edit", "locate", "score"])
+@pytest.mark.parametrize("command", ["edit", "remove", "locate", "score"])
 def test_help_explains_and_keeps_the_key(command: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setenv("RETOUCH_API_KEY", "sk-environment")
     assert main([command, "--help"]) == 0

@@ -9,7 +9,8 @@ import sys
 from typing import Any
 
 import pytest
-from retouch.cli.display import Display, match, printable, seconds, shortened
+from retouch.cli.display import Display, printable, shortened
+from retouch.cli.facts import NOTE, match, seconds
 
 
 class Screen(io.TextIOWrapper):
@@ -98,6 +99,51 @@ def test_colour_on_a_terminal_only(screens: Any) -> None:
     display().show("new.png", [("seed", "1")], bare="", data={})
     assert "\x1b[1mnew.png" in out.shown
     assert out.plain == "✔ new.png\n  seed  1\n"
+
+
+ROWS = [("", "#", "place", "box"), (">", "0", "120,80", "1,2,30,40"), ("", "10", "5,6", "1,2,3,4")]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_rows_stand_in_columns(screens: Any, is_terminal: bool) -> None:
+    out, _ = screens(is_terminal=is_terminal)
+    display().show("new.png", [("seed", "1")], bare="", data={}, rows=ROWS)
+    assert out.plain.splitlines()[2:] == [
+        "     #   place   box",
+        "  >  0   120,80  1,2,30,40",
+        "     10  5,6     1,2,3,4",
+    ]
+
+
+def test_a_narrow_terminal_gets_the_last_cell_below_and_a_pipe_does_not(
+    screens: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns, is_terminal, lines in ((26, True, 3), (25, True, 6), (25, False, 3)):
+        out, _ = screens(is_terminal=is_terminal)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        display().show("new.png", [("seed", "1")], bare="", data={}, rows=ROWS)
+        shown = out.plain.splitlines()[2:]
+        assert len(shown) == lines
+        assert max(map(len, shown)) <= columns or not is_terminal
+        if lines == 6:
+            assert shown[2:4] == ["  >  0   120,80", "     1,2,30,40"]
+
+
+def test_no_rows_no_table(screens: Any) -> None:
+    out, _ = screens(is_terminal=False)
+    display().show("new.png", [("seed", "1")], bare="", data={}, rows=[])
+    assert out.shown == "✔ new.png\n  seed  1\n"
+
+
+def test_a_note_is_coloured(screens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, _ = screens()
+    display().show("new.png", [(NOTE, "nothing improved")], bare="", data={})
+    assert "\x1b[33m  note  \x1b[0mnothing improved" in out.shown
+    monkeypatch.setenv("NO_COLOR", "1")
+    out, _ = screens()
+    display().show("new.png", [(NOTE, "nothing improved")], bare="", data={})
+    assert "\x1b[33m" not in out.shown
+    assert "  note  nothing improved\n" in out.plain
 
 
 def test_markup_and_control_characters_are_shown_not_obeyed(screens: Any) -> None:

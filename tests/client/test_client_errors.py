@@ -24,6 +24,7 @@ STATUSES = [
     (307, "moved", retouch.APIStatusError),
     (422, "invalid_value", retouch.UnprocessableEntityError),
     (422, "target_not_found", retouch.TargetNotFound),
+    (422, "content_filtered", retouch.ContentFiltered),
     (400, "target_not_found", retouch.BadRequestError),
     (429, "overloaded", retouch.RateLimitError),
     (500, "model_failed", retouch.InternalServerError),
@@ -77,6 +78,33 @@ def test_errors_that_the_service_did_not_write(
     assert (caught.value.code, caught.value.param, caught.value.request_id) == (None, None, None)
     assert caught.value.body == body or body is None
     assert str(caught.value).endswith(f"({answer.status_code})")
+
+
+def not_found(location: Any) -> httpx.Response:
+    error = {"message": "Nothing.", "type": "x", "param": "target", "code": "target_not_found"}
+    return httpx.Response(422, json={"error": error, "location": location}, headers={"x-request-id": "req-9"})
+
+
+def test_what_was_not_found_has_a_best_guess(service: Any, photo: Path, good_location: dict[str, Any]) -> None:
+    service.instead = [not_found(good_location | {"found": False, "confidence": 0.12, "candidates": []})]
+    with pytest.raises(retouch.TargetNotFound) as caught:
+        service.client().edit(photo, "a lemon")
+    location = caught.value.location
+    assert isinstance(location, retouch.Location)
+    assert (location.found, location.point_xy, location.confidence) == (False, (20, 10), 0.12)
+    assert location.heat is not None
+    assert (location.heat.size, location.candidates, location.request_id) == ((3, 2), (), "req-9")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), copy.location) == (retouch.TargetNotFound, location)
+
+
+@pytest.mark.parametrize("location", [None, {}, [], {"point": [1, 2]}, "at home"])
+def test_a_best_guess_that_cannot_be_read_is_none(service: Any, photo: Path, location: Any) -> None:
+    service.instead = [not_found(location)]
+    with pytest.raises(retouch.TargetNotFound, match="Nothing") as caught:
+        service.client().edit(photo, "a lemon")
+    assert caught.value.location is None
+    assert caught.value.body["location"] == location
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from retouch import Location
-from retouch.cli.outputs import UsageError, check_outputs, edit_outputs
+from retouch.cli.outputs import UsageError, check_masks_folder, check_outputs, edit_outputs
 from retouch.cli.overlay import COLOURS, heat_overlay
 from retouch.files import ranked, write_picture
 
 
 def options(image: Path, **more: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"image": image, "out": None, "mask_out": None, "n": None, **more})
+    return argparse.Namespace(**{"image": image, "out": None, "mask": None, "mask_out": None, "n": None, **more})
 
 
 def test_the_default_lies_beside_the_picture(photo: Path) -> None:
@@ -93,16 +92,44 @@ def test_a_failure_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
 
 
-def location(heat: list[list[float]], size: tuple[int, int]) -> Location:
+@pytest.mark.parametrize("as_link", [False, True])
+def test_the_mask_that_goes_in_is_never_overwritten(photo: Path, as_link: bool) -> None:
+    mask = photo.with_name("mask.png")
+    Image.new("L", (48, 32)).save(mask)
+    out = photo.with_name("out.png") if as_link else mask
+    if as_link:
+        out.symlink_to(mask)
+    for outputs in ({"out": out}, {"mask_out": out}):
+        with pytest.raises(UsageError, match="is the mask itself, which is never overwritten"):
+            edit_outputs(options(photo, mask=mask, **outputs))
+    assert edit_outputs(options(photo, mask=mask)).mask is None
+    with pytest.raises(UsageError, match="there is no file"):
+        edit_outputs(options(photo, mask=photo.with_name("none.png")))
+
+
+def test_folders_for_masks(photo: Path) -> None:
+    check_masks_folder(photo.parent, photo)
+    check_masks_folder(photo.with_name("new"), photo)
+    for folder, reason in ((photo, "is no folder"), (photo.with_name("none") / "new", "there is no folder")):
+        with pytest.raises(UsageError, match=reason):
+            check_masks_folder(folder, photo)
+
+
+def test_masks_never_overwrite_the_picture(photo: Path) -> None:
+    photo.with_name("mask-1.png").symlink_to(photo)
+    with pytest.raises(UsageError, match=r"mask-1.png is the picture itself"):
+        check_masks_folder(photo.parent, photo)
+
+
+def grid(heat: list[list[float]]) -> Image.Image:
     cells = array("f", (cell for row in heat for cell in row)).tobytes()
-    grid = Image.frombytes("F", (len(heat[0]), len(heat)), cells)
-    return Location("the apple", True, (5, 5), 0.8, size, grid)
+    return Image.frombytes("F", (len(heat[0]), len(heat)), cells)
 
 
 def test_heat_is_seen_where_it_is_hot(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.new("RGB", (200, 100), (100, 100, 100)).save(path)
-    overlay = heat_overlay(path, location([[0, 0, 0, 1]], (200, 100)))
+    overlay = heat_overlay(path, grid([[0, 0, 0, 1]]), (5, 5))
     assert overlay.size == (200, 100)
     assert overlay.getpixel((40, 60)) == (100, 100, 100)
     red, green, blue = overlay.getpixel((195, 60))  # type: ignore[misc]
@@ -115,8 +142,7 @@ def test_heat_is_seen_where_it_is_hot(tmp_path: Path) -> None:
 def test_the_point_has_a_ring(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.new("RGB", (200, 100), (100, 100, 100)).save(path)
-    place = location([[0.0, 0.0]], (200, 100))
-    overlay = heat_overlay(path, place)
+    overlay = heat_overlay(path, grid([[0.0, 0.0]]), (5, 5))
     column = [overlay.getpixel((5, y)) for y in range(12)]
     assert column[5] == (100, 100, 100)
     assert (255, 255, 255) in column
@@ -128,4 +154,4 @@ def test_the_picture_is_turned_upright_as_the_service_does(tmp_path: Path) -> No
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
     Image.new("RGB", (60, 40), "red").save(path, exif=exif)
-    assert heat_overlay(path, location([[0.0]], (40, 60))).size == (40, 60)
+    assert heat_overlay(path, grid([[0.0]]), (5, 5)).size == (40, 60)

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 import retouch
-from retouch import errors
+from retouch import choices, errors
 
 HEAVY = ("torch", "ray", "numpy", "transformers", "diffusers", "fastapi", "pydantic")
 
@@ -93,14 +94,25 @@ def test_fields_keep_step_with_the_service(client_folder: Path) -> None:
     client = {kind.__name__: {field.name for field in dataclasses.fields(kind)} for kind in RESULTS}
     assert client["Score"] == service["Score"]
     assert client["Edit"] == service["Edit"]
+    assert client["Candidate"] == service["Candidate"]
     # When what went on in which replica stays inside: the answers tell the stages' durations.
-    assert service["Location"] - {"spans"} <= client["Location"]
+    assert service["Location"] <= client["Location"]
     assert service["EditResult"] - {"location", "trace"} <= client["EditResult"]
-    assert client["EditResult"] - service["EditResult"] == {"target", "point_xy", "confidence", "request_id"}
+    # An edit tells where it went, which is all of a location but what only a search has.
+    place = client["Location"] - {"found", "heat", "size", "timings_s", "request_id"}
+    assert client["EditResult"] - service["EditResult"] == place | {"method", "request_id"}
     assert client["Location"] - service["Location"] == {"size", "request_id"}
 
 
-RESULTS = (retouch.Score, retouch.Edit, retouch.EditResult, retouch.Location)
+@pytest.mark.parametrize("name", ["Mode", "MaskShape", "Fill", "MaskMode"])
+def test_choices_keep_step_with_the_service(client_folder: Path, name: str) -> None:
+    home = "images.py" if name == "MaskMode" else "messages.py"
+    text = (client_folder.parent / "deployments" / home).read_text()
+    (line,) = re.findall(rf"^{name} = Literal\[(.*)\]$", text, flags=re.MULTILINE)
+    assert re.findall(r'"(\w+)"', line) == list(get_args(getattr(choices, name)))
+
+
+RESULTS = (retouch.Score, retouch.Edit, retouch.Candidate, retouch.EditResult, retouch.Location)
 
 
 def fields_of(path: Path) -> dict[str, set[str]]:

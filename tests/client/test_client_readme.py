@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def test_the_python_runs(
     for name in ("Retouch", "AsyncRetouch"):
         monkeypatch.setattr(retouch, name, partial(getattr(retouch, name), transport=transport))
     exec(compile(blocks(client_folder, "python")[number], "README.md", "exec"), {"__name__": "__main__"})
-    assert len(service.seen) == (3, 2)[number]
+    assert len(service.seen) == (6, 2)[number]
     assert service.seen[0].texts["target"] == "the apple"
 
 
@@ -36,18 +37,28 @@ def test_there_is_no_other_python(client_folder: Path) -> None:
     assert len(blocks(client_folder, "python")) == 2
 
 
-def test_the_session_looks_like_that(
-    service: Any, client_folder: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_sessions_look_like_that(
+    service: Any,
+    client_folder: Path,
+    photo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
 ) -> None:
-    (session,) = blocks(client_folder, "console")
+    command, session = blocks(client_folder, "console")[number].split("\n", 1)
     monkeypatch.chdir(photo.parent)
-    assert service.run("edit", "photo.jpg", "a lemon", "--target", "the apple") == 0
-    told, shown = (re.sub(r"[\d.]+", "#", text) for text in (session.split("\n", 1)[1], capsys.readouterr().out))
-    assert told == shown
+    assert service.run(*shlex.split(command)[2:]) == 0
+    told, shown = (re.sub(r"[\d.,]+", "#", text) for text in (session, capsys.readouterr().out))
+    assert re.sub(" +", " ", told) == re.sub(" +", " ", shown)
+
+
+def test_there_are_no_other_sessions(client_folder: Path) -> None:
+    assert len(blocks(client_folder, "console")) == 2
 
 
 def test_the_options_exist(client_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("edit", "locate", "score"):
+    for command in ("edit", "remove", "locate", "score"):
         main([command, "--help"])
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
     told = set(re.findall(r"`(--[a-z-]+)", (client_folder / "README.md").read_text()))

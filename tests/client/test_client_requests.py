@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import io
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +23,133 @@ def test_edit_sends_only_what_is_set(service: Any, photo: Path) -> None:
     assert seen.texts == {"prompt": "a lemon", "response_format": "b64_json"}
 
 
+EVERY_OPTION = {
+    "target": "the apple",
+    "avoid": "the pear",
+    "mode": "replace",
+    "points": [(120, 80), (200, 90)],
+    "labels": (1, 0),
+    "box": (40, 30, 220, 160),
+    "mask": Image.new("L", (48, 32), 7),
+    "mask_mode": "luminance",
+    "candidate": 0,
+    "mask_shape": "hull",
+    "dilation": 0.0,
+    "negative_prompt": "",
+    "n": 2,
+    "seed": 0,
+    "num_inference_steps": 20,
+    "guidance_scale": 7.5,
+    "strength": 0.4,
+    "fill": "blur",
+    "scheduler": "euler",
+    "min_score": -0.25,
+}
+AS_SENT = EVERY_OPTION | {"points": "120,80; 200,90", "labels": "1,0", "box": "40,30,220,160"}
+
+
+def sent(name: str) -> str:
+    return str(AS_SENT[name])
+
+
 def test_edit_sends_all_that_is_set(service: Any, photo: Path) -> None:
-    service.client().edit(
-        photo,
-        "a lemon, “größer”\nand round",
-        target="the apple",
-        negative_prompt="",
-        n=2,
-        seed=0,
-        num_inference_steps=20,
-        guidance_scale=7.5,
-        strength=0.4,
-        scheduler="euler",
-    )
-    assert service.seen[0].texts == {
-        "prompt": "a lemon, “größer”\nand round",
-        "target": "the apple",
-        "negative_prompt": "",
-        "n": "2",
-        "seed": "0",
-        "num_inference_steps": "20",
-        "guidance_scale": "7.5",
-        "strength": "0.4",
-        "scheduler": "euler",
-        "response_format": "b64_json",
-    }
+    service.client().edit(photo, "a lemon, “größer”\nand round", **EVERY_OPTION)
+    (seen,) = service.seen
+    texts = {name: sent(name) for name in EVERY_OPTION if name != "mask"}
+    assert seen.texts == texts | {"prompt": "a lemon, “größer”\nand round", "response_format": "b64_json"}
+    assert set(seen.form) - set(seen.texts) == {"image", "mask"}
+
+
+@pytest.mark.parametrize("kind", ["client", "async_client"])
+@pytest.mark.parametrize("call", ["edit", "remove", "locate"])
+def test_each_option_is_passed_on_as_itself(service: Any, photo: Path, kind: str, call: str) -> None:
+    """The signatures are written out for those who read and complete them, so a slip would be easy."""
+    client = getattr(service, kind)()
+    options = set(inspect.signature(getattr(client, call)).parameters) - {"image", "prompt"}
+    assert options <= set(EVERY_OPTION)
+    for name in options:
+        made = getattr(client, call)(photo, **{name: EVERY_OPTION[name]})
+        if inspect.isawaitable(made):
+            asyncio.run(awaited(made))
+        form = {part: content.text for part, content in service.seen[-1].form.items() if part not in ("image", "mask")}
+        always = {"response_format": "b64_json"} if call != "locate" else {}
+        always |= {"mode": "remove"} if call == "remove" else {}
+        assert form == always | ({name: sent(name)} if name != "mask" else {})
+        assert ("mask" in service.seen[-1].form) == (name == "mask")
+
+
+async def awaited(made: Awaitable[Any]) -> Any:
+    return await made
+
+
+def test_every_option_is_an_option_of_edit() -> None:
+    assert set(EVERY_OPTION) | {"self", "image", "prompt"} == set(inspect.signature(Retouch.edit).parameters)
+
+
+def test_remove_is_an_edit_without_a_prompt(service: Any, photo: Path) -> None:
+    service.client().remove(photo, "the apple")
+    (seen,) = service.seen
+    assert seen.path == "/v1/images/edits"
+    assert seen.texts == {"mode": "remove", "target": "the apple", "response_format": "b64_json"}
 
 
 def test_locate_and_score_send_their_text(service: Any, photo: Path) -> None:
     client = service.client()
-    client.locate(photo, "the apple")
+    client.locate(photo, "the apple", avoid="the pear")
+    client.locate(photo, points=((20, 10),), labels=[True], box=[1, 2, 3, 4])
     client.score(photo, "a lemon")
     assert [(seen.path, seen.texts) for seen in service.seen] == [
-        ("/v1/locate", {"target": "the apple"}),
+        ("/v1/locate", {"target": "the apple", "avoid": "the pear"}),
+        ("/v1/locate", {"points": "20,10", "labels": "1", "box": "1,2,3,4"}),
         ("/v1/score", {"text": "a lemon"}),
     ]
+
+
+def test_arrays_are_points_too(service: Any, photo: Path) -> None:
+    np = pytest.importorskip("numpy")
+    points, labels, box = np.array([[20, 10], [30, 9]]), np.array([1, 0]), np.array([1, 2, 3, 4])
+    service.client().locate(photo, points=points, labels=labels, box=box)
+    assert service.seen[0].texts == {"points": "20,10; 30,9", "labels": "1,0", "box": "1,2,3,4"}
+
+
+def test_no_points_are_as_if_unset(service: Any, photo: Path) -> None:
+    service.client().locate(photo, "the apple", points=[], labels=[])
+    assert service.seen[0].texts == {"target": "the apple"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points": (20, 10)}, r"points must be pairs \(x, y\), in whole numbers"),
+        ({"points": [(20.5, 10)]}, "points must be pairs"),
+        ({"points": ["20,10"]}, "points must be pairs"),
+        ({"labels": ["yes"]}, "labels must be 1 or 0 for each point"),
+        ({"box": (1, 2, 3, None)}, r"box must be \(left, top, right, bottom\), in whole numbers"),
+        ({"box": 4}, "box must be"),
+    ],
+)
+def test_what_is_no_place_is_refused_before_anything_is_sent(
+    service: Any, photo: Path, options: dict[str, Any], message: str
+) -> None:
+    for call in (service.client().edit, service.client().remove, service.client().locate):
+        with pytest.raises(TypeError, match=message):
+            call(photo, **options)
+    assert service.seen == []
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGBA"])
+def test_a_mask_travels_like_a_picture(service: Any, photo: Path, mode: str) -> None:
+    mask = Image.new(mode, (48, 32))
+    service.client().remove(photo, mask=mask)
+    part = service.seen[0].form["mask"]
+    assert (part.file_name, part.media_type) == ("image.png", "image/png")
+    sent = Image.open(io.BytesIO(part.content))
+    assert (sent.mode, sent.tobytes()) == (mode, mask.tobytes())
+    path = photo.with_name("mask.png")
+    mask.save(path)
+    service.client().edit(photo, "a lemon", mask=path)
+    assert service.seen[1].form["mask"].content == path.read_bytes()
+    assert service.seen[1].form["image"].content == photo.read_bytes()
 
 
 def test_the_file_is_sent_byte_for_byte_and_nameless(service: Any, photo: Path) -> None:

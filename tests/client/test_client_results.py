@@ -37,19 +37,29 @@ def test_several_edits_come_best_first(service: Any, photo: Path) -> None:
     assert [score.after for score in result.scores] == pytest.approx([0.29, 0.28, 0.27])
 
 
-def test_a_location(service: Any, photo: Path) -> None:
-    location = service.client().locate(photo, "the apple")
-    assert (location.target, location.found, location.confidence) == ("the apple", True, 0.83)
-    assert (location.point_xy, location.size, location.request_id) == ((20, 10), (48, 32), "req-1")
-    assert (location.heat.mode, location.heat.size) == ("F", (3, 2))
-    cells = [location.heat.getpixel((x, y)) for y in range(2) for x in range(3)]
-    assert cells == [0.0, 0.25, 1.0, 0.5, 0.0, 0.125]
+def test_an_edit_tells_where_it_went(service: Any, photo: Path) -> None:
+    result = service.client().edit(photo, "a lemon", target="the apple")
+    assert (result.mode, result.method, result.improved, result.filtered_seeds) == ("replace", "diffusion", True, ())
+    assert (result.phrase, result.margin, result.low_confidence, result.chosen) == ("apple", 1.5, False, 0)
+    assert [candidate.box_xyxy for candidate in result.candidates] == [(10, 5, 31, 16 + k) for k in range(3)]
+    assert [(candidate.mask, candidate.features) for candidate in result.candidates] == [(None, {})] * 3
+    assert result.edits[0].seam == 1.5
 
 
-def test_nothing_found_is_an_answer(service: Any, photo: Path) -> None:
-    service.is_found = False
-    location = service.client().locate(photo, "the pear")
-    assert (location.found, location.confidence) == (False, 0.12)
+def test_what_was_held_back_and_what_did_not_help(service: Any, photo: Path) -> None:
+    filtered = [{"seed": seed, "code": "content_filtered"} for seed in (8, 9)]
+    service.changes = {"improved": False, "filtered": filtered, "low_confidence": True, "chosen": 2}
+    result = service.client().edit(photo, "a lemon")
+    assert (result.improved, result.filtered_seeds, result.low_confidence, result.chosen) == (False, (8, 9), True, 2)
+
+
+def test_a_removal_has_no_seed_and_a_score_only_for_a_text(service: Any, photo: Path) -> None:
+    named = service.client().remove(photo, "the apple")
+    pointed = service.client().remove(photo, points=[(20, 10)])
+    assert (named.mode, named.method, named.seed) == ("remove", "classical fill", None)
+    assert named.score.delta == pytest.approx(-0.09)
+    assert (pointed.seed, pointed.score, pointed.scores) == (None, None, (None,))
+    assert pointed.image.size == (48, 32)
 
 
 def test_a_score(service: Any, photo: Path) -> None:
@@ -80,15 +90,26 @@ def test_save_writes_every_picture_and_the_mask(service: Any, photo: Path, tmp_p
     [
         "data",
         "mask_b64",
+        "mode",
+        "method",
         "target",
+        "phrase",
         "point",
         "confidence",
+        "margin",
+        "low_confidence",
+        "candidates",
+        "candidates[0].box",
+        "chosen",
         "num_inference_steps",
         "guidance_scale",
         "changed_outside_px",
+        "improved",
+        "filtered",
         "timings",
         "data[0].b64_json",
         "data[0].seed",
+        "data[0].seam",
         "data[0].score",
         "data[0].score.before",
         "data[0].score.after",
@@ -110,7 +131,6 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_edit: dict[str, 
     ("key", "value", "wanted"),
     [
         ("data", {}, "a list of objects"),
-        ("data", [], "a list of objects"),
         ("data", ["x"], "a list of objects"),
         ("target", None, "a text"),
         ("point", [1], "two whole numbers"),
@@ -127,7 +147,13 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_edit: dict[str, 
         ("mask_b64", "no base64!", "a picture in base64"),
         ("mask_b64", base64.b64encode(b"no picture").decode(), "a picture in base64"),
         ("data[0].b64_json", 5, "a picture in base64"),
-        ("data[0].score", None, "an object"),
+        ("data[0].score", 0.3, "an object"),
+        ("data[0].seed", "7", "a whole number"),
+        ("improved", 1, "true or false"),
+        ("filtered", None, "a list of objects"),
+        ("candidates", {}, "a list of objects"),
+        ("candidates[0].box", [1, 2, 3], "four whole numbers"),
+        ("candidates[0].box", [1, 2, 3, 4.5], "four whole numbers"),
     ],
 )
 def test_a_wrong_value_is_named(
@@ -140,20 +166,18 @@ def test_a_wrong_value_is_named(
     assert str(caught.value) == f"{key!r} in the answer is not {wanted}."
 
 
+def test_an_edit_without_a_picture_is_refused(service: Any, photo: Path, good_edit: dict[str, Any]) -> None:
+    service.instead = [httpx.Response(200, json=good_edit | {"data": []})]
+    with pytest.raises(retouch.InvalidResponse, match="'data' in the answer is empty"):
+        service.client().edit(photo, "a lemon")
+
+
 def test_a_picture_that_was_cut_off_is_refused(service: Any, photo: Path, good_edit: dict[str, Any]) -> None:
     whole = base64.b64decode(good_edit["mask_b64"])
     good_edit["mask_b64"] = base64.b64encode(whole[: len(whole) // 2]).decode()
     service.instead = [httpx.Response(200, json=good_edit)]
     with pytest.raises(retouch.InvalidResponse, match="mask_b64"):
         service.client().edit(photo, "a lemon")
-
-
-@pytest.mark.parametrize("heat", [[], [[]], [[1, 2], [3]], [[1, 2], [3], [4, 5, 6]], [[1, "2"]], 3, [3], [[None]]])
-def test_heat_is_a_grid(service: Any, photo: Path, heat: Any) -> None:
-    answer = {"target": "x", "found": True, "point": [0, 0], "confidence": 1, "size": [4, 4], "heat": heat}
-    service.instead = [httpx.Response(200, json=answer)]
-    with pytest.raises(retouch.InvalidResponse, match="'heat' in the answer is not rows of numbers"):
-        service.client().locate(photo, "the apple")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +194,8 @@ def test_unknown_keys_are_left_alone(service: Any, photo: Path, good_edit: dict[
     service.instead = [httpx.Response(200, json=good_edit)]
     known = plain.edit(photo, "a lemon")
     more = copy.deepcopy(good_edit)
-    more["candidates"] = {"new": 1}
+    more["previews"] = {"new": 1}
+    more["candidates"][0]["new"] = 1
     more["data"][0]["revised_prompt"] = "a lemon!"
     more["data"][0]["score"]["style"] = None
     service.instead = [httpx.Response(200, json=more)]

@@ -15,23 +15,39 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from deployments.config import DriverSettings, Limits
-from deployments.errors import TargetNotFound
+from deployments.errors import ContentFiltered, InvalidInput, TargetNotFound
 from deployments.http.api import build_api
-from deployments.messages import Edit, EditRequest, EditResult, LocateRequest, Location, Score, ScoreRequest
+from deployments.messages import (
+    Candidate,
+    Edit,
+    EditRequest,
+    EditResult,
+    LocateRequest,
+    Location,
+    PackedMask,
+    Score,
+    ScoreRequest,
+    Source,
+)
 
 LIMITS = Limits(max_image_bytes=400_000, max_pixels=200_000, max_side_px=1000, max_prompt_chars=200)
 
 # Addresses, tracebacks and absolute paths: what no caller may ever see.
+MASK_FILE = re.compile(r'"mask_b64":"[\w+/=]*"')
 LEAK = re.compile(r"0x[0-9a-f]{6,}|Traceback|site-packages|File \"|(?<!\w)/(?!v1/)[\w.-]+/[\w.-]+")
 
 
 class RectanglePainter:
-    """Paints the middle of each picture in a colour that the seed decides; finds anything but "a unicorn"."""
+    """Finds a rectangle in the middle of each picture and one in its corner, anything there but "a unicorn".
+
+    It paints in a colour that the seed decides, removes in grey, and holds back what has one of `unsafe_seeds`.
+    """
 
     def __init__(self) -> None:
         self.settings = DriverSettings(num_inference_steps=20, limits=LIMITS)
         self.requests: list[EditRequest | LocateRequest | ScoreRequest] = []
         self.failures: list[Exception] = []
+        self.unsafe_seeds: tuple[int, ...] = ()
         self.healthy = {"clip": True, "sam": True, "inpaint": True}
         self.hold: asyncio.Event | None = None
         self.holding = asyncio.Event()
@@ -40,27 +56,28 @@ class RectanglePainter:
 
     async def edit(self, request: EditRequest) -> EditResult:
         await self._take(request)
-        location = self._find(request.image, request.target or request.prompt)
+        location = self._find(request)
         if not location.found:
-            raise TargetNotFound(location.target, location.point_xy, location.confidence)
-        height, width = request.image.shape[:2]
-        mask = np.zeros((height, width), bool)
-        mask[height // 4 : height // 2, width // 4 : width // 2] = True
-        first = 1234 if request.seed is None else request.seed
-        edits = tuple(self._paint(request.image, mask, first + k) for k in range(request.n))
+            raise TargetNotFound(location)
+        mask = location.candidates[location.chosen].mask.unpack()
+        removing = request.mode == "remove" or request.prompt.startswith("remove ")
+        edits = (self._remove(request, mask),) if removing else self._paint(request, mask)
         return EditResult(
-            edits=edits[::-1],
+            edits=edits,
             location=location,
             mask=mask,
-            num_inference_steps=request.num_inference_steps or self.settings.num_inference_steps,
+            mode="remove" if removing else "replace",
+            num_inference_steps=0 if removing else request.num_inference_steps or self.settings.num_inference_steps,
             guidance_scale=self.settings.guidance_scale if request.guidance_scale is None else request.guidance_scale,
             changed_outside_px=0,
+            improved=not removing,
+            filtered_seeds=self.unsafe_seeds,
             timings_s={"locate": 0.01, "inpaint": 0.123456},
         )
 
     async def locate(self, request: LocateRequest) -> Location:
         await self._take(request)
-        return self._find(request.image, request.target)
+        return self._find(request)
 
     async def score(self, request: ScoreRequest) -> float:
         await self._take(request)
@@ -82,16 +99,66 @@ class RectanglePainter:
                 self.cancelled += 1
                 raise
 
-    def _find(self, image: np.ndarray, target: str) -> Location:
-        height, width = image.shape[:2]
+    def _find(self, request: EditRequest | LocateRequest) -> Location:
+        edit = request if isinstance(request, EditRequest) else EditRequest(request.image)
+        target = request.target or edit.prompt
+        if edit.mask is not None:
+            return Location(target, target, (0, 0), 1.0, 0.0, True, None, (candidate(edit.mask, "mask"),))
+        middle, corner = rectangles(request.image)
+        if request.points_xy or request.box_xyxy:
+            place = request.points_xy[0] if request.points_xy else request.box_xyxy[:2]
+            return Location(target, target, place, 1.0, 0.0, True, None, (candidate(middle, "points"),))
         found = target != "a unicorn"
-        heat = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
-        return Location(target, (width // 3, height // 3), 0.875 if found else 0.125, found, heat)
+        candidates = (candidate(middle, "peak"), candidate(corner, "heat"))
+        chosen = edit.candidate or 0
+        if chosen >= len(candidates):
+            raise InvalidInput("candidate must be less than 2: so many were found.", "candidate")
+        return Location(
+            target=target,
+            phrase=target.removeprefix("the "),
+            point_xy=candidates[chosen].point_xy,
+            confidence=0.875 if found else 0.125,
+            margin=1.5 if found else -2.5,
+            found=found,
+            heat=np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4),
+            candidates=candidates,
+            chosen=chosen,
+            low_confidence=chosen == 1,
+            timings_s={"locate": 0.0123456},
+        )
 
-    def _paint(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Edit:
-        painted = image.copy()
-        painted[mask] = colour_of(seed)
-        return Edit(painted, seed, Score(before=0.125, after=0.25, region_before=0.0, region_after=0.5))
+    def _paint(self, request: EditRequest, mask: np.ndarray) -> tuple[Edit, ...]:
+        """The last seed's picture comes first."""
+        first = 1234 if request.seed is None else request.seed
+        seeds = [seed for seed in range(first, first + request.n) if seed not in self.unsafe_seeds]
+        if not seeds:
+            raise ContentFiltered(self.unsafe_seeds)
+        score = Score(before=0.125, after=0.25, region_before=0.0, region_after=0.5)
+        pictures = [np.where(mask[..., None], np.uint8(colour_of(seed)), request.image) for seed in seeds]
+        edits = [Edit(picture, seed, score, seam=2.5) for picture, seed in zip(pictures, seeds, strict=True)]
+        return tuple(reversed(edits))
+
+    def _remove(self, request: EditRequest, mask: np.ndarray) -> Edit:
+        score = Score(before=0.25, after=0.125, region_before=0.5, region_after=0.0) if request.target else None
+        return Edit(np.where(mask[..., None], np.uint8(128), request.image), None, score, seam=0.5)
+
+
+def rectangles(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks: the middle and the corner of the picture."""
+    height, width = image.shape[:2]
+    middle, corner = np.zeros((2, height, width), bool)
+    middle[height // 4 : height // 2, width // 4 : width // 2] = True
+    corner[: height // 8, : width // 8] = True
+    return middle, corner
+
+
+def candidate(mask: np.ndarray, source: Source) -> Candidate:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    sam_score = 0.0 if source in ("heat", "mask") else 0.75
+    features = {"coverage": 0.5, "sam": sam_score}
+    area = float(mask.mean())
+    return Candidate((box[0] + 8, box[1] + 5), box, area, 0.625, sam_score, source, PackedMask.of(mask), features)
 
 
 def colour_of(seed: int) -> tuple[int, int, int]:
@@ -162,15 +229,32 @@ def refused(client: TestClient, picture: bytes) -> Callable[..., dict]:
         assert answer.status_code == status, answer.text
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-request-id"]
-        assert set(answer.json()) == {"error"}
-        error = answer.json()["error"]
+        body = answer.json()
+        assert set(body) == ({"error", "location"} if code == "target_not_found" else {"error"})
+        error = body["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert (error["code"], error["param"]) == (code, param)
         assert error["type"] in ("invalid_request_error", "rate_limit_error", "server_error")
         assert error["message"]
-        assert not LEAK.search(answer.text)
+        assert not LEAK.search(MASK_FILE.sub("", answer.text))
         good = client.post("/v1/images/edits", files={"image": picture}, data={"prompt": "a lemon"})
         assert good.status_code == 200
         return error
 
     return check
+
+
+@pytest.fixture
+def refused_edit(client: TestClient, driver: RectanglePainter, picture: bytes, refused) -> Callable[..., str]:
+    """Sends an edit that has to be refused before the driver hears of it; returns the message."""
+
+    def post(
+        param: str, fields: dict, files: dict | list | None = None, status: int = 422, code: str = "invalid_value"
+    ) -> str:
+        form = {key: value for key, value in ({"prompt": "a lemon"} | fields).items() if value is not None}
+        before = len(driver.requests)
+        answer = client.post("/v1/images/edits", data=form, files={"image": picture} if files is None else files)
+        assert len(driver.requests) == before
+        return refused(answer, status, code, param)["message"]
+
+    return post

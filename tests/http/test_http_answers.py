@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from deployments.config import DriverSettings
-from deployments.http import api, schemas
+from deployments.http import answers, api
 
 EDITS = "/v1/images/edits"
 
@@ -47,6 +47,7 @@ def test_edit(client, driver, picture, opened):
         "region_before": 0.0,
         "region_after": 0.5,
     }
+    assert body["data"][0]["seam"] == 2.5
     painted = opened(base64.b64decode(body["data"][0]["b64_json"]))
     mask = opened(base64.b64decode(body["mask_b64"])) == 255
     assert mask.sum() == 16 * 24
@@ -58,9 +59,28 @@ def test_edit(client, driver, picture, opened):
         "size": "96x64",
         "background": "opaque",
         "quality": "auto",
+        "mode": "replace",
+        "method": "diffusion",
         "target": "the apple",
+        "phrase": "apple",
         "point": [32, 21],
         "confidence": 0.875,
+        "margin": 1.5,
+        "low_confidence": False,
+        "chosen": 0,
+        "candidates": [
+            {
+                "point": [32, 21],
+                "box": [24, 16, 48, 32],
+                "area": 0.0625,
+                "score": 0.625,
+                "sam_score": 0.75,
+                "source": "peak",
+            },
+            {"point": [8, 5], "box": [0, 0, 12, 8], "area": 0.015625, "score": 0.625, "sam_score": 0, "source": "heat"},
+        ],
+        "improved": True,
+        "filtered": [],
         "changed_outside_px": 0,
         "num_inference_steps": 7,
         "guidance_scale": 3.5,
@@ -74,6 +94,9 @@ def test_edit_with_nothing_but_a_prompt(client, driver, picture):
     assert (request.target, request.negative_prompt, request.n, request.seed) == (None, "", 1, None)
     assert (request.num_inference_steps, request.guidance_scale) == (None, None)
     assert (request.strength, request.scheduler) == (1.0, None)
+    assert (request.avoid, request.mode, request.points_xy, request.labels) == ("", "replace", (), ())
+    assert (request.box_xyxy, request.mask, request.candidate) == (None, None, None)
+    assert (request.mask_shape, request.dilation, request.fill, request.min_score) == (None, None, None, None)
     assert body["quality"] == "medium"
     assert body["data"][0]["seed"] == 1234
 
@@ -101,6 +124,10 @@ def test_picture_by_either_name_whatever_it_claims_to_be(client, picture, name):
         {"partial_images": "0"},
         {"output_compression": "100"},
         {"negative_prompt": ""},
+        {"avoid": " "},
+        {"mask_mode": "auto"},
+        {"min_score": "-1"},
+        {"dilation": "0"},
         {"guidance_scale": "0"},
         {"strength": "0.01"},
         {"strength": "1"},
@@ -181,6 +208,8 @@ def test_picture_answer(client, picture, opened):
     assert answer.headers["x-retouch-seed"] == "10"
     assert answer.headers["x-retouch-point"] == "32,21"
     assert answer.headers["x-retouch-score"] == "0.2500"
+    assert answer.headers["x-retouch-candidate"] == "0"
+    assert answer.headers["x-retouch-improved"] == "true"
 
 
 def test_any_picture_answer_takes_the_format_asked_for(client, picture):
@@ -198,25 +227,6 @@ def test_user_goes_to_the_log_on_one_line(client, picture, caplog):
         "request abc-1 edited 1 picture(s) for user 'team-7\\r\\nforged line'"
     ]
     assert "CANARY" not in caplog.text
-
-
-def test_locate(client, driver, picture):
-    body = client.post("/v1/locate", files={"image": picture}, data={"target": "the apple"}).json()
-    assert body.pop("heat")[2] == pytest.approx([8 / 11, 9 / 11, 10 / 11, 1], abs=1e-4)
-    assert body == {
-        "target": "the apple",
-        "found": True,
-        "point": [32, 21],
-        "confidence": 0.875,
-        "size": [96, 64],
-    }
-    assert driver.requests[0].target == "the apple"
-
-
-def test_locate_answers_when_nothing_is_found(client, picture):
-    answer = client.post("/v1/locate", files={"image": picture}, data={"target": "a unicorn"})
-    assert answer.status_code == 200
-    assert answer.json()["found"] is False
 
 
 def test_score(client, driver, picture, opened):
@@ -256,8 +266,10 @@ def test_docs_describe_the_multipart_fields(client, driver):
     document = client.get("/openapi.json").json()
     body = document["paths"][EDITS]["post"]["requestBody"]
     schema = body["content"]["multipart/form-data"]["schema"]
-    assert schema["required"] == ["image", "prompt"]
-    assert schema["properties"]["image"]["format"] == "binary"
+    assert schema["required"] == ["image"]
+    prompt_or_removal = [{"required": ["prompt"]}, {"required": ["mode"], "properties": {"mode": {"const": "remove"}}}]
+    assert schema["anyOf"] == prompt_or_removal
+    assert schema["properties"]["image"]["format"] == schema["properties"]["mask"]["format"] == "binary"
     assert schema["properties"]["n"]["maximum"] == 8
     assert schema["properties"]["target"]["maxLength"] == 200
     assert set(document["paths"][EDITS]["post"]["responses"]) == {"200", "4XX", "5XX"}
@@ -289,9 +301,17 @@ def test_pictures_are_read_and_written_off_the_event_loop(client, driver, pictur
         return run
 
     monkeypatch.setattr(api, "decode", spied("decode", api.decode))
-    monkeypatch.setattr(schemas, "edit_json", spied("encode", schemas.edit_json))
-    assert client.post(EDITS, files={"image": picture}, data={"prompt": "x"}).status_code == 200
-    assert driver.thread not in (threads["decode"], threads["encode"])
+    monkeypatch.setattr(api, "decode_mask", spied("mask", api.decode_mask))
+    monkeypatch.setattr(answers, "edit_json", spied("encode", answers.edit_json))
+    monkeypatch.setattr(answers, "locate_answer", spied("locate", answers.locate_answer))
+    form = {"prompt": "x", "mask_mode": "luminance"}
+    assert client.post(EDITS, files={"image": picture, "mask": picture}, data=form).status_code == 200
+    assert client.post("/v1/locate", files={"image": picture}, data={"target": "x"}).status_code == 200
+    assert set(threads) == {"decode", "mask", "encode", "locate"}
+    assert driver.thread not in threads.values()
+    del threads["locate"]
+    assert client.post(EDITS, files={"image": picture}, data={"prompt": "a unicorn"}).status_code == 422
+    assert driver.thread != threads["locate"]
 
 
 def test_cancelled_request_cancels_the_driver(driver, picture):

@@ -9,9 +9,11 @@ import time
 import urllib.parse
 
 import httpx2 as httpx
+import numpy as np
 import pytest
 
 from deployments.errors import (
+    ContentFiltered,
     DeadlineExceeded,
     InvalidInput,
     ModelFailed,
@@ -19,7 +21,8 @@ from deployments.errors import (
     ServiceError,
     TargetNotFound,
 )
-from deployments.http.forms import OVERHEAD_BYTES
+from deployments.http.forms import most_bytes
+from deployments.messages import Location
 
 EDITS = "/v1/images/edits"
 
@@ -55,7 +58,8 @@ def fail(client, driver, picture):
     ("error", "status", "param"),
     [
         (InvalidInput("`prompt` is bad.", "prompt"), 422, "prompt"),
-        (TargetNotFound("a unicorn", (3, 4), 0.1), 422, "target"),
+        (TargetNotFound(Location("the unicorn", "unicorn", (3, 4), 0.1, -2.5, False, None)), 422, "target"),
+        (ContentFiltered((7, 8)), 422, "prompt"),
         (Overloaded(), 429, None),
         (DeadlineExceeded("The edit took too long."), 504, None),
         (ModelFailed("The stage `sam` failed."), 500, None),
@@ -67,6 +71,36 @@ def test_service_errors(fail, refused, error, status, param, across):
     told = refused(fail(across(error)), status, error.code, param)
     assert told["message"] == error.message
     assert told["type"] == error.type
+
+
+@pytest.mark.parametrize("across", [lambda error: error, remote], ids=["local", "remote"])
+@pytest.mark.parametrize(("route", "field"), [(EDITS, "prompt"), ("/v1/locate", "target")])
+def test_what_was_not_found_comes_with_the_best_guess(client, driver, picture, refused, route, field, across):
+    guess = Location("the unicorn", "unicorn", (3, 4), 0.1, -2.5, False, np.float32([[0, 0.12345], [1, 0.5]]))
+    driver.failures = [across(TargetNotFound(guess))]
+    answer = client.post(route, files={"image": picture}, data={field: "the unicorn"})
+    assert "'unicorn'" in refused(answer, 422, "target_not_found", "target")["message"]
+    assert answer.json()["location"] == {
+        "target": "the unicorn",
+        "phrase": "unicorn",
+        "found": False,
+        "point": [3, 4],
+        "confidence": 0.1,
+        "margin": -2.5,
+        "size": [96, 64],
+        "heat": [[0, 0.1235], [1, 0.5]],
+        "low_confidence": False,
+        "chosen": 0,
+        "candidates": [],
+        "timings": {},
+    }
+
+
+def test_remote_miss_without_an_original_of_ours_says_nothing(fail, refused):
+    class Odd(RemoteError, TargetNotFound):
+        pass
+
+    refused(fail(Odd(ValueError("CANARY"))), 500, "internal_error")
 
 
 @pytest.mark.parametrize("route", [EDITS, "/v1/locate", "/v1/score"])
@@ -194,8 +228,8 @@ PROMPT = part('Content-Disposition: form-data; name="prompt"')
         ("b", part("Content-Disposition: form-data") + b"--b--"),
         ("b", part("X-Nothing: 1") + b"--b--"),
         ("b", part('Content-Disposition: form-data; name="prompt"\r\nX-Long: ' + "h" * 100_000) + b"--b--"),
-        ("b", part('Content-Disposition: form-data; name="prompt"', "x" * 70_000) + b"--b--"),
-        ("b", PROMPT * 65 + b"--b--"),
+        ("b", part('Content-Disposition: form-data; name="prompt"', "x" * 300_000) + b"--b--"),
+        ("b", PROMPT * 257 + b"--b--"),
         ("b", part('Content-Disposition: form-data; name="image"; filename="a"') * 18 + b"--b--"),
         ("b" * 10_000, PROMPT),
     ],
@@ -268,7 +302,7 @@ def test_odd_content_length_is_no_fault_of_ours(client, declared):
 
 def test_chunked_body_over_the_limit_is_refused_at_the_limit(server, driver, refused):
     where = urllib.parse.urlsplit(server)
-    limit = driver.settings.limits.max_image_bytes + OVERHEAD_BYTES
+    limit = most_bytes(driver.settings.limits)
     sent = 0
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
 
@@ -291,7 +325,8 @@ def test_chunked_body_over_the_limit_is_refused_at_the_limit(server, driver, ref
 def test_body_at_the_limit_is_read(client, driver, picture):
     size = driver.settings.limits.max_image_bytes
     padded = picture + bytes(size - len(picture))
-    answer = client.post(EDITS, files={"image": padded}, data={"prompt": "x"})
+    form = {"prompt": "x", "mask_mode": "luminance"}
+    answer = client.post(EDITS, files={"image": padded, "mask": padded}, data=form)
     assert answer.status_code == 200
 
 

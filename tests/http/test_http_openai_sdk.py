@@ -3,8 +3,10 @@
 import base64
 import io
 
+import numpy as np
 import openai
 import pytest
+from PIL import Image
 
 from deployments.errors import ModelFailed, Overloaded
 
@@ -66,7 +68,12 @@ def test_output_format(sdk, picture):
         ({"partial_images": 2}, "partial_images"),
         ({"size": "1024x1024"}, "size"),
         ({"n": 11}, "n"),
-        ({"mask": b"\x89PNG"}, "mask"),
+        ({"extra_body": {"points": [[3, 4, 5]]}}, "points"),
+        ({"extra_body": {"points": [{"x": 3, "y": 4}]}}, "points[][x]"),
+        ({"extra_body": {"points": "nan,4"}}, "points"),
+        ({"extra_body": {"points": [[96, 4]]}}, "points"),
+        ({"extra_body": {"mode": "remove"}}, "prompt"),
+        ({"extra_body": {"dilation": 2}}, "dilation"),
         ({"image": [b"a", b"b"]}, "image"),
         ({"prompt": "a unicorn"}, "target"),
     ],
@@ -79,6 +86,59 @@ def test_refusals_name_the_field(sdk, picture, options, param):
     assert refused.value.code in ("invalid_value", "unknown_parameter", "target_not_found")
     assert refused.value.type == "invalid_request_error"
     assert refused.value.request_id
+
+
+def test_mask_and_points(sdk, driver, picture, opened, tmp_path):
+    clear = np.full((64, 96, 4), 255, np.uint8)
+    clear[8:24, 10:50, 3] = 0
+    path = tmp_path / "mask.png"
+    Image.fromarray(clear).save(path)
+    with path.open("rb") as mask:
+        result = sdk.images.edit(image=picture, mask=mask, prompt="a lemon", extra_body={"dilation": 0.0})
+    np.testing.assert_array_equal(driver.requests[0].mask, clear[..., 3] == 0)
+    assert opened(base64.b64decode(result.mask_b64))[8:24, 10:50].all()
+    assert result.candidates[0]["source"] == "mask"
+    assert driver.requests[0].dilation == 0
+
+
+@pytest.mark.parametrize(
+    "pointers",
+    [
+        {"points": "30,20; 5,6", "labels": "1,0", "box": "24,16,48,32"},
+        {"points": [(30, 20), (5, 6)], "labels": [1, 0], "box": [24, 16, 48, 32]},
+        {"points": ["30,20", "5,6"], "labels": (1, 0), "box": (24, 16, 48, 32)},
+    ],
+    ids=["texts", "lists", "tuples"],
+)
+def test_points_and_boxes(sdk, driver, picture, pointers):
+    extra = {"fill": "blur", "mask_shape": "box", "min_score": 0.2} | pointers
+    result = sdk.images.edit(image=picture, prompt="a lemon", extra_body=extra)
+    request = driver.requests[0]
+    assert (request.points_xy, request.labels) == (((30, 20), (5, 6)), (1, 0))
+    assert request.box_xyxy == (24, 16, 48, 32)
+    assert (request.fill, request.mask_shape, request.min_score) == ("blur", "box", 0.2)
+    assert (result.point, result.improved, result.chosen, result.method) == ([30, 20], True, 0, "diffusion")
+
+
+def test_removal(sdk, driver, picture):
+    result = sdk.images.edit(image=picture, prompt="", extra_body={"mode": "remove", "target": "the apple"})
+    assert driver.requests[0].mode == "remove"
+    assert (result.method, result.data[0].seed) == ("classical fill", None)
+
+
+def test_errors_carry_the_best_guess(sdk, picture):
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        sdk.images.edit(image=picture, prompt="a unicorn")
+    location = refused.value.response.json()["location"]
+    assert (location["found"], location["point"], len(location["candidates"])) == (False, [32, 21], 2)
+
+
+def test_held_back_pictures_are_not_asked_for_again(sdk, driver, picture):
+    driver.unsafe_seeds = (40,)
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        sdk.with_options(max_retries=2).images.edit(image=picture, prompt="x", extra_body={"seed": 40})
+    assert (refused.value.code, refused.value.param) == ("content_filtered", "prompt")
+    assert len(driver.requests) == 1
 
 
 def test_unknown_model(sdk, picture):

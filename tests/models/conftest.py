@@ -1,8 +1,12 @@
-"""A Stable Diffusion inpainting pipeline with all its parts, tiny and random, and requests for it."""
+"""Models for the tests, tiny and random: a Stable Diffusion inpainting pipeline with all its parts, and a SAM."""
 
+import importlib.util
+import sys
 import threading
 import warnings
 from dataclasses import replace
+from types import ModuleType
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,10 +15,13 @@ from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionInpaintPipeli
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from deployments.config import ModelArgs
 from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.steps import StepLoop
 from deployments.messages import InpaintRequest
-from pocket import tokenizer
+from deployments.sam.architecture import Dimensions, assemble, import_modeling
+from deployments.sam.model import SamSegmenter
+from pocket import tokenizer, world
 
 SIDE = 32
 
@@ -188,3 +195,72 @@ def latents_of(new_loop):
         return torch.cat(collector.wait(paintings))
 
     return run
+
+
+# SAM
+
+
+@pytest.fixture(scope="session")
+def pocket_sam():
+    return SamSegmenter.load(ModelArgs())
+
+
+@pytest.fixture(scope="session")
+def tiny_sizes():
+    """A SAM as small as can be, no two of its sizes alike."""
+    return Dimensions(
+        grid=8,
+        patch=4,
+        encoder_width=16,
+        encoder_depth=3,
+        encoder_heads=2,
+        encoder_mlp=24,
+        window=3,
+        global_blocks=(1,),
+        channels=32,
+        mask_channels=8,
+        mask_tokens=4,
+        decoder_depth=2,
+        decoder_mlp=24,
+        decoder_narrowing=2,
+        iou_depth=3,
+        iou_width=20,
+    )
+
+
+@pytest.fixture(scope="session")
+def random_state():
+    """A state dict of such sizes in which nothing is zero, as everything positional is at first."""
+
+    def draw(sizes, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        state = assemble(sizes).state_dict()
+        return {key: value + 0.05 * torch.randn(value.shape, generator=generator) for key, value in state.items()}
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """A scene of the pocket world: HxWx3 uint8."""
+
+    def compose(height=90, width=120, seed=0):
+        return world.compose(world.evaluation_rng(70, seed), (width, height)).image
+
+    return compose
+
+
+@pytest.fixture(scope="session")
+def predictor_class():
+    """segment-anything's SamPredictor. Of torchvision it uses two functions that hand on to PIL: so do these."""
+    import_modeling()
+    stand_ins = {}
+    if importlib.util.find_spec("torchvision") is None:
+        for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
+            stand_ins[name] = ModuleType(name)
+        functional = stand_ins["torchvision.transforms.functional"]
+        functional.to_pil_image = Image.fromarray
+        functional.resize = lambda picture, size: picture.resize(size[::-1], Image.Resampling.BILINEAR)
+    with mock.patch.dict(sys.modules, stand_ins):
+        from segment_anything.predictor import SamPredictor
+    return SamPredictor

@@ -1,6 +1,174 @@
-"""Unit tests start no Ray: whoever tries to is told so."""
+"""Unit tests start no Ray: whoever tries to is told so. Stages for the driver, small real objects behind handles."""
 
+import asyncio
+
+import numpy as np
 import pytest
+from ray.serve.exceptions import RequestCancelledError
+
+from deployments.driver import Driver
+from deployments.messages import EditRequest, Embedding, HeatMap, Masks, PackedMask, Painted, Search
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+POINT = (40, 30)
+
+
+class Response:
+    """Stands for Serve's DeploymentResponse: runs at once, can be awaited, passed on and cancelled.
+
+    As in Serve, giving up waiting does not stop it; only `cancel` does.
+    """
+
+    def __init__(self, call, args):
+        self.cancelled = False
+        self.task = asyncio.ensure_future(self._run(call, args))
+
+    async def _result(self):
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            if self.cancelled:  # what Serve raises to those who wait for a response that was cancelled
+                raise RequestCancelledError("x") from None
+            raise
+
+    async def _run(self, call, args):
+        return await call(*[await arg.task if isinstance(arg, Response) else arg for arg in args])
+
+    def __await__(self):
+        return self._result().__await__()
+
+    def cancel(self):
+        self.cancelled = not self.task.done()
+        self.task.cancel()
+
+
+class Handle:
+    """Calls the methods of `stage`; keeps every response it gave out."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.responses = []
+
+    def __getattr__(self, name):
+        method = getattr(self.stage, name)
+
+        class Method:
+            @staticmethod
+            def remote(*args):
+                self.responses.append(Response(method, args))
+                return self.responses[-1]
+
+        return Method
+
+
+class Clip:
+    found = True
+
+    def __init__(self):
+        self.requests = []
+        self.started = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def locate(self, request):
+        """Every phrase is hot around POINT, but for a dog at its right."""
+        self.started.set()
+        self.requests.append(request)
+        await self.may_answer.wait()
+        return Search(tuple(self._heat_map(phrase) for phrase in request.phrases))
+
+    def _heat_map(self, phrase):
+        heat = np.zeros((8, 10), np.float32)
+        if phrase == "dog":
+            heat[2:4, 7:9] = 0.9
+            return HeatMap(phrase, (80, 30), 0.9, 2.0, self.found, heat)
+        heat[2:4, 3:5] = 0.9
+        return HeatMap(phrase, POINT, 0.9, 2.0, self.found, heat)
+
+    async def score(self, request):
+        return float(request.image.mean()) / 255
+
+    async def check_health(self):
+        return None
+
+
+class Sam:
+    def __init__(self):
+        self.encoded = asyncio.Event()
+        self.images = []
+        self.requests = []
+        self.failures = []
+
+    async def encode(self, image):
+        self.encoded.set()
+        self.images.append(image)
+        return Embedding(np.zeros((1, 2, 2), np.float32), image.shape[:2], image.shape[:2])
+
+    async def segment(self, embedding, request):
+        """For each prompt an empty mask and a square around its first point, or its box."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self.requests.append(request)
+        masks = [mask for prompt in request.prompts for mask in self._masks(embedding.source_size, prompt)]
+        small = np.stack([mask[::2, ::2] for mask in masks])
+        numbers = tuple(number for number in range(len(request.prompts)) for _ in range(2))
+        return Masks(tuple(map(PackedMask.of, masks)), small, np.tile([0.9, 0.8], len(numbers) // 2), numbers)
+
+    def _masks(self, size, prompt):
+        mask = np.zeros(size, bool)
+        if prompt.box_xyxy:
+            left, top, right, bottom = prompt.box_xyxy
+            mask[top:bottom, left:right] = True
+        else:
+            x, y = prompt.points_xy[0]
+            mask[max(0, y - 10) : y + 10, max(0, x - 10) : x + 10] = True
+        mask[:3, :3] = True  # a speck that has nothing to do with the point
+        return np.zeros_like(mask), mask
+
+    async def check_health(self):
+        raise RuntimeError("ill")
+
+
+class Inpaint:
+    def __init__(self):
+        self.requests = []
+        self.flagged = ()
+        self.started = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def inpaint(self, request):
+        self.started.set()
+        self.requests.append(request)
+        await self.may_answer.wait()
+        images = np.stack([np.full(request.image.shape, seed % 256, np.uint8) for seed in request.seeds])
+        return Painted(images, tuple(seed in self.flagged for seed in request.seeds))
+
+    async def check_health(self):
+        return None
+
+
+class Graph:
+    def __init__(self):
+        self.clip, self.sam, self.inpaint = Handle(Clip()), Handle(Sam()), Handle(Inpaint())
+        self.driver = Driver(self.clip, self.sam, self.inpaint)
+
+    image = IMAGE
+    point = POINT
+
+    def edit(self, **fields):
+        return self.driver.edit(
+            EditRequest(**{"image": IMAGE, "prompt": "a lemon", "target": "x", "seed": 200} | fields)
+        )
+
+    @property
+    def responses(self):
+        return self.clip.responses + self.sam.responses + self.inpaint.responses
+
+
+@pytest.fixture
+async def graph():
+    return Graph()
 
 
 @pytest.fixture(autouse=True)

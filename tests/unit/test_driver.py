@@ -1,155 +1,27 @@
-"""The DAG and its promises, with stages that are small real objects behind handles without Ray."""
+"""The DAG and its promises, with stages that are small real objects behind handles without Ray (conftest.py)."""
 
 import asyncio
 
 import numpy as np
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RequestCancelledError
+from ray.serve.exceptions import BackPressureError
 
 from deployments.calls import RETRY_PAUSE_S
-from deployments.driver import Driver
 from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded, TargetNotFound
-from deployments.messages import EditRequest, Embedding, LocateRequest, Location, Masks, Painted, ScoreRequest
-
-IMAGE = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
-POINT = (40, 30)
-
-
-class Response:
-    """Stands for Serve's DeploymentResponse: runs at once, can be awaited, passed on and cancelled.
-
-    As in Serve, giving up waiting does not stop it; only `cancel` does.
-    """
-
-    def __init__(self, call, args):
-        self.cancelled = False
-        self.task = asyncio.ensure_future(self._run(call, args))
-
-    async def _result(self):
-        try:
-            return await asyncio.shield(self.task)
-        except asyncio.CancelledError:
-            if self.cancelled:  # what Serve raises to those who wait for a response that was cancelled
-                raise RequestCancelledError("x") from None
-            raise
-
-    async def _run(self, call, args):
-        return await call(*[await arg.task if isinstance(arg, Response) else arg for arg in args])
-
-    def __await__(self):
-        return self._result().__await__()
-
-    def cancel(self):
-        self.cancelled = not self.task.done()
-        self.task.cancel()
-
-
-class Handle:
-    """Calls the methods of `stage`; keeps every response it gave out."""
-
-    def __init__(self, stage):
-        self.stage = stage
-        self.responses = []
-
-    def __getattr__(self, name):
-        method = getattr(self.stage, name)
-
-        class Method:
-            @staticmethod
-            def remote(*args):
-                self.responses.append(Response(method, args))
-                return self.responses[-1]
-
-        return Method
-
-
-class Clip:
-    found = True
-
-    def __init__(self):
-        self.started = asyncio.Event()
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-
-    async def locate(self, request):
-        self.started.set()
-        await self.may_answer.wait()
-        return Location(request.target, POINT, 0.9 if self.found else 0.1, self.found, np.zeros((2, 2), np.float32))
-
-    async def score(self, request):
-        return float(request.image.mean()) / 255
-
-    async def check_health(self):
-        return None
-
-
-class Sam:
-    def __init__(self):
-        self.encoded = asyncio.Event()
-        self.failures = []
-
-    async def encode(self, image):
-        self.encoded.set()
-        return Embedding(np.zeros((1, 2, 2), np.float32), image.shape[:2], image.shape[:2])
-
-    async def segment(self, embedding, request):
-        if self.failures:
-            raise self.failures.pop(0)
-        mask = np.zeros(embedding.source_size, bool)
-        x, y = request.points_xy[0]
-        mask[y - 10 : y + 10, x - 10 : x + 10] = True
-        mask[:3, :3] = True  # a speck that has nothing to do with the point
-        return Masks(np.stack([np.zeros_like(mask), mask]), np.array([0.9, 0.8], np.float32))
-
-    async def check_health(self):
-        raise RuntimeError("ill")
-
-
-class Inpaint:
-    def __init__(self):
-        self.started = asyncio.Event()
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-
-    async def inpaint(self, request):
-        self.started.set()
-        await self.may_answer.wait()
-        return Painted(np.stack([np.full(request.image.shape, seed, np.uint8) for seed in request.seeds]))
-
-    async def check_health(self):
-        return None
-
-
-class Graph:
-    def __init__(self):
-        self.clip, self.sam, self.inpaint = Handle(Clip()), Handle(Sam()), Handle(Inpaint())
-        self.driver = Driver(self.clip, self.sam, self.inpaint)
-
-    def edit(self, **fields):
-        return self.driver.edit(
-            EditRequest(**{"image": IMAGE, "prompt": "a lemon", "target": "x", "seed": 200} | fields)
-        )
-
-    @property
-    def responses(self):
-        return self.clip.responses + self.sam.responses + self.inpaint.responses
-
-
-@pytest.fixture
-async def graph():
-    return Graph()
+from deployments.messages import LocateRequest, ScoreRequest
 
 
 async def test_an_edit_goes_through_all_stages(graph):
+    graph.driver.reconfigure({"painting": {"fit_colours": False}})  # this painter knows nothing of surroundings
     result = await graph.edit(n=3)
     assert [edit.seed for edit in result.edits] == [202, 201, 200]  # brightest first, as this CLIP scores
     best = result.edits[0]
     assert (best.image[30, 40] == 202).all()
-    assert (best.image[~result.mask] == IMAGE[~result.mask]).all()
+    assert (best.image[~result.mask] == graph.image[~result.mask]).all()
     assert not result.mask[:3, :3].any()
     assert best.score.region_after > best.score.after > 0
-    assert best.score.before == pytest.approx(IMAGE.mean() / 255)
+    assert best.score.before == pytest.approx(graph.image.mean() / 255)
     assert result.changed_outside_px == 0
     assert not any(response.cancelled for response in graph.responses)
 
@@ -171,11 +43,16 @@ async def test_nothing_found_paints_nothing(graph):
     assert not graph.inpaint.responses
 
 
-async def test_an_empty_mask_is_nothing_found(graph):
-    async def nothing(embedding, request):
-        return Masks(np.zeros((1, 80, 100), bool), np.ones(1, np.float32))
+async def test_where_sam_finds_nothing_the_heat_map_is_the_mask(graph):
+    def nothing(size, prompt):
+        return np.zeros(size, bool), np.zeros(size, bool)
 
-    graph.sam.stage.segment = nothing
+    graph.sam.stage._masks = nothing
+    result = await graph.edit()
+    assert result.location.low_confidence
+    assert result.location.candidates[0].source == "heat"
+    assert result.mask[30, 40]
+    graph.driver.reconfigure({"grounding": {"use_heat": False}})
     with pytest.raises(TargetNotFound):
         await graph.edit()
 
@@ -184,9 +61,9 @@ async def test_bad_input_reaches_no_stage(graph):
     with pytest.raises(InvalidInput):
         await graph.edit(prompt="")
     with pytest.raises(InvalidInput):
-        await graph.driver.locate(LocateRequest(IMAGE, ""))
+        await graph.driver.locate(LocateRequest(graph.image, ""))
     with pytest.raises(InvalidInput):
-        await graph.driver.score(ScoreRequest(IMAGE[:2], "x"))
+        await graph.driver.score(ScoreRequest(graph.image[:2], "x"))
     assert not graph.responses
 
 
@@ -228,7 +105,7 @@ async def test_a_lost_replica_is_tried_again_with_a_new_embedding(graph):
     graph.sam.stage.failures = [ActorDiedError(), ActorDiedError()]
     result = await graph.edit()
     assert result.changed_outside_px == 0
-    assert len(graph.sam.responses) == 6  # encode and segment, three times
+    assert len(graph.sam.responses) == 8  # encode and segment, three times, and once more from nearby
 
 
 async def test_a_replica_that_is_lost_every_time_is_a_failure(graph):

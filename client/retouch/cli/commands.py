@@ -4,62 +4,71 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from retouch.cli.display import Display, match, seconds, shortened
-from retouch.cli.outputs import EditOutputs, check_input, check_outputs, edit_outputs
+from retouch.cli.display import Display, shortened
+from retouch.cli.facts import candidate_rows, edit_facts, location_facts, named
+from retouch.cli.outputs import EditOutputs, UsageError, check_input, check_masks_folder, check_outputs, edit_outputs
 from retouch.cli.overlay import heat_overlay
+from retouch.cli.records import edit_record, location_record
 from retouch.client import Retouch
 from retouch.files import write_picture
-from retouch.results import EditResult, Location, Score
+from retouch.results import EditResult
 
 
 def edit(options: argparse.Namespace, client: Retouch, display: Display) -> int:
     """`retouch edit`"""
-    outputs = edit_outputs(options)
     over = f' over "{shortened(options.target)}"' if options.target else ""
-    started = time.monotonic()
-    with display.working(f'Painting "{shortened(options.prompt)}"{over}'):
-        result = client.edit(
+
+    def call() -> EditResult:
+        return client.edit(
             options.image,
             options.prompt,
-            target=options.target,
+            **_region(options),
             negative_prompt=options.negative,
             n=options.n,
             seed=options.seed,
             num_inference_steps=options.steps,
             guidance_scale=options.guidance,
             strength=options.strength,
+            fill=options.fill,
             scheduler=options.scheduler,
+            min_score=options.min_score,
         )
-    elapsed_s = time.monotonic() - started
-    saved = _save(result, outputs)
-    display.show(
-        title=str(saved[0]),
-        facts=_edit_facts(result, saved, outputs.mask, elapsed_s),
-        bare="\n".join(str(path) for path in saved),
-        data=_edit_data(result, saved, outputs.mask, elapsed_s),
-    )
-    return 0
+
+    return _edited(options, display, f'Painting "{shortened(options.prompt)}"{over}', call)
+
+
+def remove(options: argparse.Namespace, client: Retouch, display: Display) -> int:
+    """`retouch remove`"""
+    if not (options.target or options.point or options.box or options.mask):
+        raise UsageError("say what to remove with --target, --point, --box or --mask")
+    what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
+    return _edited(options, display, f"Removing {what}", lambda: client.remove(options.image, **_region(options)))
 
 
 def locate(options: argparse.Namespace, client: Retouch, display: Display) -> int:
     """`retouch locate`"""
-    check_input(options.image)
-    if options.heat:
-        check_outputs([options.heat], options.image)
-    with display.working(f'Looking for "{shortened(options.target)}"'):
-        location = client.locate(options.image, options.target)
-    if options.heat:
-        write_picture(heat_overlay(options.image, location), options.heat)
+    _check_locate(options)
+    what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
+    with display.working(f"Looking for {what}"):
+        location = client.locate(options.image, options.target, avoid=options.avoid, **_pointed(options))
+    heat: Path | None = options.heat if location.heat else None
+    if heat and location.heat:
+        write_picture(heat_overlay(options.image, location.heat, location.point_xy), heat)
+    masks = location.save_masks(options.masks_out) if options.masks_out and location.candidates else ()
     x, y = location.point_xy
     display.show(
-        title=f"{location.target} at ({x}, {y})" if location.found else f"{location.target}: not found",
-        facts=_location_facts(location, options.heat),
+        title=named(location.target, location.point_xy)
+        if location.found
+        else f"{location.target or 'what was pointed at'}: not found",
+        facts=location_facts(location, heat, masks),
         bare=f"{x} {y}" if location.found else "",
-        data=_location_data(location, options.heat),
+        data=location_record(location, heat, masks),
         good=location.found,
+        rows=candidate_rows(location),
     )
     return 0 if location.found else 1
 
@@ -78,6 +87,22 @@ def score(options: argparse.Namespace, client: Retouch, display: Display) -> int
     return 0
 
 
+def _edited(options: argparse.Namespace, display: Display, doing: str, call: Callable[[], EditResult]) -> int:
+    outputs = edit_outputs(options)
+    started = time.monotonic()
+    with display.working(doing):
+        result = call()
+    elapsed_s = time.monotonic() - started
+    saved = _save(result, outputs)
+    display.show(
+        title=str(saved[0]),
+        facts=edit_facts(result, saved, outputs.mask, elapsed_s),
+        bare="\n".join(str(path) for path in saved),
+        data=edit_record(result, saved, outputs.mask, elapsed_s),
+    )
+    return 0
+
+
 def _save(result: EditResult, outputs: EditOutputs) -> list[Path]:
     """Write what came back, which may be fewer pictures than were asked for."""
     saved = []
@@ -89,64 +114,35 @@ def _save(result: EditResult, outputs: EditOutputs) -> list[Path]:
     return saved
 
 
-def _edit_facts(result: EditResult, saved: list[Path], mask: Path | None, elapsed_s: float) -> list[tuple[str, str]]:
-    x, y = result.point_xy
-    facts = [("found", f"{result.target} at ({x}, {y}), confidence {result.confidence:.2f}")]
-    facts.append(("match", match(result.score.before, result.score.after)))
-    facts.append(("region", match(result.score.region_before, result.score.region_after)))
-    facts.append(("seed", str(result.seed)))
-    for path, other in list(zip(saved, result.edits, strict=False))[1:]:
-        facts.append(("also", f"{path}, match {match(other.score.before, other.score.after)}, seed {other.seed}"))
-    if mask:
-        facts.append(("mask", str(mask)))
-    facts.append(("took", seconds(elapsed_s, result.timings_s)))
-    return facts
+def _check_locate(options: argparse.Namespace) -> None:
+    check_input(options.image)
+    if not (options.target or options.point or options.box):
+        raise UsageError("say what to find: a TARGET, --point or --box")
+    if options.heat:
+        if options.point or options.box:
+            raise UsageError(
+                "--heat is for a TARGET alone: where points or a box say what is meant, nothing is searched"
+            )
+        check_outputs([options.heat], options.image)
+    if options.masks_out:
+        check_masks_folder(options.masks_out, options.image)
 
 
-def _edit_data(result: EditResult, saved: list[Path], mask: Path | None, elapsed_s: float) -> dict[str, Any]:
-    edits = [
-        {"path": str(path), "seed": edit.seed, "score": _score_data(edit.score)}
-        for path, edit in zip(saved, result.edits, strict=False)
-    ]
+def _region(options: argparse.Namespace) -> dict[str, Any]:
+    """What is meant, and how much of it is repainted."""
     return {
-        "edits": edits,
-        "mask": str(mask) if mask else None,
-        "target": result.target,
-        "point": result.point_xy,
-        "confidence": result.confidence,
-        "num_inference_steps": result.num_inference_steps,
-        "guidance_scale": result.guidance_scale,
-        "changed_outside_px": result.changed_outside_px,
-        "timings": result.timings_s,
-        "seconds": round(elapsed_s, 3),
-        "request_id": result.request_id,
+        "target": options.target,
+        "avoid": options.avoid,
+        **_pointed(options),
+        "mask": options.mask,
+        "mask_mode": options.mask_mode,
+        "candidate": options.candidate,
+        "mask_shape": options.mask_shape,
+        "dilation": options.dilation,
     }
 
 
-def _score_data(score: Score) -> dict[str, float]:
-    return {
-        "before": score.before,
-        "after": score.after,
-        "delta": score.delta,
-        "region_before": score.region_before,
-        "region_after": score.region_after,
-    }
-
-
-def _location_facts(location: Location, heat: Path | None) -> list[tuple[str, str]]:
-    x, y = location.point_xy
-    facts = [] if location.found else [("best guess", f"({x}, {y})")]
-    facts.append(("confidence", f"{location.confidence:.2f}"))
-    return [*facts, ("heat", str(heat))] if heat else facts
-
-
-def _location_data(location: Location, heat: Path | None) -> dict[str, Any]:
-    return {
-        "target": location.target,
-        "found": location.found,
-        "point": location.point_xy,
-        "confidence": location.confidence,
-        "size": location.size,
-        "heat": str(heat) if heat else None,
-        "request_id": location.request_id,
-    }
+def _pointed(options: argparse.Namespace) -> dict[str, Any]:
+    on_it, not_on_it = options.point, options.not_point
+    labels = [1] * len(on_it) + [0] * len(not_on_it) if not_on_it else None
+    return {"points": on_it + not_on_it, "labels": labels, "box": options.box}

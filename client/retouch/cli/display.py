@@ -10,7 +10,7 @@ import argparse
 import json
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from retouch.errors import APIStatusError, InvalidResponse, RetouchError
-
-Facts = Sequence[tuple[str, str]]
+from retouch.cli.facts import NOTE, Facts, Rows
+from retouch.cli.records import error_record
+from retouch.errors import APIStatusError, RetouchError
 
 
 class Display:
@@ -56,8 +56,10 @@ class Display:
         self._tries += 1
         self._say(f"{self._what}, try {self._tries}")
 
-    def show(self, title: str, facts: Facts, bare: str, data: Mapping[str, Any], good: bool = True) -> None:
-        """The result: a headline with facts below, the bare result, or all of it as JSON."""
+    def show(
+        self, title: str, facts: Facts, bare: str, data: Mapping[str, Any], good: bool = True, rows: Rows | None = None
+    ) -> None:
+        """The result: a headline with facts and perhaps a table below, the bare result, or all of it as JSON."""
         if self._as_json:
             self._out.print(json.dumps(data, indent=2))
         elif self._quiet:
@@ -65,11 +67,12 @@ class Display:
                 self._out.print(_safe(bare, self._out))
         else:
             self._show_facts(title, facts, good)
+            self._show_rows(rows or [])
 
     def failed(self, error: RetouchError, advice: str | None) -> None:
         """An error of the service, what can be done about it, and the number it goes by in the log."""
         if self._as_json:
-            self._out.print(json.dumps({"error": error_data(error)}, indent=2))
+            self._out.print(json.dumps({"error": error_record(error)}, indent=2))
         self.complain(error.message)
         for line in (advice or "").splitlines():
             self._err.print(f"  {_safe(line, self._err)}")
@@ -86,7 +89,18 @@ class Display:
         self._out.print(headline)
         width = max(len(label) for label, _ in facts)
         for label, value in facts:
-            self._out.print(Text.assemble((f"  {label:<{width}}  ", "dim"), _safe(value, self._out)))
+            style = "yellow" if label == NOTE else "dim"
+            self._out.print(Text.assemble((f"  {label:<{width}}  ", style), _safe(value, self._out)))
+
+    def _show_rows(self, rows: Rows) -> None:
+        """A heading and what is below it in columns. The last cell goes under its row if the terminal is too narrow."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        fits = not self._out.is_terminal or sum(widths) + 2 * len(widths) <= self._out.width
+        for number, row in enumerate(rows):
+            *cells, last = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            start = "  ".join(["", *cells])
+            text = f"{start}  {last.rstrip()}" if fits else f"{start.rstrip()}\n     {last.rstrip()}"
+            self._out.print(Text(_safe(text, self._out), style="dim" if number == 0 else ""))
 
     @contextmanager
     def _moving_bar(self, what: str) -> Iterator[None]:
@@ -112,26 +126,6 @@ class ElapsedColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.elapsed or 0:.0f} s", style="dim")
-
-
-def error_data(error: RetouchError) -> dict[str, Any]:
-    """An error for programs."""
-    names = ("status_code", "code", "param", "request_id")
-    known = {name: getattr(error, name) for name in names} if isinstance(error, APIStatusError) else {}
-    if isinstance(error, InvalidResponse):
-        known = {"request_id": error.request_id}
-    return {"type": type(error).__name__, "message": error.message, **known}
-
-
-def match(before: float, after: float) -> str:
-    """How a score changed."""
-    return f"{before:.3f} → {after:.3f} ({after - before:+.3f})"
-
-
-def seconds(total_s: float, stages_s: Mapping[str, float]) -> str:
-    """How long it took, and each stage of it."""
-    stages = ", ".join(f"{name} {stage_s:.2f}" for name, stage_s in stages_s.items())
-    return f"{total_s:.1f} s ({stages})" if stages else f"{total_s:.1f} s"
 
 
 def shortened(text: str) -> str:

@@ -24,12 +24,14 @@ class EditOutputs:
 
 
 def edit_outputs(options: argparse.Namespace) -> EditOutputs:
-    """The files that `retouch edit` will write. Raises `UsageError` if it must not or cannot."""
+    """The files that `retouch edit` or `remove` will write. Raises `UsageError` if it must not or cannot."""
     check_input(options.image)
+    if options.mask:
+        check_input(options.mask)
     best = options.out or options.image.with_name(f"{options.image.stem}.edited.png")
     pictures = tuple(ranked(best, rank) for rank in range(1, (options.n or 1) + 1))
     masks = [options.mask_out] if options.mask_out else []
-    check_outputs([*pictures, *masks], options.image)
+    check_outputs([*pictures, *masks], options.image, options.mask)
     return EditOutputs(pictures, options.mask_out)
 
 
@@ -43,16 +45,30 @@ def check_input(path: Path) -> None:
         raise UsageError(f"{path} may not be read")
 
 
-def check_outputs(paths: Sequence[Path], source: Path) -> None:
-    """Each of `paths` can be written, no two are the same file, and none is `source`."""
+def check_outputs(paths: Sequence[Path], picture: Path, mask: Path | None = None) -> None:
+    """Each of `paths` can be written, no two are the same file, and none is what goes in."""
     seen: set[Path] = set()
     for path in paths:
         _check_place(path)
-        if _is_same(path, source):
-            raise UsageError(f"{path} is the picture itself, which is never overwritten")
+        _check_not_input(path, picture, "picture")
+        if mask:
+            _check_not_input(path, mask, "mask")
         if path.resolve() in seen:
             raise UsageError(f"{path} is named twice")
         seen.add(path.resolve())
+
+
+def check_masks_folder(folder: Path, picture: Path) -> None:
+    """The candidates' masks can be written into `folder`, which may be new, and none replaces `picture`."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder")
+    home = folder if folder.exists() else folder.parent
+    if not home.is_dir():
+        raise UsageError(f"there is no folder {home}")
+    if not os.access(home, os.W_OK):
+        raise UsageError(f"{home} may not be written")
+    for path in folder.glob("mask-*.png"):
+        _check_not_input(path, picture, "picture")
 
 
 def _check_place(path: Path) -> None:
@@ -66,5 +82,6 @@ def _check_place(path: Path) -> None:
         raise UsageError(f"{path} may not be written")
 
 
-def _is_same(path: Path, source: Path) -> bool:
-    return path.exists() and path.samefile(source)
+def _check_not_input(path: Path, source: Path, what: str) -> None:
+    if path.exists() and path.samefile(source):
+        raise UsageError(f"{path} is the {what} itself, which is never overwritten")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from retouch.results import Location, Point
+from retouch.results import Point
 
 COLOURS = ((0, 0, 0), (76, 16, 110), (187, 55, 84), (249, 142, 9), (252, 255, 164))
 """From cold to hot, at even distances."""
@@ -16,15 +16,15 @@ STRONGEST = 0.8
 """How much of the colour covers the picture where it is hottest."""
 
 
-def heat_overlay(path: Path, location: Location) -> Image.Image:
-    """The picture at `path`, dimmed, with `location.heat` in colour and a ring around the point."""
+def heat_overlay(path: Path, heat: Image.Image, point_xy: Point) -> Image.Image:
+    """The picture at `path`, dimmed, with `heat` (mode F, 0..1) in colour and a ring around the point."""
     with Image.open(path) as file:
         picture = ImageOps.exif_transpose(file).convert("RGB")
-    heat = location.heat.resize(picture.size, Image.Resampling.BICUBIC).point(lambda value: value * 255).convert("L")
+    grey = heat.resize(picture.size, Image.Resampling.BICUBIC).point(lambda value: value * 255).convert("L")
     dimmed = Image.blend(ImageOps.grayscale(picture).convert("RGB"), picture, 0.4)
-    cover = heat.point([round(value * STRONGEST) for value in range(256)])
-    overlay = Image.composite(_coloured(heat), dimmed, cover)
-    _draw_ring(overlay, location.point_xy)
+    cover = grey.point([round(value * STRONGEST) for value in range(256)])
+    overlay = Image.composite(_coloured(grey), dimmed, cover)
+    _draw_ring(overlay, point_xy)
     return overlay
 
 

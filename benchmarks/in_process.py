@@ -1,0 +1,77 @@
+"""The whole graph in one process, without Ray: the same driver and the same deployments, called directly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Generator
+from typing import Any, cast
+
+import diffusers
+import transformers
+from ray.serve.handle import DeploymentHandle
+
+from deployments.clip.server import ClipServer
+from deployments.config import POCKET, POCKET_GUIDANCE_SCALE, ClipSettings, DriverSettings, GraphArgs
+from deployments.driver import Driver
+from deployments.inpaint.server import InpaintServer
+from deployments.sam.server import SamServer
+
+
+def silence() -> None:
+    """No notes on how models are loaded: whoever waits for a table need not know."""
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+
+
+class InProcessGraph:
+    """Build it and use it in one event loop: the deployments' batchers belong to that."""
+
+    def __init__(self, args: GraphArgs) -> None:
+        self._clip = ClipServer(args.clip)
+        stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(InpaintServer(args.inpaint)))
+        self.driver = Driver(*(cast("DeploymentHandle[Any]", stage) for stage in stages))
+        self._pocket = args.inpaint.model == POCKET
+
+    def configure(self, clip: ClipSettings, driver: DriverSettings) -> None:
+        """Other settings from the next request on."""
+        self._clip.reconfigure(clip.model_dump())
+        scale = POCKET_GUIDANCE_SCALE if self._pocket else driver.guidance_scale
+        self.driver.reconfigure(driver.model_dump() | {"guidance_scale": scale})
+
+
+class _Handle:
+    """Stands for Serve's handle of a deployment."""
+
+    def __init__(self, stage: Any) -> None:
+        self._stage = stage
+
+    def __getattr__(self, method: str) -> _Method:
+        return _Method(getattr(self._stage, method))
+
+
+class _Method:
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def remote(self, *args: Any) -> _Response:
+        return _Response(self._method, args)
+
+
+class _Response:
+    """Stands for Serve's response: runs at once; can be awaited, cancelled, and passed on unresolved."""
+
+    def __init__(self, method: Any, args: tuple[Any, ...]) -> None:
+        self._task = asyncio.ensure_future(self._run(method, args))
+
+    async def _run(self, method: Any, args: tuple[Any, ...]) -> Any:
+        return await method(*[await arg if isinstance(arg, _Response) else arg for arg in args])
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._task.__await__()
+
+    def cancel(self) -> None:
+        self._task.cancel()

@@ -1,0 +1,162 @@
+"""How good the edits are, and what each switch brings and costs: one table, one row a switch.
+
+    python -m benchmarks.quality [--cases 24] [--edits 8]           on the pocket world's hard scenes
+    python -m benchmarks.quality --coco instances.json --images folder \\
+        --clip openai/clip-vit-base-patch32 --sam sam_vit_b_01ec64.pth --inpaint runwayml/stable-diffusion-inpainting \\
+        --judge openai/clip-vit-large-patch14                       on photographs, with the models that are named
+
+Each row is the row above it with one thing more. The first is the seed's way with the libraries' own code: the best
+patch of the squeezed picture, SAM's best-scored mask, stock diffusers on the squeezed picture, nothing put back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch is imported
+
+from benchmarks import report
+from benchmarks.baselines import Sequential
+from benchmarks.in_process import InProcessGraph, silence
+from benchmarks.quality_cases import Case, coco_cases, named_by, pocket_cases
+from benchmarks.quality_outcomes import COLUMNS, Outcome, means, outcome, seeds_way
+from benchmarks.quality_rows import DEFAULT, SEEDS_WAY, rows
+from deployments.config import POCKET, GraphArgs, InpaintArgs, ModelArgs
+
+RESULTS = Path(__file__).parent / "results"
+
+Say = Callable[[str], None]
+Results = dict[str, list[Outcome]]
+
+
+async def measure(args: GraphArgs, cases: Sequence[Case], edits: int, only: Sequence[str], say: Say) -> Results:
+    """The outcomes of all cases in each row; the first `edits` of each kind are painted too."""
+    painted = _first_of_each_kind(cases, edits)
+    results: Results = {}
+
+    def keep(name: str, outcomes: list[Outcome]) -> None:
+        results[name] = outcomes
+        told = means(outcomes)
+        say(name + ": " + "  ".join(f"{key} {value:.3f}" for key, value in told.items() if value is not None))
+
+    if _wanted(SEEDS_WAY, only):
+        baseline = Sequential(args)
+        keep(SEEDS_WAY, [seeds_way(baseline, case, case in painted) for case in cases])
+    graph = InProcessGraph(args)
+    for row in rows():
+        if _wanted(row.name, only):
+            graph.configure(row.clip, row.driver)
+            keep(row.name, [await outcome(graph, row.n, case, case in painted) for case in cases])
+    return results
+
+
+def _wanted(name: str, only: Sequence[str]) -> bool:
+    return not only or any(word in name for word in only)
+
+
+def _first_of_each_kind(cases: Sequence[Case], count: int) -> list[Case]:
+    seen: Counter[str] = Counter()
+    first = []
+    for case in cases:
+        seen[case.kind] += 1
+        if seen[case.kind] <= count:
+            first.append(case)
+    return first
+
+
+def tables(results: Results) -> str:
+    """Markdown: one row a switch, and the default row by kind."""
+    parts = [table("switch", {name: means(outcomes) for name, outcomes in results.items()})]
+    if DEFAULT in results:
+        kinds = dict.fromkeys(one.kind for one in results[DEFAULT])
+        by_kind = {kind: means([one for one in results[DEFAULT] if one.kind == kind]) for kind in kinds}
+        parts.append(table("the default, by kind", by_kind))
+    return "\n\n".join(parts)
+
+
+def table(heading: str, lines: dict[str, dict[str, float | None]]) -> str:
+    head = f"| {heading} | " + " | ".join(COLUMNS.values()) + " |"
+    body = [
+        f"| {name} | " + " | ".join(_cell(key, told[key]) for key in COLUMNS) + " |" for name, told in lines.items()
+    ]
+    return "\n".join([head, "|---" * (len(COLUMNS) + 1) + "|", *body])
+
+
+def _cell(column: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    if column.endswith("_s"):
+        return f"{1000 * value:.0f}"
+    return f"{value:.0f}" if column == "changed_px" else f"{value:.1f}" if column == "seam" else f"{value:.3f}"
+
+
+def write(path: Path, results: Results, options: argparse.Namespace) -> None:
+    """`path`.md and `path`.json, which has every outcome."""
+    told = report.machine()
+    where = "photographs with COCO annotations" if options.coco else "the pocket world's hard scenes"
+    heading = (
+        f"# {path.name}\n\n{options.cases} cases of each kind on {where}, the first {options.edits} painted too. "
+        f"{told['processor']}, {told['cores']} cores, torch {told['torch']}; everything in one process, one at a time."
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".md").write_text(heading + "\n\n" + tables(results) + "\n")
+    rows_told = {name: means(outcomes) for name, outcomes in results.items()}
+    content = {
+        "machine": told,
+        "rows": rows_told,
+        "outcomes": {k: [asdict(one) for one in v] for k, v in results.items()},
+    }
+    path.with_suffix(".json").write_text(json.dumps(content, indent=None) + "\n")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=24, help="of each kind (default: %(default)s)")
+    parser.add_argument("--edits", type=int, default=8, help="of them, that are painted too (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", default=(), metavar="WORDS", help="rows whose names have any of these")
+    parser.add_argument("--coco", type=Path, metavar="FILE", help="instances of photographs, as COCO has them")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="the photographs")
+    parser.add_argument("--clip", default=POCKET)
+    parser.add_argument("--sam", default=POCKET)
+    parser.add_argument("--inpaint", default=POCKET)
+    parser.add_argument("--judge", help="another CLIP than --clip, which names what was painted on photographs")
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{time.strftime('%Y-%m-%d')}-quality")
+    options = parser.parse_args(argv)
+    if (options.coco is None) != (options.images is None):
+        parser.error("--coco and --images go together")
+    if options.coco and options.edits and not options.judge:
+        parser.error("edits of photographs need a --judge, or --edits 0")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parse(argv)
+    silence()
+    args = GraphArgs(
+        clip=ModelArgs(model=options.clip), sam=ModelArgs(model=options.sam), inpaint=InpaintArgs(model=options.inpaint)
+    )
+    if options.coco:
+        cases = coco_cases(options.coco, options.images, options.cases, named_by(options.judge, options.coco))
+    else:
+        cases = pocket_cases(options.cases)
+
+    def say(text: str) -> None:
+        print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
+
+    results = asyncio.run(measure(args, cases, options.edits, options.only, say))
+    write(options.out, results, options)
+    print(tables(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

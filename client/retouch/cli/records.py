@@ -1,0 +1,91 @@
+"""Results and errors for programs: what `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from retouch.errors import APIStatusError, InvalidResponse, RetouchError, TargetNotFound
+from retouch.results import Candidate, EditResult, Location, Score
+
+
+def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, elapsed_s: float) -> dict[str, Any]:
+    edits = [
+        {"path": str(path), "seed": edit.seed, "score": _score(edit.score), "seam": edit.seam}
+        for path, edit in zip(saved, result.edits, strict=False)
+    ]
+    return {
+        "edits": edits,
+        "mask": str(mask) if mask else None,
+        "mode": result.mode,
+        "method": result.method,
+        **_place(result),
+        "num_inference_steps": result.num_inference_steps,
+        "guidance_scale": result.guidance_scale,
+        "changed_outside_px": result.changed_outside_px,
+        "improved": result.improved,
+        "filtered_seeds": result.filtered_seeds,
+        "timings": result.timings_s,
+        "seconds": round(elapsed_s, 3),
+        "request_id": result.request_id,
+    }
+
+
+def location_record(location: Location, heat: Path | None = None, masks: Sequence[Path] = ()) -> dict[str, Any]:
+    return {
+        **_place(location),
+        "found": location.found,
+        "size": location.size,
+        "heat": str(heat) if heat else None,
+        "masks": [str(path) for path in masks],
+        "timings": location.timings_s,
+        "request_id": location.request_id,
+    }
+
+
+def error_record(error: RetouchError) -> dict[str, Any]:
+    names = ("status_code", "code", "param", "request_id")
+    known = {name: getattr(error, name) for name in names} if isinstance(error, APIStatusError) else {}
+    if isinstance(error, InvalidResponse):
+        known = {"request_id": error.request_id}
+    if isinstance(error, TargetNotFound):
+        known["location"] = location_record(error.location) if error.location else None
+    return {"type": type(error).__name__, "message": error.message, **known}
+
+
+def _place(found: EditResult | Location) -> dict[str, Any]:
+    return {
+        "target": found.target,
+        "phrase": found.phrase,
+        "point": found.point_xy,
+        "confidence": found.confidence,
+        "margin": found.margin,
+        "low_confidence": found.low_confidence,
+        "candidates": [_candidate(candidate) for candidate in found.candidates],
+        "chosen": found.chosen,
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    record = {
+        "point": candidate.point_xy,
+        "box": candidate.box_xyxy,
+        "area": candidate.area,
+        "score": candidate.score,
+        "sam_score": candidate.sam_score,
+        "source": candidate.source,
+    }
+    return record | {"features": candidate.features} if candidate.features else record
+
+
+def _score(score: Score | None) -> dict[str, float] | None:
+    if score is None:
+        return None
+    return {
+        "before": score.before,
+        "after": score.after,
+        "delta": score.delta,
+        "region_before": score.region_before,
+        "region_after": score.region_after,
+    }

@@ -1,0 +1,206 @@
+"""From a request to one that can be acted on: checked as a whole, with every default filled in."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import cast, get_args
+
+import numpy as np
+
+from deployments.checks import (
+    check_box,
+    check_choice,
+    check_image,
+    check_integer,
+    check_mask,
+    check_number,
+    check_points,
+    check_text,
+)
+from deployments.config import DriverSettings, Limits, PaintingSettings, SchedulerName
+from deployments.errors import InvalidInput
+from deployments.grounding.words import PromptReading, Wording, parse, read_prompt
+from deployments.messages import Box, EditRequest, Fill, LocateRequest, MaskShape, Mode, Point, ScoreRequest
+
+SEED_LIMIT = 2**63
+SCHEDULERS = get_args(SchedulerName)
+MIN_STRENGTH = 0.01
+MOST_CANDIDATES = 32
+PAINTERS_FIELDS = (
+    *("prompt", "negative_prompt", "n", "seed", "num_inference_steps", "guidance_scale", "strength", "fill"),
+    *("scheduler", "min_score"),
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CompleteLocate:
+    """A `LocateRequest` that can be acted on: `wordings` are what to look for, the likeliest reading first.
+
+    There are none where points or a box say what is meant. `target` is what the answer calls it.
+    """
+
+    image: np.ndarray
+    target: str
+    wordings: tuple[Wording, ...]
+    avoid: tuple[str, ...]
+    points_xy: tuple[Point, ...]
+    labels: tuple[int, ...]
+    box_xyxy: Box | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CompleteEdit:
+    """An `EditRequest` with nothing left open: every default filled in, one seed for each picture.
+
+    `prompt` is what to paint; empty for a removal, which has no seeds. `scored` is the text that scores are for, None
+    where there is none.
+    """
+
+    where: CompleteLocate
+    mask: np.ndarray | None
+    candidate: int
+    mode: Mode
+    mask_shape: MaskShape
+    dilation: float
+    prompt: str
+    scored: str | None
+    negative_prompt: str
+    seeds: tuple[int, ...]
+    num_inference_steps: int
+    guidance_scale: float
+    strength: float
+    fill: Fill | None
+    scheduler: str | None
+    min_score: float | None
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.where.image
+
+
+def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdit:
+    """The request with nothing left open. A prompt like "remove the dog" makes it a removal."""
+    check_choice(request.mode, "mode", get_args(Mode))
+    if request.mode == "remove":
+        _refuse_for_removal(request)
+    reading = _reading(request, settings.limits)
+    if reading.removes:
+        return complete_edit(replace(request, mode="remove", prompt="", target=reading.targets[0]), settings)
+    where = _where(request, reading.targets, settings)
+    shape, dilation = _offer(request, settings.painting)
+    return CompleteEdit(
+        where=where,
+        mask=_mask(request),
+        candidate=check_integer(request.candidate or 0, "candidate", 0, MOST_CANDIDATES - 1),
+        mode=request.mode,
+        mask_shape=shape,
+        dilation=dilation,
+        prompt=reading.painted,
+        scored=reading.painted or request.target,
+        negative_prompt=check_text(request.negative_prompt, "negative_prompt", settings.limits, may_be_empty=True),
+        seeds=() if request.mode == "remove" else _seeds(request, settings.limits),
+        num_inference_steps=_steps(request, settings),
+        guidance_scale=_guidance_scale(request, settings),
+        strength=check_number(request.strength, "strength", MIN_STRENGTH, 1.0),
+        fill=cast("Fill | None", check_choice(request.fill, "fill", get_args(Fill))),
+        scheduler=check_choice(request.scheduler, "scheduler", SCHEDULERS),
+        min_score=None if request.min_score is None else check_number(request.min_score, "min_score", -1.0, 1.0),
+    )
+
+
+def _reading(request: EditRequest, limits: Limits) -> PromptReading:
+    """What the prompt says. With a target of its own, or beside points or a mask, it is what to paint and no more."""
+    if request.mode == "remove":
+        return PromptReading((), "")
+    prompt = check_text(request.prompt, "prompt", limits)
+    if request.target is not None or _is_pointed_at(request):
+        return PromptReading((), prompt)
+    return read_prompt(prompt)
+
+
+def _steps(request: EditRequest, settings: DriverSettings) -> int:
+    steps = settings.num_inference_steps if request.num_inference_steps is None else request.num_inference_steps
+    return check_integer(steps, "num_inference_steps", 1, settings.limits.max_inference_steps)
+
+
+def _guidance_scale(request: EditRequest, settings: DriverSettings) -> float:
+    scale = settings.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    return check_number(scale, "guidance_scale", 0.0, settings.limits.max_guidance_scale)
+
+
+def complete_locate(request: LocateRequest, settings: DriverSettings) -> CompleteLocate:
+    if request.target is None and not request.points_xy and request.box_xyxy is None:
+        raise InvalidInput("target is required where neither points nor a box say what is meant.", "target")
+    return _where(request, (), settings)
+
+
+def _where(
+    request: EditRequest | LocateRequest, from_prompt: tuple[str, ...], settings: DriverSettings
+) -> CompleteLocate:
+    """What to look for: what `target` says, or else what the prompt does."""
+    limits = settings.limits
+    image = check_image(request.image, limits)
+    points, labels = check_points(request.points_xy, request.labels, image, limits)
+    box = check_box(request.box_xyxy, image)
+    if points and box is None and 1 not in labels:
+        raise InvalidInput("labels must have at least one 1: something has to be on it.", "labels")
+    pointed = _is_pointed_at(request)
+    avoid = check_text(request.avoid, "avoid", limits, may_be_empty=True)
+    if avoid and pointed:
+        raise InvalidInput("avoid is for targets that are searched for; points, a box or a mask say it all.", "avoid")
+    target = None if request.target is None else check_text(request.target, "target", limits)
+    if target is None and not from_prompt and not pointed:
+        raise InvalidInput("target is required: nothing else says what to repaint.", "target")
+    texts = () if pointed else (target,) if target is not None else from_prompt
+    wordings = tuple(parse(text) if settings.grounding.places else Wording(text) for text in texts)
+    return CompleteLocate(image, target or next(iter(from_prompt), ""), wordings, _listed(avoid), points, labels, box)
+
+
+def _is_pointed_at(request: EditRequest | LocateRequest) -> bool:
+    has_mask = isinstance(request, EditRequest) and request.mask is not None
+    return bool(request.points_xy) or request.box_xyxy is not None or has_mask
+
+
+def _listed(avoid: str) -> tuple[str, ...]:
+    """ "the dog, the cat" names two things."""
+    return tuple(filter(None, (text.strip() for text in avoid.split(","))))
+
+
+def _seeds(request: EditRequest, limits: Limits) -> tuple[int, ...]:
+    # 53 bits, so that a drawn seed survives JSON readers that keep numbers as doubles.
+    seed = secrets.randbits(53) if request.seed is None else request.seed
+    first = check_integer(seed, "seed", 0, SEED_LIMIT - limits.max_images)
+    return tuple(range(first, first + check_integer(request.n, "n", 1, limits.max_images)))
+
+
+def _refuse_for_removal(request: EditRequest) -> None:
+    """A removal is no painting: what only a painter could heed is refused."""
+    plain = EditRequest(request.image)
+    for name in PAINTERS_FIELDS:
+        if getattr(request, name) != getattr(plain, name):
+            raise InvalidInput(f"{name} means nothing for mode remove, which fills from the surroundings.", name)
+
+
+def _offer(request: EditRequest, painting: PaintingSettings) -> tuple[MaskShape, float]:
+    """Shape and growth of the region; a mask of the caller's is meant as it is, unless said otherwise."""
+    usual: tuple[MaskShape, float] = (painting.mask_shape, painting.dilation)
+    if request.mask is not None:
+        usual = ("silhouette", 0.0)
+    shape = check_choice(request.mask_shape, "mask_shape", get_args(MaskShape)) or usual[0]
+    dilation = usual[1] if request.dilation is None else check_number(request.dilation, "dilation", 0.0, 1.0)
+    return cast(MaskShape, shape), dilation
+
+
+def _mask(request: EditRequest) -> np.ndarray | None:
+    if request.mask is None:
+        return None
+    for name, param in (("points_xy", "points"), ("box_xyxy", "box"), ("candidate", "candidate")):
+        if getattr(request, name) not in ((), None):
+            raise InvalidInput(f"{param} and mask exclude each other: the mask says it all.", param)
+    return check_mask(request.mask, request.image)
+
+
+def complete_score(request: ScoreRequest, settings: DriverSettings) -> ScoreRequest:
+    check_image(request.image, settings.limits)
+    return replace(request, text=check_text(request.text, "text", settings.limits))

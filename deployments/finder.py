@@ -1,0 +1,155 @@
+"""Finds what a request means: CLIP's heat map, SAM's masks, and the choice among them.
+
+clip.locate --> things --> sam.segment --> candidates --> (nearby: sam.encode, sam.segment) --> the one that is meant
+sam.encode  -------------^
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from deployments.calls import Calls
+from deployments.complete import CompleteLocate
+from deployments.config import GroundingSettings
+from deployments.errors import TargetNotFound
+from deployments.grounding.candidates import WEIGHTS, View
+from deployments.grounding.case import Case, Pointer, Proposal, Seen, rescored
+from deployments.grounding.masks import box_of, spotlight
+from deployments.messages import (
+    Candidate,
+    HeatMap,
+    Location,
+    Masks,
+    PackedMask,
+    ScoreRequest,
+    Search,
+    SearchRequest,
+    SegmentRequest,
+    Span,
+)
+
+LONGEST_CROP_PX = 512  # CLIP sees less than that
+
+
+class Finder:
+    """The search of one request. `clip` and `sam` are handles; what is heavy between their calls runs in threads."""
+
+    def __init__(self, clip: Any, sam: Any, calls: Calls, settings: GroundingSettings) -> None:
+        self._clip = clip
+        self._sam = sam
+        self._calls = calls
+        self._settings = settings
+        self.spans: list[Span] = []
+
+    async def find(self, sought: CompleteLocate) -> Location:
+        """Where it is, with all candidates; `found` False where CLIP sees nothing like it.
+
+        Raises TargetNotFound for the other thing of a relation ("left of the dog"), and what `arrange` raises.
+        """
+        # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
+        # unresolved, so the embedding goes from replica to replica and never through here.
+        embedding = self._calls.begin(self._sam.encode.remote(sought.image))
+        case = await self._case(sought)
+        proposals, small_side = await self._propose(case, case.whole, embedding)
+        arranged = await asyncio.to_thread(case.arranged, proposals)
+        if arranged and self._settings.look_closer:
+            arranged = await self._look_closer(case, arranged, small_side)
+        if arranged and self._settings.compare_crops and case.seen is not None:
+            arranged = await self._compare_crops(case, arranged)
+        final = await asyncio.to_thread(case.with_heat, arranged)
+        return _location(sought, case, final[: self._settings.max_candidates])
+
+    async def _case(self, sought: CompleteLocate) -> Case:
+        if not sought.wordings:
+            pointer = Pointer(sought.points_xy, sought.labels, sought.box_xyxy)
+            return Case.of_pointer(sought.image, pointer, self._settings)
+        seen = await self._look(sought)
+        return await asyncio.to_thread(Case.of_words, sought.image, seen, self._settings)
+
+    async def _look(self, sought: CompleteLocate) -> Seen:
+        """CLIP's best reading of the target. All phrases share one look at the picture."""
+        phrases = [wording.phrase for wording in sought.wordings]
+        anchors = [wording.relation.anchor for wording in sought.wordings if wording.relation]
+        request = SearchRequest(sought.image, (*phrases, *anchors), sought.avoid)
+        search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
+        self.spans += search.spans
+        by_phrase = {found.phrase: found for found in search.maps}
+        wording = max(sought.wordings, key=lambda one: by_phrase[one.phrase].margin)
+        found = by_phrase[wording.phrase]
+        if wording.relation is None:
+            return Seen(found, wording, None)
+        anchor = by_phrase[wording.relation.anchor]
+        if not anchor.found:
+            raise TargetNotFound(_best_guess(sought, anchor))
+        return Seen(found, wording, anchor.point_xy)
+
+    async def _propose(
+        self, case: Case, view: View, embedding: Any, thing: int | None = None
+    ) -> tuple[list[Proposal], int]:
+        """What SAM makes of a view, and the longer side of its small masks."""
+        asked = await asyncio.to_thread(case.questions, view, thing)
+        request = SegmentRequest(tuple(question.prompt for question in asked))
+
+        def call(attempt: int) -> Any:
+            # The replica that died may be the one that held the embedding.
+            source = embedding if attempt == 0 else self._calls.begin(self._sam.encode.remote(view.image))
+            return self._sam.segment.remote(source, request)
+
+        masks: Masks = await self._calls.run("segment", call)
+        self.spans += masks.spans
+        return await asyncio.to_thread(case.proposals, view, asked, masks), max(masks.small.shape[1:])
+
+    async def _look_closer(self, case: Case, arranged: list[Proposal], small_side: int) -> list[Proposal]:
+        """The same, with better masks of the first thing in front if it is small: SAM sees it again, from nearby."""
+        first = arranged[0]
+        view = case.closer_view(first.candidate, small_side)
+        if view is None:
+            return arranged
+        embedding = self._calls.begin(self._sam.encode.remote(view.image))
+        nearby, _ = await self._propose(case, view, embedding, first.thing)
+        if not nearby:
+            return arranged
+        others = [one for one in arranged[1:] if one.thing != first.thing]
+        return [nearby[0], *others, *nearby[1:], first]
+
+    async def _compare_crops(self, case: Case, arranged: list[Proposal]) -> list[Proposal]:
+        """The same, with the first thing's candidates ranked anew: CLIP looks at each on a blurred ground."""
+        assert case.seen is not None
+        own = [one for one in arranged if one.thing == arranged[0].thing]
+        others = [one for one in arranged if one.thing != arranged[0].thing]
+        phrase = case.seen.map.phrase
+
+        async def score(proposal: Proposal) -> float:
+            crop = await asyncio.to_thread(spotlight, case.image, proposal.candidate.mask.unpack(), LONGEST_CROP_PX)
+            request = ScoreRequest(crop, phrase)
+            return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
+
+        best, *rest = rescored(own, await asyncio.gather(*map(score, own)), WEIGHTS["crop"])
+        return [best, *others, *rest]
+
+
+def drawn_by_hand(sought: CompleteLocate, mask: np.ndarray) -> Location:
+    """For a mask that the caller drew: nothing has to be found."""
+    box = box_of(mask)
+    middle = (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
+    candidate = Candidate(middle, box, float(mask.mean()), 1.0, 0.0, "mask", PackedMask.of(mask))
+    return Location(sought.target, sought.target, middle, 1.0, 0.0, True, None, (candidate,))
+
+
+def _location(sought: CompleteLocate, case: Case, final: Sequence[Proposal]) -> Location:
+    candidates = tuple(one.candidate for one in final)
+    if case.seen is None:
+        point = candidates[0].point_xy if candidates else (0, 0)
+        return Location(sought.target, sought.target, point, 1.0, 0.0, bool(candidates), None, candidates)
+    by_heat = bool(candidates) and candidates[0].source == "heat"
+    found = replace(_best_guess(sought, case.seen.map), candidates=candidates, low_confidence=by_heat)
+    return replace(found, point_xy=candidates[0].point_xy) if candidates else found
+
+
+def _best_guess(sought: CompleteLocate, seen: HeatMap) -> Location:
+    return Location(sought.target, seen.phrase, seen.point_xy, seen.confidence, seen.margin, seen.found, seen.heat)

@@ -1,0 +1,193 @@
+"""What the words of a request mean: which thing a target names (`parse`), and what an edit prompt says. English only.
+
+A prompt may be an instruction ("replace the red apple with a lemon"), which names what to look for and what to paint,
+or describe what to paint ("a cat wearing sunglasses"), of which the head noun is what to look for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from deployments.grounding import instructions
+from deployments.grounding.wording import ANYTHING, Order, Relation, Wording, parse, plain, tidy, without_articles
+
+__all__ = ["Order", "PromptReading", "Relation", "Wording", "head_phrases", "parse", "read_prompt"]
+
+MOST_WORDS = 4  # of a head phrase: CLIP finds short ones best
+MOST_WORDS_TOLD = 6  # of the thing in an instruction: a longer description is tried by its head first
+
+
+@dataclass(frozen=True, slots=True)
+class PromptReading:
+    """What to look for, the likeliest first (never empty, each a text for `parse`), and what to paint there.
+
+    `removes` tells that the prompt asks to take something away: there is nothing to paint but the prompt as it is.
+    """
+
+    targets: tuple[str, ...]
+    painted: str
+    removes: bool = False
+
+
+def read_prompt(prompt: str) -> PromptReading:
+    """What an instruction changes into what; a description is painted as it is over what its head names."""
+    sentence, rest = _first_sentence(tidy(prompt))
+    told = instructions.POLITE.sub("", sentence)
+    for pattern, read in _INSTRUCTIONS:
+        match = pattern.fullmatch(told)
+        reading = read(match) if match else None
+        if reading is not None:
+            return replace(reading, painted=prompt.strip() if reading.removes else reading.painted + rest)
+    return PromptReading(_different(_head(told), prompt.strip()), prompt.strip())
+
+
+def head_phrases(prompt: str) -> tuple[str, ...]:
+    """What to look for, best first and never empty; the prompt as it is comes last."""
+    return _different(*read_prompt(prompt).targets, prompt.strip())
+
+
+def _different(*phrases: str) -> tuple[str, ...]:
+    """Without what says the same as an earlier one but for articles, case and punctuation."""
+    kept: dict[str, str] = {}
+    for phrase in phrases:
+        kept.setdefault(without_articles(plain(phrase)).lower(), phrase)
+    return tuple(phrase for said, phrase in kept.items() if said) or (ANYTHING,)
+
+
+def _first_sentence(text: str) -> tuple[str, str]:
+    """The first sentence without its full stop, and the rest with it."""
+    end = instructions.SENTENCE_END.search(text)
+    if end is None:
+        return text, ""
+    return text[: end.start()], text[end.start() :] if end.end() < len(text) else ""
+
+
+def _head(text: str) -> str:
+    """The noun phrase that a description is about, of a few words; all of it where a place is said."""
+    clause = instructions.OUTCOME.split(_first_clause(text), maxsplit=1)[0]
+    said = without_articles(plain(instructions.MEDIUM.sub("", instructions.CREATED.sub("", clause, count=1), count=1)))
+    if _is_placed(said):
+        return said
+    end = instructions.CLAUSE.search(said)
+    words = (said[: end.start()] if end else said).split()
+    of = words.index("of") if "of" in words else len(words)
+    return " ".join(words[max(0, of - MOST_WORDS) : of + MOST_WORDS])
+
+
+def _first_clause(text: str) -> str:
+    """Up to the first comma that does not stand between adjectives ("a big, red balloon")."""
+    clause: list[str] = []
+    for part in re.split("[,:]", text):
+        clause.append(part)
+        if part.rsplit(" ", 1)[-1].lower() not in instructions.ADJECTIVES:
+            break
+    return ",".join(clause)
+
+
+def _is_placed(said: str) -> bool:
+    wording = parse(said)
+    return wording.relation is not None or (wording.order is not None and wording.order.firm)
+
+
+def _told(old: str) -> tuple[str, ...]:
+    """What to look for where an instruction names it."""
+    said = without_articles(plain(old))
+    if _is_placed(said) or len(said.split()) <= MOST_WORDS_TOLD:
+        return _different(said)
+    return _different(_head(said), said)
+
+
+def _split(text: str, separators: Sequence[re.Pattern[str]]) -> tuple[str, str] | None:
+    """Parts "the sign by the door with a lemon" at the word that brings in the new: what is new has no "the"."""
+    found = next(filter(None, (list(separator.finditer(text)) for separator in separators)), None)
+    if not found:
+        return None
+    match = next((match for match in found if not instructions.DEFINITE.match(text, match.end())), found[-1])
+    return text[: match.start()], text[match.end() :].strip()
+
+
+def _replaced(match: re.Match[str]) -> PromptReading | None:
+    parts = _split(match["rest"], instructions.REPLACED)
+    return _changed(*parts) if parts else None
+
+
+def _changed_into(match: re.Match[str]) -> PromptReading | None:
+    parts = _split(match["rest"], instructions.CHANGED)
+    return _changed(*parts) if parts else None
+
+
+def _changed(old: str, new: str) -> PromptReading:
+    """`old` becomes `new`, which is a thing or, alone or as its colour, a property."""
+    owner = instructions.PROPERTY_OF.fullmatch(old)
+    thing = instructions.FROM_COLOUR.sub("", (owner["thing"] or owner["owner"]) if owner else old)
+    if owner and not without_articles(thing):
+        return PromptReading(_told(old), new)
+    if owner or all(word.lower() in instructions.ADJECTIVES for word in plain(new).split()):
+        return PromptReading(_told(thing), _with_property(thing, new))
+    return PromptReading(_told(thing), new)
+
+
+def _with_property(thing: str, new: str) -> str:
+    """ "the red car" and "bright blue": "bright blue car"."""
+    noun = parse(thing).phrase.split()
+    said = without_articles(new)
+    if not instructions.COLOURS.isdisjoint(said.lower().split()):
+        noun = [word for word in noun if word.lower() not in instructions.COLOURS] or noun
+    return f"{said} {' '.join(noun)}"
+
+
+def _made(match: re.Match[str]) -> PromptReading | None:
+    """ "make the sky purple", "make the apple a lemon", "make the man smile"."""
+    rest = match["rest"]
+    becomes = instructions.LOOKS.search(rest)
+    if becomes:
+        return _changed(rest[: becomes.start()], rest[becomes.end() :].strip())
+    acts = instructions.ACTS.search(rest)
+    if acts:
+        return PromptReading(_told(rest[: acts.start()]), rest)
+    words = rest.split()
+    thing = next((index for index in range(2, len(words)) if words[index].lower() in ("a", "an")), len(words))
+    if thing < len(words):
+        return _changed(" ".join(words[:thing]), " ".join(words[thing:]))
+    start = len(words)
+    while start > 2 and words[start - 1].lower() in instructions.ADJECTIVES:
+        start -= 1
+    old = " ".join(words[: start - (words[start - 1].lower() in ("in", "with"))])
+    return _changed(old, " ".join(words[start:])) if start < len(words) else None
+
+
+def _added(match: re.Match[str]) -> PromptReading | None:
+    """ "put a hat on the dog": the dog is repainted, with a hat. "put the dog on a beach": the dog too."""
+    new, by, old = match["new"], match["by"], match["old"]
+    if match["put"] and instructions.DEFINITE.match(new):
+        return PromptReading(_told(new), f"{parse(new).phrase} {by} {old}")
+    phrase = parse(old).phrase
+    return None if phrase == ANYTHING else PromptReading(_told(old), f"{phrase} with {new}")
+
+
+def _given(match: re.Match[str]) -> PromptReading:
+    by = match.groupdict().get("by", "with")
+    return PromptReading(_told(match["old"]), f"{parse(match['old']).phrase} {by} {match['new']}")
+
+
+def _removed(match: re.Match[str]) -> PromptReading:
+    return PromptReading(_told(match["old"]), "", removes=True)
+
+
+def _instead(match: re.Match[str]) -> PromptReading:
+    return PromptReading(_told(match["old"]), match["new"])
+
+
+_INSTRUCTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], PromptReading | None]], ...] = (
+    (instructions.REMOVE, _removed),
+    (instructions.REPLACE, _replaced),
+    (instructions.CHANGE, _changed_into),
+    (instructions.MAKE, _made),
+    (instructions.INSTEAD, _instead),
+    (instructions.ARROW, _instead),
+    (instructions.ADD, _added),
+    (instructions.GIVE, _given),
+    (instructions.DRESS, _given),
+)

@@ -1,0 +1,134 @@
+"""From the driver's results to the wire. Pictures are encoded here, which takes too long for the event loop."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Literal
+
+import numpy as np
+
+from deployments.http import schemas
+from deployments.http.fields import EditFields
+from deployments.http.requests import size_of
+from deployments.images import encode, mask_png
+from deployments.messages import Candidate, Edit, EditResult, Location, Score
+
+
+def edit_json(result: EditResult, fields: EditFields) -> bytes:
+    """The JSON body that answers an edit."""
+    location = result.location
+    answer = schemas.EditAnswer(
+        created=int(time.time()),
+        data=[_edited(edit, fields) for edit in result.edits],
+        output_format=fields.output_format,
+        size=size_of(result.mask),
+        quality=_quality(result, fields),
+        mode=result.mode,
+        method="classical fill" if result.mode == "remove" else "diffusion",
+        target=location.target,
+        phrase=location.phrase,
+        point=location.point_xy,
+        confidence=location.confidence,
+        margin=location.margin,
+        low_confidence=location.low_confidence,
+        chosen=location.chosen,
+        candidates=[_candidate(candidate) for candidate in location.candidates],
+        mask_b64=_base64(mask_png(result.mask)),
+        changed_outside_px=result.changed_outside_px,
+        improved=result.improved,
+        filtered=[schemas.FilteredImage(seed=seed) for seed in result.filtered_seeds],
+        num_inference_steps=result.num_inference_steps,
+        guidance_scale=result.guidance_scale,
+        timings=_rounded(result.timings_s),
+    )
+    return answer.model_dump_json().encode()
+
+
+def edit_file(result: EditResult, fields: EditFields) -> tuple[bytes, dict[str, str]]:
+    """The best picture as a file, and the headers that tell what JSON would."""
+    best = result.edits[0]
+    x, y = result.location.point_xy
+    headers = {
+        "x-retouch-point": f"{x},{y}",
+        "x-retouch-candidate": str(result.location.chosen),
+        "x-retouch-improved": str(result.improved).lower(),
+    }
+    if best.seed is not None:
+        headers["x-retouch-seed"] = str(best.seed)
+    if best.score is not None:
+        headers["x-retouch-score"] = f"{best.score.after:.4f}"
+    return _file(best.image, fields), headers
+
+
+def locate_answer(location: Location, size: tuple[int, int]) -> schemas.LocateAnswer:
+    """What is told of a location in a picture of `size` (width, height)."""
+    return schemas.LocateAnswer(
+        target=location.target,
+        phrase=location.phrase,
+        found=location.found,
+        point=location.point_xy,
+        confidence=location.confidence,
+        margin=location.margin,
+        size=size,
+        heat=None if location.heat is None else np.round(location.heat.astype(np.float64), 4).tolist(),
+        low_confidence=location.low_confidence,
+        chosen=location.chosen,
+        candidates=[_located(candidate) for candidate in location.candidates],
+        timings=_rounded(location.timings_s),
+    )
+
+
+def _edited(edit: Edit, fields: EditFields) -> schemas.EditedImage:
+    picture = _base64(_file(edit.image, fields))
+    score = None if edit.score is None else _score(edit.score)
+    return schemas.EditedImage(b64_json=picture, seed=edit.seed, score=score, seam=edit.seam)
+
+
+def _file(image: np.ndarray, fields: EditFields) -> bytes:
+    quality = 100 if fields.output_compression is None else fields.output_compression
+    return encode(image, fields.output_format, quality)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _score(score: Score) -> schemas.EditScore:
+    return schemas.EditScore(
+        before=score.before,
+        after=score.after,
+        delta=score.delta,
+        region_before=score.region_before,
+        region_after=score.region_after,
+    )
+
+
+def _candidate(candidate: Candidate) -> schemas.CandidateAnswer:
+    return schemas.CandidateAnswer(
+        point=candidate.point_xy,
+        box=candidate.box_xyxy,
+        area=candidate.area,
+        score=candidate.score,
+        sam_score=candidate.sam_score,
+        source=candidate.source,
+    )
+
+
+def _located(candidate: Candidate) -> schemas.LocatedCandidate:
+    return schemas.LocatedCandidate(
+        **_candidate(candidate).model_dump(),
+        features=candidate.features,
+        mask_b64=_base64(mask_png(candidate.mask.unpack())),
+    )
+
+
+def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "auto"]:
+    """The OpenAI word for the steps taken; a number of steps sent as such has none, nor does a removal."""
+    if fields.num_inference_steps is not None or result.mode == "remove":
+        return "auto"
+    return fields.quality if fields.quality in ("low", "high") else "medium"
+
+
+def _rounded(timings_s: dict[str, float]) -> dict[str, float]:
+    return {stage: round(seconds, 4) for stage, seconds in timings_s.items()}

@@ -1,0 +1,82 @@
+"""What all pictures of one request start from: its image, resized for the model and encoded, mask and text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from deployments import membrane
+from deployments.inpaint.schedulers import Schedule
+from deployments.messages import Fill, InpaintRequest
+
+
+class Encoded:
+    """What the VAE made of one picture. A KL autoencoder samples its latents, for each seed anew."""
+
+    def __init__(self, encoded: Any, scaling_factor: float) -> None:
+        self._encoded = encoded
+        self._scaling_factor = scaling_factor
+
+    def latents(self, generator: torch.Generator) -> torch.Tensor:
+        """[1, 4, h, w], spending the generator as the stock pipeline does."""
+        if hasattr(self._encoded, "latent_dist"):
+            sampled: torch.Tensor = self._encoded.latent_dist.sample(generator)
+            return sampled * self._scaling_factor
+        fixed: torch.Tensor = self._encoded.latents
+        return fixed * self._scaling_factor
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """`mask` [1, 1, h, w] of 0 and 1, `text` and `masked` are for the UNet, see `Painting`.
+
+    `picture` is what is noised for a start, None if that is noise alone; with `noise_in_mask` what it shows in the
+    mask is noise before that.
+    """
+
+    mask: torch.Tensor
+    text: torch.Tensor
+    masked: Encoded
+    picture: Encoded | None
+    noise_in_mask: bool
+
+    def drawn(self, generator: torch.Generator, steps: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first latents and the masked picture's, [1, 4, h, w] each.
+
+        The seed is spent in the order in which the stock pipeline spends it: picture, noise, masked picture. What
+        that does not know comes last.
+        """
+        picture = None if self.picture is None else self.picture.latents(generator).cpu()
+        noise = torch.randn((1, 4, *self.mask.shape[2:]), generator=generator, dtype=self.text.dtype)
+        masked = self.masked.latents(generator)
+        if picture is not None and self.noise_in_mask:
+            hole = torch.randn(noise.shape, generator=generator, dtype=noise.dtype)
+            picture = torch.where(self.mask.cpu() > 0, hole, picture)
+        return steps.start(noise, picture).to(self.text), masked
+
+
+def fill_of(request: InpaintRequest) -> Fill:
+    """What is asked for, or else what the stock pipeline does."""
+    return request.fill or ("original" if request.strength < 1 else "noise")
+
+
+def smeared(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """HxWx3 uint8, the surroundings of `mask` (HxW bool) drawn over it; one colour where there are none."""
+    closed = membrane.close(image.astype(np.float32), ~mask)
+    return np.round(closed.clip(0, 255)).astype(np.uint8)
+
+
+def to_pixels(image: np.ndarray) -> torch.Tensor:
+    """HxWx3 uint8 to [1, 3, H, W] float32 in -1..1."""
+    return (torch.from_numpy(image.astype(np.float32)) / 127.5 - 1).permute(2, 0, 1)[None]
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """As the stock pipeline resizes its inputs: a picture, or a bool mask."""
+    if image.dtype == bool:
+        return resized(image.astype(np.uint8) * 255, side) >= 128
+    return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))

@@ -1,0 +1,152 @@
+"""Fills a region: paints it once for each seed or closes it from its surroundings, puts that back, and scores it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deployments import colours, regions, removal
+from deployments.calls import Calls
+from deployments.complete import SEED_LIMIT, CompleteEdit
+from deployments.config import PaintingSettings
+from deployments.errors import ContentFiltered
+from deployments.messages import Edit, InpaintRequest, Painted, Score, ScoreRequest, Span
+from deployments.regions import Region
+
+Scores = tuple[float, float]  # of a whole picture and of its region
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The pictures, best first; whether the best one matches better than the unedited one; seeds held back."""
+
+    edits: tuple[Edit, ...]
+    improved: bool
+    filtered_seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    image: np.ndarray
+    seed: int
+    seam: float
+    scores: Scores
+
+    def edit(self, before: Scores) -> Edit:
+        return Edit(self.image, self.seed, _score(before, self.scores), self.seam)
+
+
+class Painter:
+    """The painting of one request. `clip` and `inpaint` are handles; pixels are moved in threads."""
+
+    def __init__(self, clip: Any, inpaint: Any, calls: Calls, settings: PaintingSettings) -> None:
+        self._clip = clip
+        self._inpaint = inpaint
+        self._calls = calls
+        self._settings = settings
+        self.spans: list[Span] = []
+
+    async def paint(self, job: CompleteEdit, region: Region) -> Finished:
+        """As many pictures as there are seeds, the best of all that were painted; ContentFiltered if none may be shown.
+
+        The unedited picture competes: where no painting matches the prompt better, nothing was improved.
+        """
+        # How well the picture matched before can be told while it is being repainted.
+        (before,), (pictures, filtered) = await asyncio.gather(
+            self._scores(job.prompt, [job.image], region), self._round(job, region, job.seeds)
+        )
+        for number in range(1, self._rounds(job)):
+            if pictures and pictures[0].scores[1] >= (job.min_score or 0.0):
+                break
+            seeds = tuple((seed + number * len(job.seeds)) % SEED_LIMIT for seed in job.seeds)
+            more, held_back = await self._round(job, region, seeds)
+            pictures, filtered = _ranked([*pictures, *more]), filtered + held_back
+        if not pictures:
+            raise ContentFiltered(filtered)
+        edits = tuple(picture.edit(before) for picture in pictures[: len(job.seeds)])
+        return Finished(edits, pictures[0].scores[1] > before[1], filtered)
+
+    async def remove(self, job: CompleteEdit, region: Region) -> Finished:
+        """One picture, its region closed from its surroundings without a model. It is an improvement if the picture
+        then matches the name of what was removed less."""
+        closed = await asyncio.to_thread(removal.fill, job.image, region.mask)
+        image = await asyncio.to_thread(regions.paste_back, job.image, region.crop(closed), region)
+        seam = regions.seam(job.image, region.crop(closed), region)
+        if job.scored is None:
+            return Finished((Edit(image, None, None, seam),), True)
+        before, after = await self._scores(job.scored, [job.image, image], region)
+        return Finished((Edit(image, None, _score(before, after), seam),), after[1] < before[1])
+
+    def _rounds(self, job: CompleteEdit) -> int:
+        return 1 if job.min_score is None else 1 + self._settings.max_retries
+
+    async def _round(
+        self, job: CompleteEdit, region: Region, seeds: tuple[int, ...]
+    ) -> tuple[list[_Picture], tuple[int, ...]]:
+        """A picture for each seed, best first, and the seeds whose pictures may not be shown."""
+        painted = await self._repaint(job, region, seeds)
+        allowed = [index for index, flagged in enumerate(painted.flagged) if not flagged]
+        filtered = tuple(seed for seed, flagged in zip(seeds, painted.flagged, strict=True) if flagged)
+        if not allowed:
+            return [], filtered
+        squares = painted.images[allowed]
+        done = await asyncio.to_thread(_put_back, job.image, squares, region, self._settings.fit_colours)
+        scores = await self._scores(job.prompt, [image for image, _ in done], region)
+        pictures = [
+            _Picture(image, seeds[index], seam, score)
+            for index, (image, seam), score in zip(allowed, done, scores, strict=True)
+        ]
+        return _ranked(pictures), filtered
+
+    async def _repaint(self, job: CompleteEdit, region: Region, seeds: tuple[int, ...]) -> Painted:
+        """The region's square once for each seed."""
+        request = InpaintRequest(
+            image=region.crop(job.image),
+            mask=region.crop(region.mask),
+            prompt=job.prompt,
+            negative_prompt=job.negative_prompt,
+            seeds=seeds,
+            num_inference_steps=job.num_inference_steps,
+            guidance_scale=job.guidance_scale,
+            strength=job.strength,
+            fill=job.fill,
+            scheduler=job.scheduler,
+        )
+        painted: Painted = await self._calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
+        self.spans += painted.spans
+        return painted
+
+    async def _scores(self, text: str, pictures: Sequence[np.ndarray], region: Region) -> list[Scores]:
+        """How well each picture and its region match the text."""
+
+        async def score(view: np.ndarray) -> float:
+            request = ScoreRequest(view, text)
+            return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
+
+        # All views at once: CLIP batches them.
+        scores = await asyncio.gather(*map(score, [*pictures, *map(region.crop, pictures)]))
+        return list(zip(scores[: len(pictures)], scores[len(pictures) :], strict=True))
+
+
+def _put_back(
+    image: np.ndarray, squares: np.ndarray, region: Region, fit_colours: bool
+) -> list[tuple[np.ndarray, float]]:
+    """The whole picture with each of the painted squares in its region, and how well that one fits in."""
+    done = []
+    for painted in squares:
+        square = colours.fit(painted, region.crop(image), region) if fit_colours else painted
+        done.append((regions.paste_back(image, square, region), regions.seam(image, square, region)))
+    return done
+
+
+def _ranked(pictures: Sequence[_Picture]) -> list[_Picture]:
+    """Those whose region matches the prompt best first."""
+    return sorted(pictures, key=lambda picture: picture.scores[1], reverse=True)
+
+
+def _score(before: Scores, after: Scores) -> Score:
+    return Score(before[0], after[0], before[1], after[1])

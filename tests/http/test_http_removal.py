@@ -1,0 +1,118 @@
+"""mode=remove, and what a safety checker holds back."""
+
+import base64
+
+import pytest
+
+EDITS = "/v1/images/edits"
+
+
+def test_removal(client, driver, picture, opened):
+    form = {"mode": "remove", "target": "the apple"}
+    body = client.post(EDITS, files={"image": picture}, data=form).json()
+    request = driver.requests[0]
+    assert (request.mode, request.prompt, request.target) == ("remove", "", "the apple")
+    assert (request.seed, request.num_inference_steps, request.guidance_scale) == (None, None, None)
+    assert (body["mode"], body["method"], body["quality"]) == ("remove", "classical fill", "auto")
+    assert (body["improved"], body["num_inference_steps"], body["changed_outside_px"]) == (False, 0, 0)
+    (edited,) = body["data"]
+    assert (edited["seed"], edited["seam"]) == (None, 0.5)
+    score = {"before": 0.25, "after": 0.125, "delta": -0.125, "region_before": 0.5, "region_after": 0}
+    assert edited["score"] == score
+    painted = opened(base64.b64decode(edited["b64_json"]))
+    assert (painted[16:32, 24:48] == 128).all()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"target": "the apple", "avoid": "the dog"},
+        {"target": "the apple", "candidate": "1"},
+        {"points": "30,20; 5,5", "labels": "1,0"},
+        {"box": "24,16,48,32", "mask_shape": "box", "dilation": "0.1"},
+        {"target": "x", "prompt": "", "negative_prompt": "", "n": "1", "quality": "auto"},
+        {"target": "x", "prompt": "  "},
+        {"target": "x", "output_format": "webp", "output_compression": "40", "size": "96x64"},
+    ],
+    ids=str,
+)
+def test_removal_takes_what_says_what_is_meant(client, driver, picture, fields):
+    answer = client.post(EDITS, files={"image": picture}, data={"mode": "remove"} | fields)
+    assert answer.status_code == 200, answer.text
+    assert driver.requests[0].mode == "remove"
+
+
+def test_removal_by_mask_has_no_score(client, driver, picture):
+    form = {"mode": "remove", "mask_mode": "luminance"}
+    body = client.post(EDITS, files={"image": picture, "mask": picture}, data=form).json()
+    assert body["data"][0]["score"] is None
+    assert driver.requests[0].mask.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prompt", "a lemon"),
+        ("negative_prompt", "blur"),
+        ("n", "2"),
+        ("seed", "0"),
+        ("num_inference_steps", "20"),
+        *[("quality", quality) for quality in ("low", "medium", "high", "standard")],
+        ("guidance_scale", "7.5"),
+        ("strength", "1"),
+        ("fill", "noise"),
+        ("scheduler", "ddim"),
+        ("min_score", "0"),
+    ],
+)
+def test_removal_takes_no_field_of_the_painters(refused_edit, name, value):
+    message = refused_edit(name, {"prompt": None, "mode": "remove", "target": "x", name: value})
+    assert message == f"`{name}` is for the painter, and `mode` remove paints nothing: leave it out."
+
+
+def test_prompt_that_asks_for_a_removal(client, picture):
+    """What it means is the driver's to say; the answer tells it."""
+    body = client.post(EDITS, files={"image": picture}, data={"prompt": "remove the apple"}).json()
+    assert (body["mode"], body["method"], body["quality"]) == ("remove", "classical fill", "auto")
+    assert body["data"][0]["seed"] is None
+
+
+def test_removal_needs_to_know_of_what(refused_edit):
+    assert "what is to go?" in refused_edit("target", {"prompt": None, "mode": "remove"})
+
+
+def test_removal_as_a_picture_has_no_seed_to_tell(client, picture, opened):
+    for form, scored in (({"target": "the apple"}, True), ({"points": "30,20"}, False)):
+        form = {"mode": "remove"} | form
+        answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": "image/png"})
+        assert answer.status_code == 200
+        assert (opened(answer.content)[16:32, 24:48] == 128).all()
+        assert "x-retouch-seed" not in answer.headers
+        assert ("x-retouch-score" in answer.headers) == scored
+        assert answer.headers["x-retouch-improved"] == "false"
+        assert answer.headers["x-retouch-candidate"] == "0"
+
+
+# The safety checker
+
+
+def test_some_pictures_are_held_back(client, driver, picture):
+    driver.unsafe_seeds = (41, 43)
+    form = {"prompt": "x", "n": "4", "seed": "40"}
+    body = client.post(EDITS, files={"image": picture}, data=form).json()
+    assert [edited["seed"] for edited in body["data"]] == [42, 40]
+    assert body["filtered"] == [
+        {"seed": 41, "code": "content_filtered"},
+        {"seed": 43, "code": "content_filtered"},
+    ]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "image/png"])
+def test_all_pictures_are_held_back(client, driver, picture, refused, accept):
+    driver.unsafe_seeds = (40,)
+    form = {"prompt": "CANARY", "seed": "40"}
+    answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": accept})
+    message = refused(answer, 422, "content_filtered", "prompt")["message"]
+    assert "safety checker" in message
+    assert "CANARY" not in answer.text
+    assert "x-should-retry" not in answer.headers

@@ -1,0 +1,147 @@
+"""What a request may choose, seen from the stages that it reaches."""
+
+import numpy as np
+import pytest
+
+from deployments.errors import ContentFiltered, InvalidInput, TargetNotFound
+from deployments.messages import LocateRequest
+
+ANYWHERE = np.zeros((80, 100), bool)
+ANYWHERE[50:70, 60:90] = True
+
+
+def prompts(graph):
+    return [prompt for request in graph.sam.stage.requests for prompt in request.prompts]
+
+
+async def test_all_candidates_are_told_and_another_one_can_be_taken(graph):
+    location = await graph.driver.locate(LocateRequest(graph.image, "x"))
+    assert len(location.candidates) >= 2
+    assert {candidate.source for candidate in location.candidates} <= {"peak", "peaks", "box"}
+    first, second = [await graph.edit(candidate=k) for k in (0, 1)]
+    for k, result in enumerate((first, second)):
+        assert result.location.chosen == k
+        assert (result.mask & location.candidates[k].mask.unpack()).sum() == location.candidates[k].mask.unpack().sum()
+    assert (first.mask != second.mask).any()
+    with pytest.raises(InvalidInput, match="candidate"):
+        await graph.edit(candidate=len(location.candidates))
+
+
+async def test_points_go_to_sam_and_clip_is_not_asked(graph):
+    result = await graph.edit(target=None, points_xy=((70, 60), (20, 20)), labels=(1, 0))
+    assert not graph.clip.stage.requests
+    assert prompts(graph)[0].points_xy == ((70, 60), (20, 20))
+    assert prompts(graph)[0].labels == (1, 0)
+    assert result.location.candidates[0].source == "points"
+    assert (result.location.confidence, result.location.heat) == (1.0, None)
+    assert result.mask[60, 70]
+    assert not result.mask[20, 20]
+
+
+async def test_a_lone_point_may_mean_several_things(graph):
+    await graph.driver.locate(LocateRequest(graph.image, points_xy=((70, 60),)))
+    assert prompts(graph)[0].several
+
+
+async def test_a_box_goes_to_sam(graph):
+    result = await graph.edit(target=None, box_xyxy=(50, 40, 90, 70))
+    assert prompts(graph)[0].box_xyxy == (50, 40, 90, 70)
+    assert result.location.candidates[0].source == "box"
+    assert result.mask[40:70, 50:90].all()
+
+
+async def test_a_mask_is_repainted_as_it_is_and_nobody_is_asked_where(graph):
+    result = await graph.edit(target=None, mask=ANYWHERE)
+    assert (result.mask == ANYWHERE).all()
+    assert not graph.clip.stage.requests
+    assert not graph.sam.responses
+    grown = await graph.edit(target=None, mask=ANYWHERE, dilation=0.2)
+    assert grown.mask.sum() > ANYWHERE.sum()
+
+
+async def test_what_is_to_be_avoided_reaches_clip(graph):
+    await graph.edit(avoid="the dog, a cat")
+    assert graph.clip.stage.requests[0].avoid == ("the dog", "a cat")
+
+
+async def test_a_prompt_alone_is_looked_for_by_its_head_and_as_a_whole(graph):
+    await graph.edit(target=None, prompt="a cat wearing sunglasses")
+    first, *others = graph.clip.stage.requests[0].phrases
+    assert first == "cat"
+    assert any("sunglasses" in phrase for phrase in others)
+
+
+async def test_the_other_thing_of_a_relation_shares_the_look_and_has_to_be_there(graph):
+    await graph.edit(target="the apple left of the dog")
+    assert graph.clip.stage.requests[0].phrases == ("apple", "dog")
+    search = graph.clip.stage.locate
+
+    async def no_dog(request):
+        found = await search(request)
+        apple, dog = found.maps
+        return type(found)((apple, type(dog)(dog.phrase, dog.point_xy, 0.1, -2.0, False, dog.heat)))
+
+    graph.clip.stage.locate = no_dog
+    with pytest.raises(TargetNotFound, match="dog"):
+        await graph.edit(target="the apple left of the dog")
+
+
+async def test_fill_shape_and_strength_reach_the_painter(graph):
+    plain = (await graph.edit()).mask
+    boxed = (await graph.edit(mask_shape="box", dilation=0.0, fill="blur", strength=0.5)).mask
+    request = graph.inpaint.stage.requests[-1]
+    assert (request.fill, request.strength) == ("blur", 0.5)
+    assert boxed.sum() == boxed.any(axis=0).sum() * boxed.any(axis=1).sum()  # a box
+    assert plain.sum() != boxed.sum()
+
+
+async def test_a_removal_asks_no_painter_and_says_what_it_is(graph):
+    result = await graph.edit(mode="remove", prompt="", seed=None)
+    assert result.mode == "remove"
+    assert not graph.inpaint.responses
+    (edit,) = result.edits
+    assert edit.seed is None
+    assert (edit.image[result.mask] != graph.image[result.mask]).any()
+    assert result.changed_outside_px == 0
+    assert edit.score is not None
+    unnamed = await graph.edit(mode="remove", prompt="", seed=None, target=None, mask=ANYWHERE)
+    assert unnamed.edits[0].score is None
+
+
+async def test_a_flagged_picture_is_held_back_and_told(graph):
+    graph.inpaint.stage.flagged = (201,)
+    result = await graph.edit(n=3)
+    assert {edit.seed for edit in result.edits} == {200, 202}
+    assert result.filtered_seeds == (201,)
+
+
+async def test_nothing_but_flagged_pictures_is_an_error(graph):
+    graph.inpaint.stage.flagged = (200, 201)
+    with pytest.raises(ContentFiltered) as caught:
+        await graph.edit(n=2)
+    assert caught.value.seeds == (200, 201)
+
+
+async def test_under_a_floor_other_seeds_are_tried_and_the_best_is_kept(graph):
+    low = await graph.edit(seed=40, min_score=0.9)
+    assert len(graph.inpaint.stage.requests) == 1 + graph.driver.settings.painting.max_retries
+    assert [edit.seed for edit in low.edits] == [42]  # the brightest, as this CLIP scores
+    graph.inpaint.stage.requests.clear()
+    await graph.edit(seed=250, min_score=0.1)
+    assert len(graph.inpaint.stage.requests) == 1
+
+
+async def test_the_unedited_picture_competes(graph):
+    assert (await graph.edit(seed=250)).improved
+    assert not (await graph.edit(seed=1)).improved
+
+
+async def test_a_small_thing_is_looked_at_again_from_nearby(graph):
+    await graph.edit()
+    whole, nearby = graph.sam.stage.images
+    assert whole.shape == graph.image.shape
+    assert nearby.shape[0] == nearby.shape[1] < graph.image.shape[0]
+    graph.sam.stage.images.clear()
+    graph.driver.reconfigure({"grounding": {"look_closer": False}})
+    await graph.edit()
+    assert len(graph.sam.stage.images) == 1

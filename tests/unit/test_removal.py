@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments import regions, removal
+from deployments.errors import InvalidInput
+from pocket import world
+from pocket.vocabulary import BY_NAME
+
+
+def psnr(made, truth, mask):
+    error = made[mask].astype(float) - truth[mask]
+    return 10 * np.log10(255**2 / max(1e-3, (error**2).mean()))
+
+
+def scene(seed, size_wh=(192, 192), ground=None, names=("red apple",), photographs=("gravel",)):
+    """A scene, the region of the first of its things, and what it would be without."""
+    stickers = [BY_NAME[name] for name in names]
+    drawn = world.compose(world.evaluation_rng(71, seed), size_wh, stickers, ground, photographs)
+    return drawn.image, regions.plan(drawn.placed[0].mask).mask, drawn.without(drawn.placed[0])
+
+
+@pytest.mark.parametrize(("ground", "least"), [("plain", 50), ("graded", 38)])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_smooth_ground_goes_on(ground, least, seed):
+    image, mask, truth = scene(seed, ground=ground, names=("red apple", "dog"))
+    assert psnr(removal.fill(image, mask), truth, mask) > least
+
+
+@pytest.mark.parametrize("photograph", ["gravel", "grass", "brick"])
+def test_a_textured_ground_keeps_its_texture(photograph):
+    image, mask, truth = scene(3, ground="photographic", photographs=(photograph,))
+    filled = removal.fill(image, mask)
+    assert 0.7 < filled[mask].std() / truth[mask].std() < 1.4
+    # Each pixel comes from somewhere else in the picture, and none from under the mask.
+    colours = {tuple(colour) for colour in image[~mask]}
+    assert all(tuple(colour) in colours for colour in filled[mask])
+
+
+def test_a_neighbour_is_not_copied():
+    """The nearest match is no match: a second heart must not stand where the ladybug was."""
+    for seed in range(6):
+        image, mask, _ = scene(seed, ground="photographic", names=("ladybug", "blue heart"), photographs=("grass",))
+        blue = (image[..., 2] > image[..., 0].astype(int) + 60)[~mask].mean()
+        filled = removal.fill(image, mask)
+        assert blue > 0.005
+        assert (filled[..., 2] > filled[..., 0].astype(int) + 60)[mask].mean() < 0.02
+
+
+@pytest.mark.parametrize("ground", ["graded", "photographic"])
+def test_a_large_picture_is_filled_in_its_own_detail(ground):
+    image, mask, truth = scene(5, (768, 640), ground)
+    filled = removal.fill(image, mask)
+    sharp, wanted = (np.abs(np.diff(each.astype(int), axis=1))[mask[:, 1:]].mean() for each in (filled, truth))
+    assert sharp == pytest.approx(wanted, rel=0.4, abs=0.2)
+
+
+def test_the_same_input_gives_the_same_picture():
+    image, mask, _ = scene(1, ground="photographic")
+    first = removal.fill(image, mask)
+    assert all((removal.fill(image, mask) == first).all() for _ in range(3))
+
+
+def test_a_mask_of_several_parts_at_the_edges():
+    image = np.broadcast_to(np.linspace(0, 200, 90, dtype=np.uint8)[None, :, None], (70, 90, 3)).copy()
+    mask = np.zeros((70, 90), bool)
+    mask[:9, :12] = mask[60:, 70:] = mask[30:36, 85:] = True
+    truth = image.copy()
+    image[mask] = (255, 0, 0)
+    filled = removal.fill(image, mask)
+    assert (filled[~mask] == truth[~mask]).all()
+    assert np.abs(filled.astype(int) - truth).max() < 30
+
+
+def test_nearly_everything_may_be_masked():
+    image = np.random.default_rng(0).integers(0, 256, (400, 300, 3), dtype=np.uint8)
+    mask = np.ones((400, 300), bool)
+    mask[17, 203] = False
+    filled = removal.fill(image, mask)
+    assert (filled == image[17, 203]).all()
+
+
+def test_a_mask_of_everything_is_refused_by_its_field():
+    with pytest.raises(InvalidInput) as refused:
+        removal.fill(np.zeros((20, 20, 3), np.uint8), np.ones((20, 20), bool))
+    assert refused.value.param == "mask"
+
+
+def test_an_empty_mask_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    filled = removal.fill(image, np.zeros((20, 30), bool))
+    assert (filled == image).all()
+    assert filled is not image
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(16, 70),
+    st.integers(16, 70),
+    st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=3),
+    st.sampled_from(["noise", "blocks", "plain"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_only_the_mask_is_filled(height, width, boxes, kind, seed):
+    mask = np.zeros((height, width), bool)
+    for x0, y0, x1, y1 in boxes:
+        left, right = sorted((int(x0 * (width - 1)), int(x1 * (width - 1))))
+        top, bottom = sorted((int(y0 * (height - 1)), int(y1 * (height - 1))))
+        mask[top : bottom + 1, left : right + 1] = True
+    mask[0, 0] = False
+    step = {"noise": 1, "blocks": 8, "plain": 70}[kind]
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (-(-height // step), -(-width // step), 3), dtype=np.uint8)
+    image = blocks.repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
+    image.setflags(write=False)  # as it arrives from another process
+    filled = removal.fill(image, mask)
+    assert filled.dtype == np.uint8
+    assert (filled[~mask] == image[~mask]).all()
+    if kind == "plain":
+        assert (filled == image).all()
+    # What is under the mask does not matter.
+    other = np.where(mask[..., None], rng.integers(0, 256, image.shape, dtype=np.uint8), image)
+    assert (removal.fill(other, mask) == filled).all()
