@@ -118,7 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--edits", type=int, default=24)
     parser.add_argument("--out", type=Path, default=Path("docs/quality"))
     options = parser.parse_args(argv)
-    silence()
     rows = asyncio.run(make(options.edits))
     options.out.mkdir(parents=True, exist_ok=True)
     sheet(rows).save(options.out / "sheet.jpg", quality=85)
@@ -132,4 +131,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    silence()
     sys.exit(main())

@@ -85,10 +85,8 @@ def tables(results: Results) -> str:
 
 def table(heading: str, lines: dict[str, dict[str, float | None]]) -> str:
     head = f"| {heading} | " + " | ".join(COLUMNS.values()) + " |"
-    body = [
-        f"| {name} | " + " | ".join(_cell(key, told[key]) for key in COLUMNS) + " |" for name, told in lines.items()
-    ]
-    return "\n".join([head, "|---" * (len(COLUMNS) + 1) + "|", *body])
+    body = [[name, *(_cell(key, told[key]) for key in COLUMNS)] for name, told in lines.items()]
+    return "\n".join([head, "|---" * (len(COLUMNS) + 1) + "|", *(f"| {' | '.join(cells)} |" for cells in body)])
 
 
 def _cell(column: str, value: float | None) -> str:
@@ -99,9 +97,14 @@ def _cell(column: str, value: float | None) -> str:
     return f"{value:.0f}" if column == "changed_px" else f"{value:.1f}" if column == "seam" else f"{value:.3f}"
 
 
-def write(path: Path, results: Results, options: argparse.Namespace) -> None:
-    """`path`.md and `path`.json, which has every outcome."""
+def write(path: Path, results: Results, options: argparse.Namespace) -> Results:
+    """`path`.md and `path`.json, which has every outcome; returns all that are in it now.
+
+    Rows of an earlier run with as many cases and edits which were not measured again are kept.
+    """
     told = report.machine()
+    asked = {"cases": options.cases, "edits": options.edits}
+    results = _with_earlier(path.with_suffix(".json"), asked, results)
     where = "photographs with COCO annotations" if options.coco else "the pocket world's hard scenes"
     heading = (
         f"# {path.name}\n\n{options.cases} cases of each kind on {where}, the first {options.edits} painted too. "
@@ -110,12 +113,20 @@ def write(path: Path, results: Results, options: argparse.Namespace) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".md").write_text(heading + "\n\n" + tables(results) + "\n")
     rows_told = {name: means(outcomes) for name, outcomes in results.items()}
-    content = {
-        "machine": told,
-        "rows": rows_told,
-        "outcomes": {k: [asdict(one) for one in v] for k, v in results.items()},
-    }
-    path.with_suffix(".json").write_text(json.dumps(content, indent=None) + "\n")
+    outcomes = {name: [asdict(one) for one in each] for name, each in results.items()}
+    content = {"machine": told, **asked, "rows": rows_told, "outcomes": outcomes}
+    path.with_suffix(".json").write_text(json.dumps(content) + "\n")
+    return results
+
+
+def _with_earlier(path: Path, asked: dict[str, int], results: Results) -> Results:
+    """In the order of the rows."""
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    kept: Results = {}
+    if {key: earlier.get(key) for key in asked} == asked:
+        kept = {name: [Outcome(**one) for one in each] for name, each in earlier["outcomes"].items()}
+    order = [SEEDS_WAY, *(row.name for row in rows())]
+    return dict(sorted((kept | results).items(), key=lambda item: order.index(item[0])))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -140,7 +151,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
-    silence()
     args = GraphArgs(
         clip=ModelArgs(model=options.clip), sam=ModelArgs(model=options.sam), inpaint=InpaintArgs(model=options.inpaint)
     )
@@ -153,10 +163,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
     results = asyncio.run(measure(args, cases, options.edits, options.only, say))
-    write(options.out, results, options)
-    print(tables(results))
+    print(tables(write(options.out, results, options)))
     return 0
 
 
 if __name__ == "__main__":
+    silence()
     sys.exit(main())

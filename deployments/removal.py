@@ -124,6 +124,7 @@ def _shift_map(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
     # numbers so small that they count for nothing when colours are compared.
     labelled = np.dstack([lab, indices * INDEX_SCALE]).astype(np.float32)
     made = np.zeros_like(labelled)
+    cv2.setRNGSeed(0)
     cv2.xphoto.inpaint(labelled, ground.astype(np.uint8) * 255, made, cv2.xphoto.INPAINT_SHIFTMAP)
     sources = np.round(made[..., 3] / INDEX_SCALE).astype(int)
     usable = ground.ravel()[sources.clip(0, ground.size - 1)] & (sources >= 0) & (sources < ground.size)

@@ -194,8 +194,9 @@ def main() -> int:
     parser.add_argument("--ablate", action="store_true", help="one row a switch; more: python -m benchmarks.quality -h")
     options = parser.parse_args()
     if options.ablate:
-        from benchmarks import quality
+        from benchmarks import in_process, quality
 
+        in_process.silence()
         return quality.main([])
     figures: list[Figure] = []
     for part, count in ((locating, options.scenes), (segmenting, options.scenes), (editing, options.edits)):

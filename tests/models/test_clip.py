@@ -81,24 +81,20 @@ def test_a_heat_map_is_the_formula_written_out(matcher: ClipMatcher, library: CL
         scale = library.logit_scale.exp()
         against = sum((scale * patches @ embed(word)).exp() for word in (*dense.CONTRAST_WORDS, ""))
         margins = scale * patches @ embed("dog") - against.log()
-    odds = np.exp(bilinear(margins.numpy().astype(np.float64), 16))
-    padded = np.pad(odds, 1, mode="edge")
-    blurred = sum(
-        weight_y * weight_x * padded[1 + y : 17 + y, 1 + x : 17 + x]
-        for y, weight_y in ((-1, 0.25), (0, 0.5), (1, 0.25))
-        for x, weight_x in ((-1, 0.25), (0, 0.5), (1, 0.25))
-    )
-    np.testing.assert_allclose(made.heat, blurred / (1 + blurred), atol=2e-5)
+    wanted = blended(margins.numpy())
+    np.testing.assert_allclose(made.heat, 1 / (1 + np.exp(-wanted)), atol=2e-5)
     x, y = made.point_xy
-    assert made.margin == pytest.approx(math.log(blurred[y // 8, x // 8]), abs=1e-3)
+    assert made.margin == pytest.approx(wanted[y // 8, x // 8], abs=1e-3)
     assert made.confidence == pytest.approx(1 / (1 + math.exp(-(0.5 * made.margin - 0.25))))
 
 
-def bilinear(grid: np.ndarray, side: int) -> np.ndarray:
-    """A square grid of samples in the middle of their cells, enlarged; the ends repeated."""
-    places = (np.arange(side) + 0.5) * len(grid) / side - 0.5
-    weights = np.maximum(0, 1 - np.abs(np.clip(places, 0, len(grid) - 1)[:, None] - np.arange(len(grid))))
-    return weights @ grid @ weights.T
+def blended(logits: np.ndarray) -> np.ndarray:
+    """The one view's logits 8x8 as a map 16x16: enlarged between the middles of the cells, and blurred as odds."""
+    places = np.clip((np.arange(16) + 0.5) / 2 - 0.5, 0, 7)
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(8)))
+    odds = np.pad(np.exp(weights @ logits.astype(np.float64) @ weights.T), 1, mode="edge")
+    around = ((-1, 0.25), (0, 0.5), (1, 0.25))
+    return np.log(sum(v * w * odds[1 + y : 17 + y, 1 + x : 17 + x] for y, v in around for x, w in around))
 
 
 def test_phrases_of_one_call_share_one_look_and_later_calls_need_none(matcher: ClipMatcher, monkeypatch) -> None:
@@ -152,18 +148,17 @@ def test_without_contrast_the_map_is_the_cosine_between_its_least_and_its_greate
 ) -> None:
     image = scene(6, (128, 128)).image
     (made,) = find(matcher, image, "the dog", contrast=False, method="patch", ensemble=False, squares=())
-    assert (made.heat.min(), made.heat.max()) == (0, 1)
-    x, y = made.point_xy
     pixels = CLIPImageProcessorPil.from_pretrained(FOLDER)(images=Image.fromarray(image), return_tensors="pt")
     ids = CLIPTokenizer.from_pretrained(FOLDER)(["a photo of a dog"], return_tensors="pt")
     with torch.no_grad():
         hidden = library.vision_model(**pixels).last_hidden_state[0, 1:]
         patches = library.visual_projection(library.vision_model.post_layernorm(hidden))
         cosines = torch.nn.functional.cosine_similarity(patches, library.get_text_features(**ids).pooler_output)
-    cosines = cosines.reshape(8, 8).numpy()
-    assert np.corrcoef(bilinear(cosines, 16).ravel(), made.heat.ravel())[0, 1] > 0.98
-    above = library.logit_scale.exp().item() * (cosines[y // 16, x // 16] - cosines.mean())
-    assert 0 < made.margin == pytest.approx(above, rel=0.3)
+        wanted = blended((library.logit_scale.exp() * cosines).reshape(8, 8).numpy())
+    np.testing.assert_allclose(made.heat, (wanted - wanted.min()) / np.ptp(wanted), atol=1e-4)
+    assert (made.heat.min(), made.heat.max()) == (0, 1)
+    x, y = made.point_xy
+    assert made.margin == pytest.approx(wanted[y // 8, x // 8] - wanted.mean(), abs=1e-3)
 
 
 def test_finer_levels_find_what_is_small_and_keep_what_is_large(matcher: ClipMatcher) -> None:

@@ -8,6 +8,7 @@ import pytest
 import ray
 
 from deployments.errors import InvalidInput, TargetNotFound
+from deployments.grounding.candidates import iou as overlap
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 
 STEPS = 6
@@ -62,6 +63,53 @@ def test_locate_points_at_what_is_named(handle, scene, masks, name):
     assert location.heat.max() <= 1
 
 
+def test_every_candidate_can_be_repainted(handle, scene, masks):
+    location = handle.locate.remote(LocateRequest(scene.image, "the dog")).result(timeout_s=60)
+    assert len(location.candidates) > 1
+    scores = [overlap(candidate.mask.unpack(), masks["dog"]) for candidate in location.candidates]
+    assert scores[0] > 0.75
+    result = edit(handle, scene, target="the dog", candidate=1)
+    second = location.candidates[1].mask.unpack()
+    assert (result.mask & second).sum() == second.sum()
+    assert result.location.chosen == 1
+
+
+def test_what_is_to_be_avoided_is_not_taken(handle, scene, masks):
+    def hottest(avoid):
+        location = handle.locate.remote(LocateRequest(scene.image, "the fruit", avoid=avoid)).result(timeout_s=60)
+        return location.margin, location.point_xy
+
+    margin, (x, y) = hottest("")
+    assert masks["red apple"][y, x]
+    assert hottest("red apple")[0] < margin
+
+
+def test_points_and_masks_say_where_without_words(handle, scene, masks):
+    y, x = (int(values.mean()) for values in np.nonzero(masks["dog"]))
+    result = edit(handle, scene, target=None, points_xy=((x, y),))
+    assert overlap(result.location.candidates[0].mask.unpack(), masks["dog"]) > 0.7
+    drawn = np.zeros(scene.image.shape[:2], bool)
+    drawn[20:60, 30:90] = True
+    result = edit(handle, scene, target=None, mask=drawn)
+    assert (result.mask == drawn).all()
+    assert (result.edits[0].image[~drawn] == scene.image[~drawn]).all()
+
+
+def test_a_removal_leaves_the_ground(handle, scene, masks):
+    dog = next(placed for placed in scene.placed if placed.sticker.name == "dog")
+    request = EditRequest(scene.image, target="the dog", mode="remove")
+    result = handle.edit.remote(request).result(timeout_s=60)
+    picture, bare = result.edits[0].image.astype(int), scene.without(dog).astype(int)
+    assert result.changed_outside_px == 0
+    assert np.abs(picture - bare)[masks["dog"]].mean() < 10 < np.abs(scene.image - bare)[masks["dog"]].mean()
+    assert result.improved
+
+
+def test_an_instruction_says_it_all(handle, scene, masks):
+    result = edit(handle, scene, target=None, prompt="replace the cactus with a lemon")
+    assert (result.mask & masks["cactus"]).sum() > 0.9 * masks["cactus"].sum()
+
+
 def test_score_prefers_the_true_text(handle, scene):
     dog, guitar = (
         handle.score.remote(ScoreRequest(scene.image, text)).result(timeout_s=60) for text in ("a dog", "a guitar")
@@ -72,8 +120,11 @@ def test_score_prefers_the_true_text(handle, scene):
 def test_what_is_not_there_is_not_repainted(handle, scene):
     with pytest.raises(TargetNotFound) as caught:
         edit(handle, scene, target="the sailboat")
-    assert caught.value.target == "the sailboat"
-    assert 0 <= caught.value.confidence < 0.5
+    location = caught.value.location
+    assert (location.target, location.phrase) == ("the sailboat", "sailboat")
+    assert 0 <= location.confidence < 0.5
+    assert location.heat is not None
+    assert location.candidates
 
 
 def test_a_bad_value_is_a_typed_error(handle, scene):
@@ -86,7 +137,8 @@ def test_the_trace_shows_what_overlaps(handle, scene):
     image[0, 0] ^= 1  # a picture whose embedding nobody remembers
     result = edit(handle, scene, image=image)
     spans = {name: [span for span in result.trace if span.name == name] for name in {s.name for s in result.trace}}
-    (encode,), (locate,), (segment,) = spans["sam.encode"], spans["clip.locate"], spans["sam.segment"]
+    # A small thing is encoded and cut out a second time, from nearby.
+    (encode, *_), (locate,), (segment, *_) = spans["sam.encode"], spans["clip.locate"], spans["sam.segment"]
     assert encode.start_s < locate.end_s
     assert locate.start_s < encode.end_s
     assert segment.start_s >= max(encode.end_s, locate.end_s)
