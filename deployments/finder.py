@@ -18,8 +18,9 @@ from deployments.complete import CompleteLocate
 from deployments.config import GroundingSettings
 from deployments.errors import TargetNotFound
 from deployments.grounding.candidates import WEIGHTS, View
-from deployments.grounding.case import Case, Pointer, Proposal, Seen, rescored
+from deployments.grounding.case import Case, Pointer, Proposal, Seen, anchor_point, rescored
 from deployments.grounding.masks import box_of, spotlight
+from deployments.grounding.words import parse
 from deployments.messages import (
     Candidate,
     HeatMap,
@@ -73,20 +74,19 @@ class Finder:
 
     async def _look(self, sought: CompleteLocate) -> Seen:
         """CLIP's best reading of the target. All phrases share one look at the picture."""
-        phrases = [wording.phrase for wording in sought.wordings]
-        anchors = [wording.relation.anchor for wording in sought.wordings if wording.relation]
-        request = SearchRequest(sought.image, (*phrases, *anchors), sought.avoid)
+        anchors = {wording: parse(wording.relation.anchor) for wording in sought.wordings if wording.relation}
+        phrases = [wording.phrase for wording in (*sought.wordings, *anchors.values())]
+        request = SearchRequest(sought.image, tuple(dict.fromkeys(phrases)), sought.avoid)
         search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
         self.spans += search.spans
-        by_phrase = {found.phrase: found for found in search.maps}
-        wording = max(sought.wordings, key=lambda one: by_phrase[one.phrase].margin)
-        found = by_phrase[wording.phrase]
-        if wording.relation is None:
+        maps = {found.phrase: found for found in search.maps}
+        wording = max(sought.wordings, key=lambda one: maps[one.phrase].margin)
+        found, anchor = maps[wording.phrase], anchors.get(wording)
+        if anchor is None or not found.found:
             return Seen(found, wording, None)
-        anchor = by_phrase[wording.relation.anchor]
-        if not anchor.found:
-            raise TargetNotFound(_best_guess(sought, anchor))
-        return Seen(found, wording, anchor.point_xy)
+        if not maps[anchor.phrase].found:
+            raise TargetNotFound(_best_guess(sought, maps[anchor.phrase]))
+        return Seen(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
 
     async def _propose(
         self, case: Case, view: View, embedding: Any, thing: int | None = None

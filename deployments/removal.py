@@ -1,30 +1,28 @@
 """Removes what stands in a picture: closes its mask from the surroundings, without a model.
 
-Plain grounds are closed by a membrane. Textured ones by a shift map: each place shows another place of the picture,
-chosen so that few seams are seen (Pritch, Kav-Venaki and Peleg, Shift-Map Image Editing, ICCV 2009; in OpenCV after He
-and Sun, Statistics of Patch Offsets, ECCV 2012). It is found in a small copy and applied to the picture itself, so it
-takes seconds whatever the picture's size, and loses no detail.
+Plain grounds are closed by a membrane, textured ones by a shift map: each place shows another place of the picture.
+Both are found in a small copy. A shift map is then applied to the picture itself, so that a large one takes hardly
+longer and keeps its detail.
 """
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
-from deployments import membrane
+from deployments import membrane, shifts
 from deployments.errors import InvalidInput
 from deployments.regions import bounding_box
 
-CONTEXT = 0.75  # what is looked at reaches so far beyond the mask, over its longest side
+CONTEXT = 0.75  # what is looked at reaches so far beyond the mask, over its longest side ...
+MIN_CONTEXT_PX = 16  # ... and never less
 WORKING_PX = 160  # the longest side of the small copy
 RING = 0.15  # width of what counts as the mask's surroundings, over its longest side
-COLOUR_BIN = 14.0  # colours less than two bins apart in CIELAB (lightness in 0..255) are alike
+COLOUR_BIN = 14.0  # colours less than a bin apart, of luma and chroma in 0..255, are alike
 MIN_SHARE = 0.04  # of the surroundings: rarer colours belong to other things
-ROUGH = 0.6  # a ground whose lightness deviates more from its blurred self, in 0..255, has a texture
-INDEX_SCALE = np.float32(2.0**-20)
-LAB_SCALE = np.array([255 / 100, 1, 1], np.float32)  # OpenCV's lightness is in 0..100
-LAB_OFFSET = np.array([0, 128, 128], np.float32)  # to the lowest values
+ROUGH = 0.6  # a ground whose luma deviates more from its blurred self, in 0..255, has a texture
+YCBCR = np.array([[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]])  # as in JPEG
 
 
 def fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -44,7 +42,7 @@ def fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _window(mask: np.ndarray) -> tuple[slice, slice]:
     left, top, right, bottom = bounding_box(mask)
-    margin = 4 + round(CONTEXT * max(right - left, bottom - top))
+    margin = MIN_CONTEXT_PX + round(CONTEXT * max(right - left, bottom - top))
     return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
@@ -55,14 +53,14 @@ def _closed(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     seen = (~holes).sum(axis=(2, 3))
     sums = np.where(holes[..., None], np.uint8(0), cells).sum(axis=(2, 3), dtype=np.float32)
     small = sums / np.maximum(seen, 1).astype(np.float32)[..., None]
-    whole = seen == step**2
-    ground, rough = _ground(_lab(small), seen > 0, whole)
-    if rough and (ground & whole).any():
-        sources = _shift_map(_lab(small), ground & whole)
-        made = _joined(cells.reshape(-1, step, step, 3)[sources])
-    else:
-        made = _enlarged(membrane.close(small, ground), step)
-    return made[: mask.shape[0], : mask.shape[1]]
+    hole, colours = seen < step**2, (small @ YCBCR).astype(np.float32)
+    ring = _ring(hole) & (seen > 0)
+    ground, rough = _ground(colours, seen > 0, ring)
+    made = _cells(_enlarged(membrane.close(small, ground), step), step)
+    if rough:
+        sources = shifts.sources(colours, ground & ~hole, hole, ring)
+        made[sources >= 0] = cells.reshape(-1, step, step, 3)[sources[sources >= 0]]
+    return _joined(made)[: mask.shape[0], : mask.shape[1]]
 
 
 def _cells(array: np.ndarray, step: int) -> np.ndarray:
@@ -80,53 +78,38 @@ def _joined(cells: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(small: np.ndarray, step: int) -> np.ndarray:
-    size_wh = (small.shape[1] * step, small.shape[0] * step)
-    return np.round(cv2.resize(small, size_wh, interpolation=cv2.INTER_CUBIC).clip(0, 255)).astype(np.uint8)
+    picture = Image.fromarray(np.round(small.clip(0, 255)).astype(np.uint8))
+    return np.asarray(picture.resize((picture.width * step, picture.height * step), Image.Resampling.BICUBIC))
 
 
-def _lab(small: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.cvtColor(small / 255, cv2.COLOR_RGB2Lab) * LAB_SCALE)
-
-
-def _ground(lab: np.ndarray, seen: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Which cells show what mostly surrounds the hole, hxw bool, and whether that has a texture."""
-    soft = _blurred(lab, seen)
-    left, top, right, bottom = bounding_box(~whole)
+def _ring(hole: np.ndarray) -> np.ndarray:
+    """hxw bool: what surrounds the hole."""
+    left, top, right, bottom = bounding_box(hole)
     width = max(3.0, RING * max(right - left, bottom - top))
-    ring = seen & (ndimage.distance_transform_edt(whole) <= width)
+    return np.asarray(ndimage.distance_transform_edt(~hole) <= width)
+
+
+def _ground(colours: np.ndarray, seen: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Which cells show what is common in the ring, hxw bool, and whether that has a texture."""
+    soft = _blurred(colours, seen)
     ground = seen & _common(soft, ring)
     if not (ground & ring).any():  # no colour is common
         ground = seen
-    deviations = np.abs(lab - soft)[..., 0][ground & ring]
+    deviations = np.abs(colours - soft)[..., 0][ground & ring]
     return ground, bool(np.median(deviations) > ROUGH)
 
 
-def _blurred(lab: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _blurred(colours: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """By the cells that are seen alone (Knutsson and Westin, Normalized Convolution, CVPR 1993)."""
     weights = ndimage.gaussian_filter(seen.astype(np.float32), 1)
-    sums = ndimage.gaussian_filter(lab * seen[..., None], (1, 1, 0))
+    sums = ndimage.gaussian_filter(colours * seen[..., None], (1, 1, 0))
     return np.asarray(sums / np.maximum(weights, 1e-3)[..., None])
 
 
-def _common(lab: np.ndarray, ring: np.ndarray) -> np.ndarray:
+def _common(colours: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """The cells whose colours, or ones like them, at least MIN_SHARE of the ring has."""
-    bins = np.moveaxis(((lab + LAB_OFFSET) / COLOUR_BIN).astype(int), 2, 0)
+    bins = np.moveaxis(((colours + np.array([0, 128, 128])) / COLOUR_BIN).astype(int), 2, 0)
     counts = np.zeros((int(256 // COLOUR_BIN) + 1,) * 3)
     np.add.at(counts, tuple(bins[:, ring]), 1)
     alike = ndimage.convolve(counts, np.ones((3, 3, 3)), mode="constant")
     return np.asarray(alike[tuple(bins)] >= MIN_SHARE * ring.sum())
-
-
-def _shift_map(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """For each cell the index of the one to show in its place, hxw, always one of the ground."""
-    indices = np.arange(ground.size, dtype=np.float32).reshape(ground.shape)
-    # OpenCV gives the finished picture, not the map. So a further channel tells where each colour comes from, in
-    # numbers so small that they count for nothing when colours are compared.
-    labelled = np.dstack([lab, indices * INDEX_SCALE]).astype(np.float32)
-    made = np.zeros_like(labelled)
-    cv2.setRNGSeed(0)
-    cv2.xphoto.inpaint(labelled, ground.astype(np.uint8) * 255, made, cv2.xphoto.INPAINT_SHIFTMAP)
-    sources = np.round(made[..., 3] / INDEX_SCALE).astype(int)
-    usable = ground.ravel()[sources.clip(0, ground.size - 1)] & (sources >= 0) & (sources < ground.size)
-    nearest = ndimage.distance_transform_edt(~ground, return_distances=False, return_indices=True)
-    return np.where(usable, sources, np.ravel_multi_index(tuple(nearest), ground.shape))

@@ -34,7 +34,7 @@ Vectors = Mapping[str, torch.Tensor]  # of phrases: D float32, at length 1
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A picture as the model takes it: the `pixels` Vx3xPxP of all its views."""
+    """All views of one picture: `pixels` Vx3xPxP uint8."""
 
     pixels: torch.Tensor
     plan: views.Plan
@@ -131,40 +131,34 @@ class ClipMatcher:
     def _heat_map(
         self, phrase: str, request: SearchRequest, seen: Seen, vectors: Vectors, settings: ClipSettings
     ) -> HeatMap:
-        """One phrase's map. `margin` is that of the place pointed at, and its confidence the calibrated sigmoid.
+        """One phrase's map.
 
-        With contrast a margin is the logarithm of the odds of phrase against ground, and `heat` its sigmoid. Without,
-        it is by how many logits the phrase's cosine exceeds its mean over the picture, for which no threshold
-        can be right for all pictures, and `heat` is that from its least to its greatest.
+        With contrast a place's margin is the logarithm of the odds of the phrase against ground and what to avoid, and
+        `heat` its sigmoid. Without, it is by how many logits the phrase's cosine exceeds its mean over the picture;
+        `heat` shows that from its least to its greatest, hot somewhere in every picture, and no calibration of the
+        confidence can be right for all pictures.
         """
-        avoid = torch.stack([vectors[name] for name in request.avoid]) if request.avoid else None
-        logits = (self._margins if settings.contrast else self._cosines)(phrase, seen, vectors, avoid)
-        blended = views.blend(logits.cpu(), seen.plan)
+        avoid = [vectors[name] for name in request.avoid]
+        size_hw = (request.image.shape[0], request.image.shape[1])
+        logits_of = self._margins if settings.contrast else self._cosines
+        margins = views.blend(logits_of(phrase, avoid, seen, vectors).cpu(), seen.plan)
         if settings.contrast:
-            heat = blended.sigmoid()
-        else:
-            blended -= blended.mean()
-            heat = (blended - blended.min()) / (blended.max() - blended.min()).clamp(min=1e-9)
-        hot = heat.float().numpy()
-        cell = best_cell(hot)
-        margin = float(blended[cell])
-        confidence = _sigmoid(settings.presence_scale * margin + settings.presence_shift)
-        point = to_pixel(cell, hot.shape, request.image.shape[:2])
-        return HeatMap(phrase, point, confidence, margin, confidence >= settings.min_confidence, hot)
+            return _answer(phrase, margins, margins.sigmoid(), size_hw, settings)
+        above = margins - margins.mean()
+        spread = (above.max() - above.min()).clamp(min=1e-9)
+        return _answer(phrase, above, (above - above.min()) / spread, size_hw, settings)
 
-    def _margins(self, phrase: str, seen: Seen, vectors: Vectors, avoid: torch.Tensor | None) -> torch.Tensor:
+    def _margins(self, phrase: str, avoid: list[torch.Tensor], seen: Seen, vectors: Vectors) -> torch.Tensor:
         """By how many logits each patch looks more like the phrase than like the ground and what to avoid: Vxghxgw."""
         ground = torch.stack([vectors[word] for word in dense.GROUND])
-        contrast = dense.contrast(phrase, vectors[phrase], ground)
-        if avoid is not None:
-            contrast = torch.cat([contrast, avoid])
+        contrast = torch.cat([dense.contrast(phrase, vectors[phrase], ground), *(vector[None] for vector in avoid)])
         return dense.margins(seen.features, vectors[phrase][None], contrast, self._scale)[..., 0]
 
-    def _cosines(self, phrase: str, seen: Seen, vectors: Vectors, avoid: torch.Tensor | None) -> torch.Tensor:
-        """The cosine of each patch and the phrase, less that of what to avoid, in logits: Vxghxgw."""
+    def _cosines(self, phrase: str, avoid: list[torch.Tensor], seen: Seen, vectors: Vectors) -> torch.Tensor:
+        """The cosine of each patch and the phrase, less the greatest of what to avoid, in logits: Vxghxgw."""
         cosines = seen.features @ vectors[phrase]
-        if avoid is not None:
-            cosines = cosines - (seen.features @ avoid.T).amax(-1).clamp(min=0)
+        if avoid:
+            cosines = cosines - (seen.features @ torch.stack(avoid).T).amax(-1).clamp(min=0)
         return self._scale * cosines
 
     def _see(self, images: Mapping[Key, np.ndarray], settings: ClipSettings) -> Mapping[Key, Seen | Exception]:
@@ -191,18 +185,18 @@ class ClipMatcher:
         """Cuts a picture HxWx3 uint8 into views."""
         height, width = image.shape[:2]
         plan = views.plan((width, height), self._side, self._patch, squares)
-        stacked = torch.from_numpy(views.cut(image, plan.levels, self._side)).permute(0, 3, 1, 2)
-        return Look((stacked / 255 - self._mean) / self._deviation, plan)
+        return Look(torch.from_numpy(views.cut(image, plan.levels, self._side)).permute(0, 3, 1, 2), plan)
 
     def _patches(self, pixels: Sequence[torch.Tensor], method: dense.Method) -> Iterator[torch.Tensor]:
-        """VxghxgwxD float32 unit vectors for each Vx3xPxP, all through the vision tower together."""
+        """VxghxgwxD float32 unit vectors for each Vx3xPxP uint8, all through the vision tower together."""
         if not pixels:
             return iter(())
         made = [self._patches_of(chunk, method) for chunk in torch.cat(list(pixels)).split(VIEWS_PER_PASS)]
-        return iter(torch.cat(made).split([len(views) for views in pixels]))
+        return iter(torch.cat(made).split([len(one) for one in pixels]))
 
     def _patches_of(self, pixels: torch.Tensor, method: dense.Method) -> torch.Tensor:
-        return dense.patch_features(self._model, self._to_model(pixels), method)
+        normalised = (pixels / 255 - self._mean) / self._deviation
+        return dense.patch_features(self._model, self._to_model(normalised), method)
 
     def _embed(self, sentences: Sequence[str]) -> torch.Tensor:
         ids = self._tokenizer(
@@ -236,5 +230,13 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _sigmoid(logit: float) -> float:
-    return 0.5 * (1 + math.tanh(logit / 2))
+def _answer(
+    phrase: str, margins: torch.Tensor, heat: torch.Tensor, size_hw: tuple[int, int], settings: ClipSettings
+) -> HeatMap:
+    """Points at the best place of a picture of `size_hw`; `confidence` is the calibrated sigmoid of the margin."""
+    hot = heat.float().numpy()
+    cell = best_cell(hot)
+    margin = float(margins[cell])
+    confidence = 0.5 * (1 + math.tanh((settings.presence_scale * margin + settings.presence_shift) / 2))
+    point = to_pixel(cell, hot.shape, size_hw)
+    return HeatMap(phrase, point, confidence, margin, confidence >= settings.min_confidence, hot)

@@ -27,6 +27,7 @@ from deployments.grounding.words import Wording
 from deployments.messages import Box, Candidate, HeatMap, Masks, PackedMask, Point, Prompt
 
 MOST_THINGS = 6
+LIKELY = 0.5  # heat: what is not as likely the phrase as all else is no other one of the same things
 MASKS_PER_THING = 3
 ONE_THING_IOU = 0.6  # of the best masks of two things: more, and they are one
 SMALL_CELLS = 8  # a thing that covers fewer of SAM's patches, side by side, deserves a look from nearby
@@ -82,9 +83,9 @@ class Case:
 
     @classmethod
     def of_words(cls, image: np.ndarray, seen: Seen, settings: GroundingSettings) -> Case:
-        spots = hot_spots(seen.map.heat, image.shape[:2], settings.peaks)[:MOST_THINGS]
-        # CLIP's own choice of a point leads; it looked at the same map.
-        things = tuple(Thing(spot.points_xy, spot) for spot in spots)
+        first, *others = hot_spots(seen.map.heat, image.shape[:2], settings.peaks)
+        likely = [first, *(spot for spot in others if spot.strength >= LIKELY)]
+        things = tuple(Thing(spot.points_xy, spot) for spot in likely[:MOST_THINGS])
         return cls(image, things, seen, None, settings)
 
     @classmethod
@@ -145,7 +146,7 @@ class Case:
         for proposal in proposals:
             best.setdefault(proposal.thing, proposal)
         firsts = _different([best[thing] for thing in sorted(best)])
-        if self.seen is not None:
+        if self.seen is not None and self.seen.map.found:
             strengths = [self.things[first.thing].strength for first in firsts]
             things = [_spatial(first.candidate, strength) for first, strength in zip(firsts, strengths, strict=True)]
             order = spatial.arrange(self.seen.wording, things, self.seen.anchor, self.size_hw[::-1])
@@ -181,6 +182,13 @@ class Case:
         score = arranged[0].candidate.score if arranged else 0.0
         rough = Candidate(spot.points_xy[0], box_of(mask), float(mask.mean()), score, 0.0, "heat", PackedMask.of(mask))
         return [Proposal(rough, thing), *arranged]
+
+
+def anchor_point(seen: HeatMap, wording: Wording, size_hw: tuple[int, int]) -> Point:
+    """Where the other thing of a relation is; it may have words of place of its own ("the dog on the right")."""
+    spots = hot_spots(seen.heat, size_hw, 1)
+    things = [spatial.Thing(spot.box_xyxy, float(spot.cells.sum()), spot.points_xy[0], spot.strength) for spot in spots]
+    return spots[spatial.arrange(wording, things, None, size_hw[::-1])[0]].points_xy[0]
 
 
 def _different(firsts: Sequence[Proposal]) -> list[Proposal]:

@@ -18,7 +18,6 @@ from deployments.images import Format, MaskMode
 from deployments.messages import Box, Fill, MaskShape, Mode, Point
 
 MODEL = "retouch"
-MAX_SEED = 2**63 - 1
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 MaybeText = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -150,7 +149,7 @@ class EditFields(SearchFields):
     )
     n: int = Field(1, ge=1, description="How many pictures; they come ranked, best first.")
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="Repeats a result. Picture k of n uses seed + k. Drawn when missing."
+        None, ge=0, description="Repeats a result. Picture k of n uses seed + k. Drawn when missing."
     )
     num_inference_steps: int | None = Field(None, ge=1, description="Steps of the painter. Goes instead of `quality`.")
     guidance_scale: float | None = Field(

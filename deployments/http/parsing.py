@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from deployments.complete import SEED_LIMIT
 from deployments.config import Limits
 from deployments.errors import InvalidInput, UnknownField
 from deployments.http.fields import Fields
@@ -68,6 +69,7 @@ def _ceilings(limits: Limits) -> dict[str, dict[str, float]]:
         "points": points,
         "labels": points,
         "n": {"maximum": limits.max_images},
+        "seed": {"maximum": SEED_LIMIT - limits.max_images},
         "num_inference_steps": {"maximum": limits.max_inference_steps},
         "guidance_scale": {"maximum": limits.max_guidance_scale},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deployments.complete import PAINTERS_FIELDS
 from deployments.errors import InvalidInput
-from deployments.http.fields import MAX_SEED, EditFields, LocateFields, SearchFields
+from deployments.http.fields import EditFields, LocateFields, SearchFields
 
 # A removal takes no field of the painter's, except where it is sent with the value that asks for nothing.
 _NOTHING_ASKED = {"prompt": "", "negative_prompt": "", "n": 1, "quality": "auto"}
@@ -63,7 +63,5 @@ def _check_removal(fields: EditFields, has_mask: bool) -> None:
 def _check_painting(fields: EditFields) -> None:
     if not fields.prompt:
         raise InvalidInput("`prompt` is required: it says what to paint. Only `mode` remove goes without.", "prompt")
-    if fields.seed is not None and fields.seed + fields.n - 1 > MAX_SEED:
-        raise InvalidInput(f"`seed` must be at most {MAX_SEED} for the last of `n` pictures too.", "seed")
     if fields.num_inference_steps is not None and fields.quality != "auto":
         raise InvalidInput("`quality` sets the number of steps: send it or `num_inference_steps`.", "quality")

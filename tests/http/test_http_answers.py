@@ -131,7 +131,7 @@ def test_picture_by_either_name_whatever_it_claims_to_be(client, picture, name):
         {"guidance_scale": "0"},
         {"strength": "0.01"},
         {"strength": "1"},
-        {"seed": str(2**63 - 1)},
+        {"seed": str(2**63 - 8), "n": "8"},
         {"n": "8"},
         {"num_inference_steps": "150"},
         {"prompt": "x" * 200},

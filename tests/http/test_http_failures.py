@@ -100,7 +100,9 @@ def test_remote_miss_without_an_original_of_ours_says_nothing(fail, refused):
     class Odd(RemoteError, TargetNotFound):
         pass
 
-    refused(fail(Odd(ValueError("CANARY"))), 500, "internal_error")
+    answer = fail(Odd(ValueError("CANARY")))
+    refused(answer, 500, "internal_error")
+    assert answer.headers["x-should-retry"] == "false"
 
 
 @pytest.mark.parametrize("route", [EDITS, "/v1/locate", "/v1/score"])

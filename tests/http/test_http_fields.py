@@ -19,7 +19,7 @@ EDITS = "/v1/images/edits"
             ("n", value, "from 1 to 8")
             for value in ("0", "-1", "9", "1000", "1.5", "two", "", "nan", "1e3", "9" * 5000)
         ],
-        *[("seed", value, f"from 0 to {2**63 - 1}") for value in ("-1", str(2**63), str(2**70), "x", "")],
+        *[("seed", value, f"from 0 to {2**63 - 8}") for value in ("-1", str(2**63 - 7), str(2**70), "x", "")],
         *[("num_inference_steps", value, "from 1 to 150") for value in ("0", "151", "1000000000", "-3", "inf")],
         *[("guidance_scale", value, "from 0 to 30") for value in ("-0.1", "30.1", "nan", "inf", "-inf", "1e400", "x")],
         *[
@@ -69,7 +69,6 @@ def test_refused_value(refused_edit, param, value, allowed):
         ("quality", {"quality": "high", "num_inference_steps": "5"}),
         ("output_compression", {"output_compression": "50"}),
         ("output_compression", {"output_compression": "50", "output_format": "png"}),
-        ("seed", {"seed": str(2**63 - 1), "n": "2"}),
     ],
 )
 def test_fields_that_do_not_go_together(refused_edit, param, fields):

@@ -15,7 +15,7 @@ from deployments.sam.model import SamSegmenter, fit_longest_side, fitted_size
 from pocket import world
 
 Photo = Callable[..., np.ndarray]
-SIZES = [(192, 192), (90, 120), (333, 101), (60, 517)]
+SIZES = [(192, 192), (90, 120), (333, 101), (66, 517)]  # low-resolution masks of 96x96, 72x96, 96x29, 12.5x96
 ROUGH = world.evaluation_rng(75, 0).normal(0, 6, (12, 20)).astype(np.float32)
 FINE = world.evaluation_rng(75, 1).normal(0, 6, (300, 260)).astype(np.float32)
 CLICK, CLICKS, BOX = ((70, 55),), ((70, 55), (20, 9), (3, 31)), (12, 8, 83, 59)
@@ -40,28 +40,28 @@ def unpacked(masks: Masks) -> np.ndarray:
     return np.stack([mask.unpack() for mask in masks.masks])
 
 
-def mask_input(rough: np.ndarray, model_size: tuple[int, int], side: int, low_side: int) -> np.ndarray:
+def low_size(predictor: object) -> tuple[int, int]:
+    """(rows, columns) of a low-resolution mask that show the picture, the last perhaps in part."""
+    encoder = predictor.model.prompt_encoder
+    scale = encoder.mask_input_size[0] / encoder.input_image_size[0]
+    return tuple(int(np.ceil(size * scale)) for size in predictor.input_size)
+
+
+def mask_input(predictor: object, rough: np.ndarray) -> np.ndarray:
     """1xMxM, made by another library: Pillow's bilinear filter, the lowest logit around it."""
-    rows, columns = (int(np.ceil(size * low_side / side)) for size in model_size)
-    shown = np.asarray(Image.fromarray(rough).resize((columns, rows), Image.Resampling.BILINEAR))
-    padded = np.full((1, low_side, low_side), min(0, rough.min()), np.float32)
-    padded[0, :rows, :columns] = shown
+    rows, columns = low_size(predictor)
+    padded = np.full((1, *predictor.model.prompt_encoder.mask_input_size), min(0, rough.min()), np.float32)
+    padded[0, :rows, :columns] = Image.fromarray(rough).resize((columns, rows), Image.Resampling.BILINEAR)
     return padded
 
 
 def predict(predictor: object, prompt: Prompt) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the predictor answers to one prompt: masks, scores and low-resolution logits, best first."""
-    encoder = predictor.model.prompt_encoder
-    low_res = None
-    if prompt.rough is not None:
-        low_res = mask_input(
-            prompt.rough, predictor.input_size, encoder.input_image_size[0], encoder.mask_input_size[0]
-        )
     answer = predictor.predict(
         point_coords=np.array(prompt.points_xy) if prompt.points_xy else None,
         point_labels=np.array(prompt.labels) if prompt.points_xy else None,
         box=None if prompt.box_xyxy is None else np.array(prompt.box_xyxy),
-        mask_input=low_res,
+        mask_input=None if prompt.rough is None else mask_input(predictor, prompt.rough),
         multimask_output=prompt.several,
     )
     order = np.argsort(-answer[1])
@@ -80,7 +80,8 @@ def assert_equals_the_predictor(
     assert embedding.source_size == image.shape[:2]
     assert embedding.model_size == tuple(predictor.input_size)
     np.testing.assert_array_equal(embedding.features, predictor.get_image_embedding()[0].numpy())
-    small = low_res[:, : made.small.shape[1], : made.small.shape[2]] > 0
+    rows, columns = low_size(predictor)
+    small = low_res[:, :rows, :columns] > 0
     if prompt.rough is None:
         np.testing.assert_array_equal(unpacked(made), masks)
         np.testing.assert_array_equal(made.small, small)
@@ -118,7 +119,7 @@ def test_its_own_logits_can_be_fed_back(
     predictor.set_image(image)
     _, _, low_res = predict(predictor, PROMPTS["one click"])
     embedding = pocket_sam.encode([image])[0]
-    rows, columns = ask(pocket_sam, embedding, PROMPTS["box"]).small.shape[1:]
+    rows, columns = low_size(predictor)
     prompt = Prompt(CLICK, (1,), BOX, low_res[0, :rows, :columns].copy())
     masks, scores, _ = predict(predictor, prompt)
     made = ask(pocket_sam, embedding, prompt)

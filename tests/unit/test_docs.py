@@ -12,6 +12,7 @@ DOCUMENTS = [
     "README.md",
     "docs/how-it-works.md",
     "docs/step-engine.md",
+    "docs/grounding.md",
     "pocket/README.md",
     "pocket/assets/README.md",
     "client/README.md",

@@ -86,6 +86,23 @@ async def test_the_other_thing_of_a_relation_shares_the_look_and_has_to_be_there
         await graph.edit(target="the apple left of the dog")
 
 
+async def test_the_second_of_what_is_not_there_is_not_found(graph):
+    graph.clip.stage.found = False
+    for target in ("the second apple", "the apple left of the dog"):
+        with pytest.raises(TargetNotFound, match="apple"):
+            await graph.edit(target=target)
+
+
+async def test_the_other_thing_may_have_a_place_of_its_own(graph):
+    await graph.edit(target="the apple left of the dog on the right")
+    assert graph.clip.stage.requests[0].phrases == ("apple", "dog")
+
+
+async def test_the_third_of_one_is_refused(graph):
+    with pytest.raises(InvalidInput, match="target"):
+        await graph.edit(target="the third apple")
+
+
 async def test_fill_shape_and_strength_reach_the_painter(graph):
     plain = (await graph.edit()).mask
     boxed = (await graph.edit(mask_shape="box", dilation=0.0, fill="blur", strength=0.5)).mask

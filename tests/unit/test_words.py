@@ -194,6 +194,7 @@ READINGS = [
     ("turn the cactus into a rocket", ("cactus",), "a rocket"),
     ("can you turn the cactus into a rocket?", ("cactus",), "a rocket"),
     ("turn the dog next to a cat into a fox", ("dog next to a cat",), "a fox"),
+    ("change the cup next to a dog to a star", ("cup next to a dog",), "a star"),
     ("change the balloon left of the dog to a star", ("balloon left of the dog",), "a star"),
     ("change the car's colour to blue", ("car",), "blue car"),
     ("change the color of the red car to bright blue", ("red car",), "bright blue car"),
