@@ -21,10 +21,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch is imported
 
-from benchmarks import report
+from benchmarks import calibration, report
 from benchmarks.baselines import Sequential
 from benchmarks.in_process import InProcessGraph, silence
 from benchmarks.quality_cases import Case, coco_cases, named_by, pocket_cases
@@ -79,8 +80,18 @@ def tables(results: Results) -> str:
     if DEFAULT in results:
         kinds = dict.fromkeys(one.kind for one in results[DEFAULT])
         by_kind = {kind: means([one for one in results[DEFAULT] if one.kind == kind]) for kind in kinds}
-        parts.append(table("the default, by kind", by_kind))
+        parts += [table("the default, by kind", by_kind), *_calibration(results[DEFAULT])]
     return "\n\n".join(parts)
+
+
+def _calibration(outcomes: Sequence[Outcome]) -> list[str]:
+    """What would make the confidences of these cases probabilities."""
+    present = [one.margin for one in outcomes if one.margin is not None and one.absent is None]
+    absent = [one.margin for one in outcomes if one.margin is not None and one.absent is not None]
+    if not present or not absent:
+        return []
+    scale, shift = calibration.fit(present, absent)
+    return [f"Fitted to these margins: `presence_scale: {scale:.2f}`, `presence_shift: {shift:.2f}`."]
 
 
 def table(heading: str, lines: dict[str, dict[str, float | None]]) -> str:
@@ -113,10 +124,16 @@ def write(path: Path, results: Results, options: argparse.Namespace) -> Results:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".md").write_text(heading + "\n\n" + tables(results) + "\n")
     rows_told = {name: means(outcomes) for name, outcomes in results.items()}
-    outcomes = {name: [asdict(one) for one in each] for name, each in results.items()}
+    outcomes = {name: [_told(one) for one in each] for name, each in results.items()}
     content = {"machine": told, **asked, "rows": rows_told, "outcomes": outcomes}
     path.with_suffix(".json").write_text(json.dumps(content) + "\n")
     return results
+
+
+def _told(one: Outcome) -> dict[str, Any]:
+    """What the case says anything about; numbers to five digits."""
+    told = {key: value for key, value in asdict(one).items() if value is not None}
+    return {key: round(value, 5) if isinstance(value, float) else value for key, value in told.items()}
 
 
 def _with_earlier(path: Path, asked: dict[str, int], results: Results) -> Results:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from benchmarks import quality
+from benchmarks import calibration, quality
 from benchmarks.quality_cases import PHOTOGRAPHS, Case, coco_cases, named_by, pocket_cases
 from benchmarks.quality_outcomes import Outcome, found, means
 from benchmarks.quality_rows import DEFAULT, rows
@@ -98,6 +98,22 @@ def test_nothing_found_is_a_miss_and_right_where_nothing_is():
 def test_means_are_over_those_that_say_something():
     told = means([Outcome("a", iou=0.5, changed_px=0, locate_s=1.0), Outcome("a", iou=1.0, changed_px=7), Outcome("b")])
     assert (told["iou"], told["changed_px"], told["locate_s"], told["edited"]) == (0.75, 7, 1.0, None)
+
+
+def test_margins_that_are_log_odds_need_no_calibration_and_others_get_theirs():
+    rng = np.random.default_rng(0)
+    margins = rng.normal(0, 2, 4000)
+    there = rng.random(4000) < 1 / (1 + np.exp(-margins))
+    scale, shift = calibration.fit(margins[there], margins[~there])
+    assert (scale, shift) == pytest.approx((1, 0), abs=0.1)
+    scale, shift = calibration.fit(3 * margins[there] + 5, 3 * margins[~there] + 5)
+    assert (scale, shift) == pytest.approx((1 / 3, -5 / 3), abs=0.1)
+
+
+def test_margins_that_part_cleanly_still_have_a_scale():
+    scale, shift = calibration.fit([2.0, 3.0], [-2.0, -1.0])
+    assert 0.3 < scale < 5
+    assert 1 / (1 + np.exp(-shift - 0.5 * scale)) == pytest.approx(0.5, abs=0.2)
 
 
 def test_the_rows_end_in_the_defaults():
