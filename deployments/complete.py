@@ -120,11 +120,15 @@ def _reading(request: EditRequest, limits: Limits) -> PromptReading:
 
 
 def _steps(request: EditRequest, settings: DriverSettings) -> int:
+    if request.mode == "remove":  # nothing is painted
+        return 0
     steps = settings.num_inference_steps if request.num_inference_steps is None else request.num_inference_steps
     return check_integer(steps, "num_inference_steps", 1, settings.limits.max_inference_steps)
 
 
 def _guidance_scale(request: EditRequest, settings: DriverSettings) -> float:
+    if request.mode == "remove":
+        return 0.0
     scale = settings.guidance_scale if request.guidance_scale is None else request.guidance_scale
     return check_number(scale, "guidance_scale", 0.0, settings.limits.max_guidance_scale)
 

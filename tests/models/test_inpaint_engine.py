@@ -249,8 +249,8 @@ def test_a_decode_does_not_hold_up_the_steps(request_, new_engine, monkeypatch):
     steps = Steps()
     engine = new_engine(on_step=steps)
     release = threading.Event()
-    decode = engine.model.decode
-    monkeypatch.setattr(engine.model, "decode", lambda *args: release.wait(WAIT_S) and decode(*args))
+    finish = engine.model.finish
+    monkeypatch.setattr(engine.model, "finish", lambda *args: release.wait(WAIT_S) and finish(*args))
     other = engine.submit(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
     steps.wait_for(lambda record: record.rows == 2)
     job = engine.submit(request_)

@@ -114,7 +114,7 @@ async def test_fill_shape_and_strength_reach_the_painter(graph):
 
 async def test_a_removal_asks_no_painter_and_says_what_it_is(graph):
     result = await graph.edit(mode="remove", prompt="", seed=None)
-    assert result.mode == "remove"
+    assert (result.mode, result.num_inference_steps, result.guidance_scale) == ("remove", 0, 0.0)
     assert not graph.inpaint.responses
     (edit,) = result.edits
     assert edit.seed is None
