@@ -18,7 +18,7 @@ from deployments.complete import CompleteLocate
 from deployments.config import GroundingSettings
 from deployments.errors import TargetNotFound
 from deployments.grounding.candidates import WEIGHTS, View
-from deployments.grounding.case import Case, Pointer, Proposal, Seen, anchor_point, rescored
+from deployments.grounding.case import Case, Pointer, Proposal, Seen, anchor_point, rescored, with_nearby
 from deployments.grounding.masks import box_of, spotlight
 from deployments.grounding.words import parse
 from deployments.messages import (
@@ -112,10 +112,7 @@ class Finder:
             return arranged
         embedding = self._calls.begin(self._sam.encode.remote(view.image))
         nearby, _ = await self._propose(case, view, embedding, first.thing)
-        if not nearby:
-            return arranged
-        others = [one for one in arranged[1:] if one.thing != first.thing]
-        return [nearby[0], *others, *nearby[1:], first]
+        return await asyncio.to_thread(with_nearby, arranged, nearby)
 
     async def _compare_crops(self, case: Case, arranged: list[Proposal]) -> list[Proposal]:
         """The same, with the first thing's candidates ranked anew: CLIP looks at each on a blurred ground."""

@@ -191,6 +191,20 @@ def anchor_point(seen: HeatMap, wording: Wording, size_hw: tuple[int, int]) -> P
     return spots[spatial.arrange(wording, things, None, size_hw[::-1])[0]].points_xy[0]
 
 
+def with_nearby(arranged: Sequence[Proposal], nearby: Sequence[Proposal]) -> list[Proposal]:
+    """The same with the masks of the first thing as seen from nearby, instead of those that they sharpen."""
+    if not nearby:
+        return list(arranged)
+    others = [one for one in arranged[1:] if one.thing != nearby[0].thing]
+    sharp = nearby[0].candidate.mask.unpack()
+    other_masks = [
+        one
+        for one in arranged
+        if one.thing == nearby[0].thing and iou(one.candidate.mask.unpack(), sharp) <= ONE_THING_IOU
+    ]
+    return [nearby[0], *others, *nearby[1:], *other_masks]
+
+
 def _different(firsts: Sequence[Proposal]) -> list[Proposal]:
     """Without things that turn out to be a stronger one."""
     kept: list[Proposal] = []

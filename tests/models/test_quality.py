@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from benchmarks import calibration, quality
+from benchmarks import calibration, contact_sheet, quality
 from benchmarks.quality_cases import PHOTOGRAPHS, Case, coco_cases, named_by, pocket_cases
 from benchmarks.quality_outcomes import Outcome, found, means
 from benchmarks.quality_rows import DEFAULT, rows
@@ -197,6 +197,14 @@ def test_one_command_makes_the_table_of_anybodys_photographs(photographs, tmp_pa
     assert content["rows"][DEFAULT]["changed_px"] == 0
     assert content["rows"][DEFAULT]["iou"] > 0.5
     assert (tmp_path / "table.md").exists()
+
+
+def test_one_command_makes_the_contact_sheet(tmp_path, capsys):
+    assert contact_sheet.main(["--edits", "1", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("hidden: the ")
+    with Image.open(tmp_path / "sheet.jpg") as sheet, Image.open(tmp_path / "strip.jpg") as strip:
+        assert sheet.width == 2 * strip.width
+        assert np.ptp(np.asarray(strip)) > 200
 
 
 def test_wrong_use_is_refused():
