@@ -18,8 +18,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,36 +29,55 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch i
 from benchmarks import calibration, report
 from benchmarks.baselines import Sequential
 from benchmarks.in_process import InProcessGraph, silence
-from benchmarks.quality_cases import Case, coco_cases, named_by, pocket_cases
+from benchmarks.quality_cases import Case, coco_cases, marked, named_by, pocket_cases
 from benchmarks.quality_outcomes import COLUMNS, Outcome, means, outcome, seeds_way
-from benchmarks.quality_rows import DEFAULT, SEEDS_WAY, rows
+from benchmarks.quality_rows import DEFAULT, SEEDS_WAY, Row, rows
 from deployments.config import POCKET, GraphArgs, InpaintArgs, ModelArgs
 
 RESULTS = Path(__file__).parent / "results"
 
 Say = Callable[[str], None]
 Results = dict[str, list[Outcome]]
+Run = Callable[[Case, bool], Awaitable[Outcome]]
 
 
 async def measure(args: GraphArgs, cases: Sequence[Case], edits: int, only: Sequence[str], say: Say) -> Results:
-    """The outcomes of all cases in each row; the first `edits` of each kind are painted too."""
-    painted = _first_of_each_kind(cases, edits)
-    results: Results = {}
+    """The outcomes of all cases in each row; the first `edits` of each kind are painted too.
 
-    def keep(name: str, outcomes: list[Outcome]) -> None:
-        results[name] = outcomes
-        told = means(outcomes)
-        say(name + ": " + "  ".join(f"{key} {value:.3f}" for key, value in told.items() if value is not None))
+    All rows see a case before the next comes, so that a slow minute of the machine hits them all.
+    """
+    painted = {id(case) for case in _first_of_each_kind(cases, edits)}
+    runs = _runs(args, only)
+    results: Results = {name: [] for name in runs}
+    for number, case in enumerate(cases, start=1):
+        for place, (name, run) in enumerate(runs.items()):
+            results[name].append(await run(marked(case, place), id(case) in painted))
+        if number % 12 == 0 or number == len(cases):
+            ious = "  ".join(f"{means(each)['iou'] or 0:.3f}" for each in results.values())
+            say(f"{number} of {len(cases)} cases, mask IoU by row: {ious}")
+    return results
 
+
+def _runs(args: GraphArgs, only: Sequence[str]) -> dict[str, Run]:
+    """What to do with a case in each of the rows that are wanted."""
+    runs: dict[str, Run] = {}
     if _wanted(SEEDS_WAY, only):
         baseline = Sequential(args)
-        keep(SEEDS_WAY, [seeds_way(baseline, case, case in painted) for case in cases])
+
+        async def stock(case: Case, paint: bool) -> Outcome:
+            return seeds_way(baseline, case, paint)
+
+        runs[SEEDS_WAY] = stock
     graph = InProcessGraph(args)
     for row in rows():
         if _wanted(row.name, only):
-            graph.configure(row.clip, row.driver)
-            keep(row.name, [await outcome(graph, row.n, case, case in painted) for case in cases])
-    return results
+            runs[row.name] = partial(_run, graph, row)
+    return runs
+
+
+async def _run(graph: InProcessGraph, row: Row, case: Case, paint: bool) -> Outcome:
+    graph.configure(row.clip, row.driver)
+    return await outcome(graph, row.n, case, paint)
 
 
 def _wanted(name: str, only: Sequence[str]) -> bool:

@@ -38,22 +38,28 @@ def test_a_textured_ground_keeps_its_texture(photograph):
     assert all(tuple(colour) in colours for colour in filled[mask])
 
 
-def test_a_neighbour_is_not_copied():
-    """The nearest match is no match: a second heart must not stand where the ladybug was."""
-    for seed in range(6):
-        image, mask, _ = scene(seed, ground="photographic", names=("ladybug", "blue heart"), photographs=("grass",))
-        blue = (image[..., 2] > image[..., 0].astype(int) + 60)[~mask].mean()
-        filled = removal.fill(image, mask)
-        assert blue > 0.005
-        assert (filled[..., 2] > filled[..., 0].astype(int) + 60)[mask].mean() < 0.02
+@pytest.mark.parametrize("roughness", [0, 20])
+def test_what_little_of_another_thing_touches_the_mask_does_not_bleed_into_it(roughness):
+    rng = np.random.default_rng(0)
+    image = np.full((100, 120, 3), 120, np.uint8) + rng.integers(0, 1 + roughness, (100, 120, 1), dtype=np.uint8)
+    mask = np.zeros((100, 120), bool)
+    mask[30:70, 40:80] = True
+    image[48:52, 80:84] = (230, 20, 20)
+    filled = removal.fill(image, mask)[mask].astype(int)
+    assert np.ptp(filled, axis=1).max() == 0  # every pixel is grey
+    assert filled.min() >= 120
+    assert filled.max() <= 120 + roughness
 
 
-@pytest.mark.parametrize("ground", ["graded", "photographic"])
-def test_a_large_picture_is_filled_in_its_own_detail(ground):
-    image, mask, truth = scene(5, (768, 640), ground)
+def test_a_large_picture_is_filled_in_its_own_detail():
+    """Far finer than in the small copy that the map is found in."""
+    image = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
+    mask = np.zeros((700, 900), bool)
+    mask[200:500, 300:600] = True
     filled = removal.fill(image, mask)
-    sharp, wanted = (np.abs(np.diff(each.astype(int), axis=1))[mask[:, 1:]].mean() for each in (filled, truth))
-    assert sharp == pytest.approx(wanted, rel=0.4, abs=0.2)
+    assert filled[mask].std() == pytest.approx(image.std(), rel=0.02)
+    colours = {tuple(colour) for colour in image[~mask]}
+    assert all(tuple(colour) in colours for colour in filled[mask][::97])
 
 
 def test_the_same_input_gives_the_same_picture():
