@@ -104,7 +104,8 @@ class LocateRequest:
 class Candidate:
     """Something in the picture that may be meant.
 
-    `point_xy` is where it was found, `box_xyxy` and `area` (a share of the picture) its mask's. `score` ranks it,
+    `point_xy` is where it was found, `box_xyxy` and `area` (a share of the picture) its mask's. `score` ranks it among
+    those from the same view (a thing seen from nearby has a view of its own),
     `sam_score` is SAM's own guess of the mask's IoU (0 for a mask that SAM did not make), `features` are what the
     score was made from. `source` says which prompt to SAM it answers, or that it is the heat map itself ("heat").
     """

@@ -46,6 +46,10 @@ class View:
     def size_hw(self) -> tuple[int, int]:
         return self.image.shape[0], self.image.shape[1]
 
+    def shows(self, point: Point) -> bool:
+        left, top, right, bottom = self.box_xyxy
+        return left <= point[0] < right and top <= point[1] < bottom
+
     def inside(self, point: Point) -> Point:
         """A point of the picture as one of the view."""
         left, top, right, bottom = self.box_xyxy

@@ -56,11 +56,13 @@ class Pointer:
         return tuple(point for point, label in zip(self.points_xy, self.labels, strict=True) if label)
 
     def question(self, view: View) -> Question:
-        """For SAM, in pixels of the view."""
+        """For SAM, in pixels of the view; points that it does not show are left out."""
         box = None if self.box_xyxy is None else view.box_inside(self.box_xyxy)
-        points = tuple(map(view.inside, self.points_xy))
+        shown = [number for number, point in enumerate(self.points_xy) if view.shows(point)]
+        points = tuple(view.inside(self.points_xy[number]) for number in shown)
+        labels = tuple(self.labels[number] for number in shown)
         several = box is None and len(points) == 1
-        return Question(Prompt(points, self.labels, box, several=several), "box" if box else "points", 0)
+        return Question(Prompt(points, labels, box, several=several), "box" if box else "points", 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +169,9 @@ class Case:
         side = min(round(NEARBY * longest), height, width)
         x = min(max(0, (left + right - side) // 2), width - side)
         y = min(max(0, (top + bottom - side) // 2), height - side)
-        return View(self.image[y : y + side, x : x + side], (x, y, x + side, y + side))
+        view = View(self.image[y : y + side, x : x + side], (x, y, x + side, y + side))
+        # A mask may lie beside the point that it answers; seen from nearby, that point would mean nothing.
+        return view if view.shows(candidate.point_xy) else None
 
     def with_heat(self, arranged: Sequence[Proposal]) -> list[Proposal]:
         """The same, with the heat map itself in front where the best mask does not fit it."""

@@ -38,6 +38,28 @@ async def test_points_go_to_sam_and_clip_is_not_asked(graph):
     assert not result.mask[20, 20]
 
 
+async def test_from_nearby_only_points_that_are_seen_count(graph):
+    """Moved to the edge of the view, a far point would be a wrong one."""
+    await graph.driver.locate(LocateRequest(graph.image, points_xy=((70, 60), (72, 62), (3, 3)), labels=(1, 1, 0)))
+    whole, nearby = prompts(graph)
+    assert whole.labels == (1, 1, 0)
+    assert nearby.labels == (1, 1)
+    (x0, y0), (x1, y1) = nearby.points_xy
+    assert (x1 - x0, y1 - y0) == (2, 2)
+
+
+async def test_a_mask_beside_the_point_is_not_looked_at_from_nearby(graph):
+    def beside(size, prompt):
+        mask = np.zeros(size, bool)
+        mask[70:78, 90:98] = True
+        return np.zeros_like(mask), mask
+
+    graph.sam.stage._masks = beside
+    location = await graph.driver.locate(LocateRequest(graph.image, points_xy=((20, 20),)))
+    assert location.candidates
+    assert len(graph.sam.stage.images) == 1
+
+
 async def test_a_lone_point_may_mean_several_things(graph):
     await graph.driver.locate(LocateRequest(graph.image, points_xy=((70, 60),)))
     assert prompts(graph)[0].several
