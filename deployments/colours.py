@@ -52,15 +52,16 @@ def _correction(made: np.ndarray, truth: np.ndarray) -> Correction:
     """For `made` Nx3 to become `truth`, within limits.
 
     A painting also lacks some detail and has some of its own. The gain then lies between those that least squares find
-    one way and the other (Frisch, Statistical Confluence Analysis, 1934). The one nearest to 1 is taken.
+    one way and the other (Frisch, Statistical Confluence Analysis, 1934). The one nearest to 1 is taken. The offset is
+    the median of what is left: where the painting spilled over into the band, it says nothing of a shift.
     """
     middle, wanted = made.mean(axis=0), truth.mean(axis=0)
     covariance = ((made - middle) * (truth - wanted)).mean(axis=0) + RIDGE
     one_way = covariance / (made.var(axis=0) + RIDGE)
     other_way = (truth.var(axis=0) + RIDGE) / np.maximum(covariance, 1e-6)
     gain = np.clip(np.clip(1, one_way, other_way), *GAINS)
-    shift = np.clip(wanted - middle, -MAX_OFFSET, MAX_OFFSET)
-    return gain, middle + shift - gain * middle
+    left = np.median(truth - middle - gain * (made - middle), axis=0)
+    return gain, middle + np.clip(left, -MAX_OFFSET, MAX_OFFSET) - gain * middle
 
 
 def _corrected(colours: np.ndarray, correction: Correction) -> np.ndarray:

@@ -63,6 +63,15 @@ def test_what_is_no_shift_of_colours_takes_no_contrast_away_nor_adds_any(scene, 
     assert fitted.std() == pytest.approx(painted.std(), rel=0.06)
 
 
+def test_what_spilled_over_into_the_band_is_no_shift(scene):
+    """A fifth of the band is painted over with something else; the rest is two levels too bright."""
+    _, region, square = scene
+    spilled = np.random.default_rng(0).random(square.shape[:2]) < 0.2
+    painted = np.where(spilled[..., None], np.uint8(250), square + np.uint8(2))
+    fitted = colours.fit(painted, square, region)
+    assert (fitted[~spilled] == square[~spilled]).mean() > 0.9
+
+
 def test_a_shift_that_is_not_all_around_is_no_shift(scene):
     """Shadows, say, that the painter put there: what is true of one half must be true of the other."""
     picture, region, square = scene
