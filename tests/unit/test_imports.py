@@ -23,6 +23,8 @@ FORBIDDEN = {
     "deployments/complete.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/colours.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/removal.py": HEAVY | {"pocket", "graph", "main"},
+    "deployments/membrane.py": HEAVY | {"pocket", "graph", "main"},
+    "deployments/shifts.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/grounding": HEAVY | {"pocket", "graph", "main"},
     "deployments/finder.py": HEAVY - {"ray"} | {"pocket", "graph", "main"},
     "deployments/painter.py": HEAVY - {"ray"} | {"pocket", "graph", "main"},
