@@ -190,7 +190,7 @@ class RequestBatching:
                 painting.advance(prediction)
         sides = [request.image.shape[0] for request in requests]
         return [
-            Painted(self._model.decode(painting.latents, side)[None], flagged=(False,))
+            Painted(self._model.decode(painting.latents, side)[None], painting.guidance_scale, flagged=(False,))
             for painting, side in zip(paintings, sides, strict=True)
         ]
 

@@ -105,6 +105,7 @@ def write(folder: Path, dtype: str = "float32") -> dict[str, Any]:
     deployments = {deployment["name"]: deployment for deployment in application["deployments"]}
     deployments["clip"]["user_config"]["min_confidence"] = 0  # random weights are sure of nothing
     deployments["driver"]["user_config"]["deadline_s"] = 900
+    config["http_options"]["request_timeout_s"] = 960
     deployments["driver"]["autoscaling_config"]["min_replicas"] = 1
     (folder / "serve.yaml").write_text(yaml.safe_dump(config))
     return config

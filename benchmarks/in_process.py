@@ -13,7 +13,7 @@ import transformers
 from ray.serve.handle import DeploymentHandle
 
 from deployments.clip.server import ClipServer
-from deployments.config import POCKET, POCKET_GUIDANCE_SCALE, ClipSettings, DriverSettings, GraphArgs
+from deployments.config import ClipSettings, DriverSettings, GraphArgs
 from deployments.driver import Driver
 from deployments.inpaint.server import InpaintServer
 from deployments.sam.server import SamServer
@@ -34,13 +34,11 @@ class InProcessGraph:
         self._clip = ClipServer(args.clip)
         stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(InpaintServer(args.inpaint)))
         self.driver = Driver(*(cast("DeploymentHandle[Any]", stage) for stage in stages))
-        self._pocket = args.inpaint.model == POCKET
 
     def configure(self, clip: ClipSettings, driver: DriverSettings) -> None:
         """Other settings from the next request on."""
         self._clip.reconfigure(clip.model_dump())
-        scale = POCKET_GUIDANCE_SCALE if self._pocket else driver.guidance_scale
-        self.driver.reconfigure(driver.model_dump() | {"guidance_scale": scale})
+        self.driver.reconfigure(driver.model_dump())
 
 
 class _Handle:

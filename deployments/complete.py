@@ -53,6 +53,8 @@ class CompleteLocate:
 class CompleteEdit:
     """An `EditRequest` with nothing left open: every default filled in, one seed for each picture.
 
+    Only a `guidance_scale` of None is left to the inpaint model, which knows what suits it.
+
     `prompt` is what to paint; empty for a removal, which has no seeds. `scored` is the text that scores are for, None
     where there is none.
     """
@@ -68,7 +70,7 @@ class CompleteEdit:
     negative_prompt: str
     seeds: tuple[int, ...]
     num_inference_steps: int
-    guidance_scale: float
+    guidance_scale: float | None
     strength: float
     fill: Fill | None
     scheduler: str | None
@@ -126,11 +128,11 @@ def _steps(request: EditRequest, settings: DriverSettings) -> int:
     return check_integer(steps, "num_inference_steps", 1, settings.limits.max_inference_steps)
 
 
-def _guidance_scale(request: EditRequest, settings: DriverSettings) -> float:
+def _guidance_scale(request: EditRequest, settings: DriverSettings) -> float | None:
     if request.mode == "remove":
         return 0.0
     scale = settings.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    return check_number(scale, "guidance_scale", 0.0, settings.limits.max_guidance_scale)
+    return None if scale is None else check_number(scale, "guidance_scale", 0.0, settings.limits.max_guidance_scale)
 
 
 def complete_locate(request: LocateRequest, settings: DriverSettings) -> CompleteLocate:

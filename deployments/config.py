@@ -8,13 +8,13 @@ Everything is frozen and refuses keys it does not know.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 POCKET = "pocket"
-POCKET_GUIDANCE_SCALE = 3.0  # the pocket painter overshoots at the 7.5 that suits Stable Diffusion
 POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
 
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -176,13 +176,29 @@ class Limits(_Frozen):
     max_guidance_scale: float = Field(30.0, ge=1)
 
 
+def _check_origin(origin: str) -> str:
+    """Refuse what no browser sends as the origin of a page, and would therefore never be equal to one."""
+    if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]+)?", origin):
+        raise ValueError('an origin is "*" or scheme://host or scheme://host:port, in lower case and without a path')
+    return origin
+
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
+
+
 class DriverSettings(_Frozen):
-    """Defaults of an edit, its deadline, and the limits of its input."""
+    """Defaults of an edit, its deadline, and the limits of its input.
+
+    `guidance_scale` None is the inpaint model's own, which its directory may state (see `inpaint/defaults.py`).
+    `deadline_s` None lets an edit take as long as it needs. Web pages of the `cors_origins` may call the service from a
+    browser, such as "https://app.example" or, for pages from anywhere, "*".
+    """
 
     num_inference_steps: int = Field(30, ge=1)
-    guidance_scale: float = Field(7.5, ge=0)
-    deadline_s: float = Field(120.0, gt=0)
+    guidance_scale: float | None = Field(None, ge=0)
+    deadline_s: float | None = Field(120.0, gt=0)
     max_attempts: int = Field(3, ge=1, le=10)
     grounding: GroundingSettings = GroundingSettings()
     painting: PaintingSettings = PaintingSettings()
     limits: Limits = Limits()
+    cors_origins: tuple[Origin, ...] = ()

@@ -14,6 +14,10 @@
 
 Messages reach the caller, so none may quote a decoder, a traceback or a path. All arguments are
 positional and go to `Exception.__init__`, so that errors survive the trip between processes.
+
+A configuration fails in its own way, before any request: SettingError names the setting, and its subclass
+NotOnThisMachine says that another machine may have what is missing here. Their messages are for the operator and may
+quote what the configuration says.
 """
 
 from __future__ import annotations
@@ -126,3 +130,19 @@ class ModelFailed(ServiceError):
     """A stage raised something unforeseen. The caller learns the stage and nothing else."""
 
     code = "model_failed"
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used: `setting` is its name, such as "sam.model", `problem` says why in a sentence."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(setting, problem)
+        self.setting = setting
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.problem}"
+
+
+class NotOnThisMachine(SettingError):
+    """A path or a device that is missing here. The machine that a replica runs on may have it."""

@@ -32,6 +32,26 @@ class Span:
     end_s: float
 
 
+Stage = Literal["locate", "segment", "inpaint", "fill", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What an edit is doing: `stage`, and the UNet steps of all its pictures, `done` of `total` (0 of 0 elsewhere)."""
+
+    stage: Stage
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a stage would answer a request now; `setting` names the one that keeps it from starting, if known."""
+
+    ready: bool
+    setting: str | None = None
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class PackedMask:
     """A bool mask of `shape` (height, width), eight pixels to a byte."""
@@ -243,8 +263,8 @@ class InpaintRequest:
     `strength` below 1 starts from the picture under that much noise and takes that share of the steps. `fill` says
     what that picture shows in the mask: "original" what is there, "blur" its surroundings smeared over it, "noise"
     nothing but noise; None is "original" below a strength of 1 and "noise" at 1, as in diffusers.
-    `scheduler` None is the deployment's. The model paints squares of `model_px`, or of the size it was trained
-    at; the picture is resized to that and back.
+    `scheduler` None is the deployment's, `guidance_scale` None the model's own. The model paints squares of
+    `model_px`, or of the size it was trained at; the picture is resized to that and back.
     """
 
     image: np.ndarray
@@ -253,7 +273,7 @@ class InpaintRequest:
     negative_prompt: str
     seeds: tuple[int, ...]
     num_inference_steps: int
-    guidance_scale: float
+    guidance_scale: float | None = None
     strength: float = 1.0
     fill: Fill | None = None
     scheduler: str | None = None
@@ -264,12 +284,14 @@ class InpaintRequest:
 class Painted:
     """The answer to an `InpaintRequest`: `images` nxHxWx3 uint8, one for each seed, of the request's own size.
 
-    They are whole pictures as the model made them; whoever pastes them takes the masked part. `flagged` tells
+    They are whole pictures as the model made them; whoever pastes them takes the masked part. `guidance_scale` is the
+    one they were painted with. `flagged` tells
     for each whether the checkpoint's safety checker objects to it (never, where it has none); whoever gets them must
     not show those.
     """
 
     images: np.ndarray
+    guidance_scale: float
     flagged: tuple[bool, ...]
     spans: tuple[Span, ...] = ()
 

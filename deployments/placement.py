@@ -1,6 +1,26 @@
-"""What Ray has given this replica, held to."""
+"""Around the loading of a model in a replica: its share of the GPU, and a plain word in the log where it fails."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def loading(stage: str) -> Iterator[None]:
+    """Load the model of `stage` inside of this: within the replica's share of the GPU, and with its failure in the log.
+
+    Serve logs a traceback of some fifty lines for each attempt. Whoever watches the terminal needs the one sentence.
+    """
+    limit_gpu_memory()
+    try:
+        yield
+    except Exception as error:
+        logger.error("%s cannot start: %s", stage, error)
+        raise
 
 
 def limit_gpu_memory() -> None:

@@ -145,9 +145,10 @@ class Edited:
 
 
 def editing(count: int) -> Iterator[Figure]:
-    from main import local_graph
+    from deployments.one_shot import running
+    from graph import build
 
-    with local_graph(GraphArgs()) as handle, ThreadPoolExecutor(EDITS_AT_ONCE) as pool:
+    with running(build(GraphArgs())) as handle, ThreadPoolExecutor(EDITS_AT_ONCE) as pool:
         edits = list(pool.map(lambda seed: _edit(handle, seed), range(count)))
     for edit in edits:
         if not edit.right:

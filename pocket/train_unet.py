@@ -22,6 +22,7 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from deployments import regions
+from deployments.inpaint import defaults
 from pocket import tokenizer, training, world
 from pocket.train_vae import MODEL_PX, resize, to_pixels
 from pocket.vocabulary import STICKERS, Sticker
@@ -30,6 +31,7 @@ TEXT_WIDTH = 128
 PICTURES = 8  # drawn for a step
 TIMES = 2  # noise levels each of them is trained at
 DROPPED_TEXT = 0.1
+GUIDANCE_SCALE = 3.0  # this painter overshoots at the 7.5 that suits Stable Diffusion
 SCHEDULE = training.Schedule(steps=3000, learning_rate=1e-3, ema=0.998, weight_decay=0.01)
 TEMPLATES = ("{}", "a {}", "the {}", "a photo of a {}", "a picture of a {}", "a sticker of a {}")
 FITS = 0.97  # share of a sticker's ink that must lie in the mask
@@ -235,7 +237,7 @@ def conditions(
 
 
 def save(painter: Painter, vae: AutoencoderTiny, words: CLIPTokenizer, folder: Path) -> None:
-    """Writes the directory that `StableDiffusionInpaintPipeline.from_pretrained` reads."""
+    """Write the directory that `StableDiffusionInpaintPipeline.from_pretrained` reads, and what suits the painter."""
     vae.register_to_config(_name_or_path="")  # where this machine keeps it is nobody's business
     pipeline = StableDiffusionInpaintPipeline(
         vae=vae,
@@ -248,6 +250,7 @@ def save(painter: Painter, vae: AutoencoderTiny, words: CLIPTokenizer, folder: P
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder)
+    (folder / defaults.FILE).write_text(defaults.PaintingDefaults(guidance_scale=GUIDANCE_SCALE).model_dump_json())
 
 
 if __name__ == "__main__":

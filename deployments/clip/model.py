@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 
 from deployments.caching import Lru, digest
-from deployments.clip import dense, views
-from deployments.config import POCKET, POCKET_WEIGHTS, ClipSettings, ModelArgs
+from deployments.checkpoints import devices
+from deployments.checkpoints.hub import LOADING_PATIENCE_S, Hub
+from deployments.checkpoints.weights import check_report
+from deployments.clip import checkpoint, dense, views
+from deployments.config import ClipSettings, ModelArgs
 from deployments.grounding.peaks import best_cell, to_pixel
 from deployments.messages import HeatMap, ScoreRequest, Search, SearchRequest
 
@@ -67,28 +69,24 @@ class ClipMatcher:
 
     @classmethod
     def load(cls, args: ModelArgs) -> ClipMatcher:
-        """The model that the setting `clip` names; ValueError says what is wrong with it."""
-        source = str(POCKET_WEIGHTS / "clip") if args.model == POCKET else args.model
+        """Return the model that the setting `clip` names. Raises SettingError, saying what is wrong with it."""
+        source = checkpoint.check(args, Hub(LOADING_PATIENCE_S))
+        device = devices.chosen("clip.device", args.device)
         revision = {"revision": args.revision} if args.revision else {}
-        try:
-            _refuse_other_kinds(source, revision)
+        with source.asked.explained():
             model, report = CLIPModel.from_pretrained(
-                source, use_safetensors=True, dtype=getattr(torch, args.dtype), output_loading_info=True, **revision
+                source.location,
+                variant=args.variant,
+                use_safetensors=True,
+                dtype=getattr(torch, args.dtype),
+                ignore_mismatched_sizes=True,  # the report names them
+                output_loading_info=True,
+                **revision,
             )
-            tokenizer = AutoTokenizer.from_pretrained(source, **revision)
-            processor = CLIPImageProcessorPil.from_pretrained(source, **revision)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ValueError(
-                f"clip.model: no CLIP model can be loaded from {args.model!r}. Give {POCKET!r}, the id of a CLIP "
-                "model on the hub that this machine can reach or has in its cache, or a local directory with "
-                f"config.json, model.safetensors, tokenizer and preprocessor_config.json. The reason: {error}"
-            ) from error
-        if report["missing_keys"]:
-            raise ValueError(
-                f"clip.model: the weights in {args.model!r} are not complete; "
-                f"{len(report['missing_keys'])} are missing, such as {sorted(report['missing_keys'])[0]!r}."
-            )
-        return cls(model.to(_device(args.device)), tokenizer, processor)
+            check_report(source, report)
+            tokenizer = AutoTokenizer.from_pretrained(source.location, **revision)
+            processor = CLIPImageProcessorPil.from_pretrained(source.location, **revision)
+        return cls(model.to(device), tokenizer, processor)
 
     @torch.inference_mode()
     def locate(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> list[Search | Exception]:
@@ -215,19 +213,6 @@ class ClipMatcher:
 
     def _to_model(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.to(self._model.device, self._model.dtype)
-
-
-def _refuse_other_kinds(source: str, revision: dict[str, str]) -> None:
-    """ValueError unless `source` describes itself as a CLIP model with both towers."""
-    kind = AutoConfig.from_pretrained(source, **revision).model_type
-    if kind != "clip":
-        raise ValueError(f"it is a model of the kind {kind!r}, not 'clip'")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _answer(

@@ -10,7 +10,7 @@ from typing import Any
 from deployments.batching import Batcher
 from deployments.config import ClipSettings, ModelArgs
 from deployments.messages import ScoreRequest, Search, SearchRequest, Span
-from deployments.placement import limit_gpu_memory
+from deployments.placement import loading
 
 
 class ClipServer:
@@ -20,8 +20,8 @@ class ClipServer:
         # torch and transformers take seconds to import; only the replica that runs the model pays for them.
         from deployments.clip.model import ClipMatcher
 
-        limit_gpu_memory()
-        self._matcher = ClipMatcher.load(ModelArgs.model_validate(args))
+        with loading("clip"):
+            self._matcher = ClipMatcher.load(ModelArgs.model_validate(args))
         self._settings = ClipSettings()
         self._locating: Batcher[SearchRequest, Search] = Batcher(self._locate, self._settings)
         self._scoring: Batcher[ScoreRequest, float] = Batcher(self._matcher.score, self._settings)

@@ -32,7 +32,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """`mask` [1, 1, h, w] of 0 and 1, `text` and `masked` are for the UNet, see `Painting`.
+    """`mask` [1, 1, h, w] of 0 and 1, `text`, `guidance_scale` and `masked` are for the UNet, see `Painting`.
 
     `picture` is what is noised for a start, None if that is noise alone; with `noise_in_mask` what it shows in the
     mask is noise before that.
@@ -40,6 +40,7 @@ class Canvas:
 
     mask: torch.Tensor
     text: torch.Tensor
+    guidance_scale: float
     masked: Encoded
     picture: Encoded | None
     noise_in_mask: bool

@@ -37,7 +37,7 @@ FEWEST_PICTURES = 8  # let in by default, however few share a step: the largest 
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class StepTaken:
     """Picture number `picture` of a request has taken `step` of `steps`.
 
     `preview` HxWx3 uint8 is how it would look if it were finished now, where one was asked for and may be shown.
@@ -49,7 +49,7 @@ class Progress:
     preview: np.ndarray | None = None
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[StepTaken], None]
 
 
 class Job:
@@ -205,7 +205,7 @@ class InpaintEngine:
         """The loop has taken a step of one of the job's pictures."""
         if job.on_progress is None:
             return
-        progress = Progress(job.paintings.index(painting), painting.taken, painting.steps)
+        progress = StepTaken(job.paintings.index(painting), painting.taken, painting.steps)
         if estimate is None:
             job.on_progress(progress)
         else:
@@ -219,7 +219,7 @@ class InpaintEngine:
             job.ended_s = time.time()
             self._decoding.submit(self._decode, job, painting)
 
-    def _preview(self, job: Job, progress: Progress, estimate: torch.Tensor) -> None:
+    def _preview(self, job: Job, progress: StepTaken, estimate: torch.Tensor) -> None:
         """Nobody sees what the safety checker objects to, nor anything of the same picture after that."""
         if job.future.done() or job.on_progress is None:
             return
@@ -244,9 +244,7 @@ class InpaintEngine:
             return
         job.flagged |= {index} if flagged else set()
         if len(job.pictures) == len(job.paintings):
-            indices = range(len(job.paintings))
-            images = np.stack([job.pictures[index] for index in indices])
-            self._finish(job, Painted(images, tuple(index in job.flagged for index in indices), _spans(job)))
+            self._finish(job, _painted(job))
 
     def _pixels(self, job: Job, latents: torch.Tensor) -> tuple[np.ndarray, bool]:
         self._loop.finish_queued()
@@ -280,6 +278,16 @@ class _JobWatcher:
 
     def ended(self, painting: Painting, error: Exception | None) -> None:
         self.engine.ended(self.job, painting, error)
+
+
+def _painted(job: Job) -> Painted:
+    indices = range(len(job.paintings))
+    return Painted(
+        images=np.stack([job.pictures[index] for index in indices]),
+        guidance_scale=job.paintings[0].guidance_scale,
+        flagged=tuple(index in job.flagged for index in indices),
+        spans=_spans(job),
+    )
 
 
 def _spans(job: Job) -> tuple[Span, ...]:

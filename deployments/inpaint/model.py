@@ -7,31 +7,34 @@ seed. Noise is drawn on the CPU, so a seed means the same picture on every devic
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
 from deployments.caching import Lru
-from deployments.config import POCKET, POCKET_WEIGHTS, InpaintArgs, ModelArgs
+from deployments.config import ModelArgs
 from deployments.errors import InvalidInput, ModelFailed
+from deployments.inpaint import loading
 from deployments.inpaint.canvas import Canvas, Encoded, fill_of, resized, smeared, to_pixels
+from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.safety import SafetyChecker
 from deployments.inpaint.schedulers import schedule
 from deployments.messages import Fill, InpaintRequest
 
-# Deleted from its hub in 2024; the same weights live on under another name.
-ALIASES = {"runwayml/stable-diffusion-inpainting": "stable-diffusion-v1-5/stable-diffusion-inpainting"}
-UNET_CHANNELS = 9  # 4 latents, 1 mask, 4 latents of the picture without the masked part
 CACHED_TEXTS = 256  # a few hundred KiB each with the published models
 
 
 class InpaintModel:
     """Prepares and finishes pictures. Safe to call from several threads; what it returns is the caller's own."""
 
-    def __init__(self, pipeline: StableDiffusionInpaintPipeline, checker: SafetyChecker | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: StableDiffusionInpaintPipeline,
+        checker: SafetyChecker | None = None,
+        painting_defaults: PaintingDefaults | None = None,
+    ) -> None:
+        self.defaults = painting_defaults or PaintingDefaults()
         self.tokenizer = pipeline.tokenizer
         self.text_encoder = pipeline.text_encoder
         self.vae = pipeline.vae
@@ -46,39 +49,8 @@ class InpaintModel:
 
     @classmethod
     def load(cls, args: ModelArgs) -> InpaintModel:
-        """From "pocket", a hub id or a local diffusers directory; safetensors only.
-
-        Raises ValueError, naming the setting, when there is nothing to load or it is of another kind.
-        """
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device
-        source = POCKET_WEIGHTS / "inpaint" if args.model == POCKET else ALIASES.get(args.model, args.model)
-        try:
-            pipeline = StableDiffusionInpaintPipeline.from_pretrained(
-                source,
-                revision=args.revision,
-                variant=args.variant,
-                dtype=getattr(torch, args.dtype),
-                use_safetensors=True,
-                safety_checker=None,  # ours sees every picture; it is loaded apart
-                feature_extractor=None,
-                requires_safety_checker=False,
-            )
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            variant = f" (variant {args.variant!r})" if args.variant else ""
-            raise ValueError(
-                f"inpaint.model: cannot load {args.model!r}{variant} as a Stable Diffusion inpainting model. Give "
-                f'"{POCKET}", a hub id with safetensors weights (and network access to the hub), or a '
-                "directory that diffusers' save_pretrained wrote."
-            ) from error
-        _refuse_other_unets(pipeline.unet, args.model)
-        if isinstance(args, InpaintArgs) and args.lora:
-            _fuse_lora(pipeline, args.lora, args.lora_scale)
-        wants_checker = isinstance(args, InpaintArgs) and args.safety_checker
-        checker = SafetyChecker.load(source, args, device) if wants_checker else None
-        pipeline.to(device)
-        for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
-            part.eval().requires_grad_(False)
-        return cls(pipeline, checker)
+        """Return the model that the setting `inpaint` names. Raises SettingError, saying what is wrong with it."""
+        return cls(*loading.load(args))
 
     @torch.inference_mode()
     def prepare(self, request: InpaintRequest, previews: int = 0) -> list[Painting]:
@@ -90,8 +62,8 @@ class InpaintModel:
         return [self._painting(request, seed, canvas, previews) for seed in request.seeds]
 
     def _canvas(self, request: InpaintRequest, side: int) -> Canvas:
-        guided = request.guidance_scale > 1
-        texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
+        scale = self.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
+        texts = [request.negative_prompt, request.prompt] if scale > 1 else [request.prompt]
         text = torch.cat([self.encode_text(each) for each in texts])
         image, mask = resized(request.image, side), resized(request.mask, side)
         binary = torch.from_numpy(mask.astype(np.float32))[None, None]
@@ -100,6 +72,7 @@ class InpaintModel:
         return Canvas(
             mask=latent_mask.to(text),
             text=text,
+            guidance_scale=scale,
             masked=self._encode(to_pixels(image) * (1 - binary)),
             picture=self._start(image, mask, fill) if request.strength < 1 or fill != "noise" else None,
             noise_in_mask=fill == "noise",
@@ -117,7 +90,7 @@ class InpaintModel:
             mask=canvas.mask,
             masked_latents=masked_latents,
             text=canvas.text,
-            guidance_scale=request.guidance_scale,
+            guidance_scale=canvas.guidance_scale,
             schedule=steps,
             previews=_spread(previews, len(steps.timesteps)),
         )
@@ -180,30 +153,3 @@ class InpaintModel:
 def _spread(count: int, steps: int) -> frozenset[int]:
     """`count` of the steps before the last one, evenly spread: 3 of 20 are 5, 10, 15."""
     return frozenset(max(1, round(steps * (index + 1) / (count + 1))) for index in range(count)) - {steps}
-
-
-def _refuse_other_unets(unet: Any, name: str) -> None:
-    channels = unet.config.in_channels
-    if channels != UNET_CHANNELS:
-        raise ValueError(
-            f"inpaint.model: the UNet of {name!r} takes {channels} channels; an inpainting UNet "
-            f"takes {UNET_CHANNELS}. It is probably a text-to-image checkpoint."
-        )
-    if unet.config.time_cond_proj_dim is not None:
-        raise ValueError(
-            f"inpaint.model: the UNet of {name!r} wants the guidance as an input (a distilled model); that is "
-            "not supported. An LCM-LoRA on the plain checkpoint is: inpaint.lora."
-        )
-
-
-def _fuse_lora(pipeline: StableDiffusionInpaintPipeline, source: str, scale: float) -> None:
-    """Into the weights: a step then costs what it costs without, and all requests share it."""
-    try:
-        pipeline.load_lora_weights(source)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"inpaint.lora: cannot load {source!r}. Give a hub id, a directory with pytorch_lora_weights.safetensors "
-            "or such a file, made for this kind of UNet."
-        ) from error
-    pipeline.fuse_lora(lora_scale=scale)
-    pipeline.unload_lora_weights()

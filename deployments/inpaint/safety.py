@@ -13,6 +13,7 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 
 from deployments.config import ModelArgs
+from deployments.inpaint.checkpoint import refuse_checker
 
 
 class SafetyChecker:
@@ -26,7 +27,7 @@ class SafetyChecker:
     def load(cls, source: str | Path, args: ModelArgs, device: str) -> SafetyChecker | None:
         """From a hub id or a local diffusers directory; None where the checkpoint has none.
 
-        Raises ValueError, naming the setting, where there is one that cannot be relied on.
+        Raises SettingError where there is one that cannot be relied on.
         """
         revision = {"revision": args.revision}
         index: dict[str, Any] = StableDiffusionInpaintPipeline.load_config(source, **revision)
@@ -44,9 +45,9 @@ class SafetyChecker:
             )
             processor = CLIPImageProcessorPil.from_pretrained(source, subfolder="feature_extractor", **revision)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-            raise _useless(args.model) from error
+            raise refuse_checker(args.model) from error
         if report["missing_keys"]:  # transformers makes them up
-            raise _useless(args.model)
+            raise refuse_checker(args.model)
         return cls(checker.to(device).eval().requires_grad_(False), processor)
 
     @torch.inference_mode()
@@ -57,10 +58,3 @@ class SafetyChecker:
         # The checker blackens what it is given.
         _, objections = self._checker(images=[picture.copy()], clip_input=clip_input)
         return bool(objections[0])
-
-
-def _useless(model: str) -> ValueError:
-    return ValueError(
-        f"inpaint.model: the safety checker of {model!r} cannot be loaded whole, with its feature_extractor and as "
-        "safetensors. Repair it, or say inpaint.safety_checker: false to do without."
-    )

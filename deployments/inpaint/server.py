@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from deployments.config import InpaintArgs, InpaintSettings
-from deployments.messages import InpaintRequest, Painted
-from deployments.placement import limit_gpu_memory
+from deployments.messages import InpaintRequest, Painted, Progress
+from deployments.placement import loading
+from deployments.progress import Latest
+
+if TYPE_CHECKING:
+    from deployments.inpaint.engine import StepTaken
 
 
 class InpaintServer:
@@ -18,9 +24,9 @@ class InpaintServer:
         from deployments.inpaint.engine import InpaintEngine
         from deployments.inpaint.model import InpaintModel
 
-        limit_gpu_memory()
         args = InpaintArgs.model_validate(args)
-        self._engine = InpaintEngine(InpaintModel.load(args), args)
+        with loading("inpaint"):
+            self._engine = InpaintEngine(InpaintModel.load(args), args)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Takes new `InpaintSettings`, from the next step and the next request on."""
@@ -35,6 +41,35 @@ class InpaintServer:
             self._engine.cancel(job)
             raise
 
+    async def inpaint_stream(self, request: InpaintRequest) -> AsyncIterator[Progress | Painted]:
+        """Yield the steps taken, as often as the caller asks for news, and last what `inpaint` returns."""
+        loop = asyncio.get_running_loop()
+        latest: Latest[Progress] = Latest()
+        count = _counter(len(request.seeds))
+
+        def on_step(step: StepTaken) -> None:
+            loop.call_soon_threadsafe(latest.put, count(step))
+
+        job = self._engine.submit(request, on_step)
+        news = latest.followed_by(asyncio.wrap_future(job.future))
+        try:
+            async with aclosing(news):
+                async for item in news:
+                    yield item
+        finally:
+            self._engine.cancel(job)
+
     def check_health(self) -> None:
         """Raises RuntimeError when nothing would ever be painted again."""
         self._engine.check_health()
+
+
+def _counter(pictures: int) -> Callable[[StepTaken], Progress]:
+    """Return a function that adds up the steps of `pictures` pictures, from the news of each."""
+    taken = [0] * pictures
+
+    def count(step: StepTaken) -> Progress:
+        taken[step.picture] = step.step
+        return Progress("inpaint", sum(taken), step.steps * pictures)
+
+    return count

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,16 +17,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
+from deployments.checkpoints import devices
+from deployments.checkpoints.source import Source
+from deployments.config import ModelArgs
 from deployments.messages import Embedding, Masks, PackedMask, Prompt, SegmentRequest
-from deployments.sam import prompts
+from deployments.sam import checkpoint, prompts
 from deployments.sam.architecture import build_sam
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
-
-CHECKPOINTS_PAGE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
-WANTED = f"a .pth file from {CHECKPOINTS_PAGE}, the same as .safetensors, or {POCKET!r}"
 
 
 class SamSegmenter:
@@ -46,13 +44,11 @@ class SamSegmenter:
 
     @classmethod
     def load(cls, args: ModelArgs) -> SamSegmenter:
-        """The SAM that `args` names; ValueError names the setting that cannot be used and what it wants."""
-        path = _weights_path(args)
-        device = _device(args.device)
-        try:
-            sam = build_sam(_read_state(path))
-        except ValueError as error:
-            raise ValueError(f"sam.model: {path.name} cannot be used: {error}; it wants {WANTED}") from None
+        """Return the SAM that `args` names. Raises SettingError, naming the setting that cannot be used and why."""
+        source = checkpoint.check(args)
+        device = devices.chosen("sam.device", args.device)
+        with source.asked.explained():
+            sam = build_sam(_read_state(source))
         return cls(sam, device, getattr(torch, args.dtype))
 
     @torch.inference_mode()
@@ -126,40 +122,16 @@ def fit_longest_side(image: np.ndarray, side: int) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _weights_path(args: ModelArgs) -> Path:
-    if args.revision is not None:
-        raise ValueError("sam.revision: SAM's weights are a local file, which has no revisions; leave it out")
-    if args.model == POCKET:
-        return POCKET_WEIGHTS / "sam.pth"
-    path = Path(args.model).expanduser()
-    if path.is_dir():
-        raise ValueError(f"sam.model: {path.name} is a folder; it wants {WANTED}")
-    if not path.is_file():
-        raise ValueError(f"sam.model: no file {path.name}; it wants {WANTED}")
-    return path
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _read_state(source: Source) -> dict[str, Tensor]:
+    """Return the state dict in a .pth (plain tensors only) or .safetensors file."""
+    assert source.path is not None
     try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"sam.device: {name!r} is no device; it wants auto, cpu, cuda or cuda:0") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"sam.device: {name!r} is asked for, but torch sees no GPU; auto takes what there is")
-    return device
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .pth (plain tensors only) or .safetensors file; ValueError when it holds none."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, OSError):
-        # Their messages tell of archives and opcodes; the caller needs to know that the file is wrong.
-        raise ValueError("it cannot be read as a file of plain tensors") from None
+        if source.path.suffix == ".safetensors":
+            return load_file(source.path)
+        state = torch.load(source.path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        # Their messages tell of archives and opcodes; the operator needs to know that the file is wrong.
+        raise source.asked.refused(f"{source.asked.value!r} cannot be read as a file of plain tensors") from error
     if not isinstance(state, dict):
-        raise ValueError("it holds no state dict")
+        raise source.asked.refused(f"{source.asked.value!r} holds no state dict")
     return state

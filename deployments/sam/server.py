@@ -11,7 +11,7 @@ from deployments.batching import Batcher
 from deployments.caching import digest
 from deployments.config import ModelArgs, SamSettings
 from deployments.messages import Embedding, Masks, SegmentRequest, Span
-from deployments.placement import limit_gpu_memory
+from deployments.placement import loading
 from deployments.sam.cache import SharedCache
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class SamServer:
         # Here and not above: whoever only builds the graph needs no torch.
         from deployments.sam.model import SamSegmenter
 
-        limit_gpu_memory()
-        self._segmenter = SamSegmenter.load(ModelArgs.model_validate(args))
+        with loading("sam"):
+            self._segmenter = SamSegmenter.load(ModelArgs.model_validate(args))
         self._embeddings: SharedCache[Embedding] = SharedCache(cache_entries)
         settings = SamSettings()
         self._encoder: Batcher[np.ndarray, Embedding] = Batcher(self._segmenter.encode, settings)

@@ -4,7 +4,8 @@ import pytest
 import ray
 import torch
 
-from deployments.placement import limit_gpu_memory
+from deployments.errors import SettingError
+from deployments.placement import limit_gpu_memory, loading
 
 
 class Context:
@@ -35,3 +36,12 @@ def test_without_a_gpu_or_ray_nothing_happens(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     limit_gpu_memory()
+
+
+def test_a_model_that_cannot_be_loaded_is_one_plain_line_in_the_log(caplog):
+    with pytest.raises(SettingError), loading("sam"):
+        raise SettingError("sam.model", "there is no file 'x.pth' on this machine.")
+    assert [record.getMessage() for record in caplog.records] == [
+        "sam cannot start: sam.model: there is no file 'x.pth' on this machine."
+    ]
+    assert not caplog.records[0].exc_info

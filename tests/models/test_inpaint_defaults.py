@@ -1,0 +1,54 @@
+"""What suits a model is the model's own word: the file beside its weights."""
+
+from dataclasses import replace
+
+import pytest
+
+from deployments.config import InpaintArgs
+from deployments.errors import SettingError
+from deployments.inpaint import defaults
+from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.model import InpaintModel
+
+
+def test_the_pocket_painter_states_its_own_guidance(request_):
+    model = InpaintModel.load(InpaintArgs())
+    (painting,) = model.prepare(replace(request_, guidance_scale=None, seeds=(1,)))
+    assert painting.guidance_scale == 3.0
+
+
+def test_a_model_without_the_file_takes_what_stable_diffusion_takes(pipeline, request_):
+    (painting,) = InpaintModel(pipeline).prepare(replace(request_, guidance_scale=None, seeds=(1,)))
+    assert painting.guidance_scale == 7.5
+
+
+@pytest.mark.parametrize(("asked", "used", "rows"), [(None, 2.5, 2), (4.0, 4.0, 2), (0.0, 0.0, 1)])
+def test_the_request_goes_before_the_model_and_the_answer_says_what_was_used(
+    new_pipeline, request_, tmp_path, asked, used, rows
+):
+    new_pipeline().save_pretrained(tmp_path)
+    (tmp_path / defaults.FILE).write_text('{"guidance_scale": 2.5}')
+    model = InpaintModel.load(InpaintArgs(model=str(tmp_path)))
+    request = replace(request_, guidance_scale=asked, seeds=(1,), num_inference_steps=2)
+    assert model.prepare(request)[0].rows == rows
+    engine = InpaintEngine(model)
+    try:
+        assert engine.submit(request).future.result(60).guidance_scale == used
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"guidance_scale": -1}', "guidance_scale: Input should be greater"),
+        ('{"guidance": 3}', "guidance: Extra inputs"),
+        ("{", "the file: Invalid JSON"),
+    ],
+)
+def test_a_wrong_file_names_the_setting(tmp_path, text, words):
+    (tmp_path / defaults.FILE).write_text(text)
+    with pytest.raises(SettingError, match=words) as caught:
+        defaults.read(tmp_path)
+    assert caught.value.setting == "inpaint.model"
+    assert str(tmp_path) not in str(caught.value)
