@@ -1,0 +1,145 @@
+"""How many whole GPUs a config needs: replicas times their shares, packed as Ray packs them.
+
+A share below one must lie on one GPU; a share of one or more takes whole GPUs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from deployments.check_config.findings import Finding
+
+UNITS = 10_000  # Ray counts resources in these parts of a whole.
+FEW = 20  # So many shares can be packed in every way there is; of more the largest go first.
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a deployment takes: a share of a GPU for each of its replicas."""
+
+    name: str
+    share: float
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        replicas = f"{self.least}" if self.least == self.most else f"{self.least}-{self.most}"
+        return f"{self.name} {replicas} x {self.share:g}"
+
+
+def share_problem(share: Any) -> str | None:
+    """Return why Ray cannot give a replica this share. What is no number at all Serve's schema refuses."""
+    if isinstance(share, bool):
+        return f"must be a number, not {share}"
+    try:
+        number = float(share)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return f"must be a finite number, not {share}"
+    if number > 1 and number != int(number):
+        return f"{share} is more than one GPU but not a whole number"
+    if not math.isclose(number * UNITS, round(number * UNITS)):
+        return f"{share} is finer than {1 / UNITS:g}, which is as fine as Ray counts"
+    return None
+
+
+def need(name: str, options: Options, defaults: Options) -> Need:
+    """Return what a deployment needs with these options of the file, where they replace the defaults of the code."""
+    actor = {**defaults, **options}.get("ray_actor_options") or {}
+    own = options.keys() & {"num_replicas", "autoscaling_config"}
+    return Need(name, actor.get("num_gpus") or 0, *_replicas(options if own else defaults))
+
+
+def _replicas(options: Options) -> tuple[int, int]:
+    """Return the least and the most replicas, by the defaults of Serve."""
+    number, scaling = options.get("num_replicas"), options.get("autoscaling_config")
+    if number == "auto":
+        return _bounds({"max_replicas": 100, **(scaling or {})})
+    return _bounds(scaling) if scaling is not None else (number or 1, number or 1)
+
+
+def _bounds(scaling: Options) -> tuple[int, int]:
+    return int(scaling.get("min_replicas", 1)), int(scaling.get("max_replicas", 1))
+
+
+def findings(needs: list[Need], gpus: int | None) -> Iterator[Finding]:
+    """Yield how many GPUs are needed, and with a number of GPUs what does not fit on them."""
+    needs = [need for need in needs if need.share]
+    if not needs:
+        yield Finding("", "needs no GPU", "fact")
+        return
+    least = fewest((need.share, need.least) for need in needs)
+    most = fewest((need.share, need.most) for need in needs)
+    yield Finding("", f"needs at least {_gpus(least)}, at most {most} ({', '.join(map(str, needs))})", "fact")
+    if gpus is not None and least > gpus:
+        yield Finding("applications", f"need at least {_gpus(least)}, and there are {gpus} (--gpus)")
+    elif gpus is not None:
+        yield from _cannot_grow(needs, gpus)
+
+
+def _cannot_grow(needs: list[Need], gpus: int) -> Iterator[Finding]:
+    for one in needs:
+        grown = [replace(need, least=need.least + 1) if need is one else need for need in needs]
+        wanted = fewest((need.share, need.least) for need in grown)
+        if one.most > one.least and wanted > gpus:
+            why = f"one replica more needs {_gpus(wanted)} even with all others at their fewest"
+            yield Finding("", f"{one.name} cannot grow on {_gpus(gpus)}: {why}", "note")
+
+
+def _gpus(number: int) -> str:
+    return f"{number} GPU" if number == 1 else f"{number} GPUs"
+
+
+def fewest(shares: Iterable[tuple[float, int]]) -> int:
+    """Return the fewest GPUs that hold so many of each share."""
+    whole, parts = 0, Counter[int]()
+    for share, count in shares:
+        whole += int(share) * count if share >= 1 else 0
+        parts[round(share * UNITS)] += count if share < 1 else 0
+    return whole + _packed(+parts)
+
+
+def _packed(parts: Counter[int]) -> int:
+    """Return the fewest GPUs for parts of a GPU: exactly if they are few, else as the largest first need."""
+    enough = _largest_first(parts)
+    total = sum(part * count for part, count in parts.items())
+    least = enough if parts.total() > FEW else -(-total // UNITS)
+    in_order = tuple(sorted(parts.elements(), reverse=True)) if parts.total() <= FEW else ()
+    return next(gpus for gpus in range(least, enough + 1) if gpus == enough or _fits(in_order, (UNITS,) * gpus))
+
+
+def _largest_first(parts: Counter[int]) -> int:
+    """Return how many GPUs are taken if the largest part goes first, each to the first GPU that has room."""
+    rooms: list[tuple[int, int]] = []  # the room left, and on how many GPUs
+    for part, count in sorted(parts.items(), reverse=True):
+        filled: list[tuple[int, int]] = []
+        for room, gpus in [*rooms, (UNITS, count)]:
+            each = room // part
+            full, rest = divmod(min(count, each * gpus), each) if each else (0, 0)
+            filled += [(room - each * part, full), (room - rest * part, int(rest > 0))]
+            filled += [(room, gpus - full - int(rest > 0))]
+            count -= full * each + rest
+        rooms = [(room, gpus) for room, gpus in filled if gpus and room < UNITS]
+    return sum(gpus for _, gpus in rooms)
+
+
+@cache
+def _fits(parts: tuple[int, ...], rooms: tuple[int, ...]) -> bool:
+    """Tell whether the parts, the largest first, find room in any way; GPUs with equal room are tried once."""
+    if not parts:
+        return True
+    first, rest = parts[0], parts[1:]
+    return any(_fits(rest, tuple(sorted(_less(rooms, room, first)))) for room in set(rooms) if room >= first)
+
+
+def _less(rooms: tuple[int, ...], room: int, part: int) -> list[int]:
+    place = rooms.index(room)
+    return [*rooms[:place], room - part, *rooms[place + 1 :]]
