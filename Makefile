@@ -7,7 +7,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-unit test-fullsize lint format check-config bench quality sheet evaluate pocket clean
+.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench quality sheet evaluate pocket clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ test-unit: $(READY)  ## the tests that start no Ray and load no model
 
 test-fullsize: $(READY)  ## real formats at full size with random weights: minutes, about 8 GB of disk and memory
 	$(BIN)/python -m pytest -m fullsize
+
+test-faults: $(READY)  ## kills a replica at thirty moments of an edit: five minutes
+	$(BIN)/python -m pytest -m faults
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -14,9 +14,11 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
+from deployments import preflight
 from deployments.clip.server import ClipServer
-from deployments.config import POCKET, POCKET_GUIDANCE_SCALE, DriverSettings, GraphArgs
+from deployments.config import GraphArgs
 from deployments.driver import Driver
+from deployments.errors import NotOnThisMachine
 from deployments.http.api import build_api
 from deployments.inpaint.server import InpaintServer
 from deployments.sam.server import SamServer
@@ -42,19 +44,26 @@ class HttpDriver(Driver):
 
 
 def build_app(args: GraphArgs) -> Application:
-    """The graph for these models; `GraphArgs()` takes the pocket models."""
+    """Return the graph for these models; `GraphArgs()` takes the pocket models.
+
+    Raises SettingError where a model cannot be loaded by any machine. What is only missing here may lie on another one:
+    the replica that loads it finds out.
+    """
+    for problem in preflight.problems(args, reach_hub=False):
+        if not isinstance(problem, NotOnThisMachine):
+            raise problem
+    return build(args)
+
+
+def build(args: GraphArgs, settings: dict[str, Any] | None = None) -> Application:
+    """Return the graph for these models. `settings` is the driver's `user_config` where no config file has one."""
     clip = _deployment(ClipServer, "clip").bind(args.clip)
     sam = _deployment(SamServer, "sam").bind(args.sam)
     inpaint = _deployment(InpaintServer, "inpaint").bind(args.inpaint)
-    driver = _deployment(serve.ingress()(HttpDriver), "driver", user_config=_settings(args).model_dump())
+    driver = _deployment(serve.ingress()(HttpDriver), "driver", user_config=settings)
     return driver.bind(clip, sam, inpaint)
 
 
-def _deployment(cls: type, name: str, **options: Any) -> serve.Deployment:
-    return serve.deployment(cls, name=name, **DEFAULTS[name], **options)
-
-
-def _settings(args: GraphArgs) -> DriverSettings:
-    if args.inpaint.model == POCKET:
-        return DriverSettings(guidance_scale=POCKET_GUIDANCE_SCALE)
-    return DriverSettings()
+def _deployment(cls: type, name: str, user_config: dict[str, Any] | None = None) -> serve.Deployment:
+    # Not None: where a config file drops its `user_config`, Serve would leave the old one in force.
+    return serve.deployment(cls, name=name, user_config=user_config or {}, **DEFAULTS[name])

@@ -1,4 +1,4 @@
-"""One picture, one command, no server: starts the graph here, edits through its handle, saves, stops.
+"""One picture, one command, no server: start the graph, edit through its handle, save, stop.
 
 python main.py --image photo.jpg --target "the apple" --prompt "a lemon"
 """
@@ -6,42 +6,57 @@ python main.py --image photo.jpg --target "the apple" --prompt "a lemon"
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from deployments import preflight
 from deployments.complete import MIN_STRENGTH, SCHEDULERS
-from deployments.config import POCKET, GraphArgs, InpaintArgs, Limits, ModelArgs
-from deployments.errors import ServiceError
+from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, Limits, ModelArgs
+from deployments.errors import NotOnThisMachine, ServiceError
 from deployments.images import decode, encode, mask_png
 from deployments.messages import EditRequest, EditResult
 
-APP = "retouch-once"
+if TYPE_CHECKING:
+    from deployments.status import StageStatus
+
+Show = Callable[[str, int, int], None]  # what goes on, how much of it is done, of how much (0: unknown)
+
+FLAGS = {"clip.model": "--clip_model", "sam.model": "--sam_ckpt", "inpaint.model": "--sd_model"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The process's exit status: 0, or 1 when the edit failed, 2 for wrong use."""
+    """Return the exit status: 0, 1 when the edit failed, 2 for wrong use, 130 when it was interrupted."""
     options = parse(argv)
     try:
-        request = read_request(options)
-        say("Starting the graph: clip, sam, inpaint, driver ...")
-        with local_graph(graph_args(options)) as handle:
-            say(f"Looking for {request.target or request.prompt!r}, {doing(request)} ...")
-            result: EditResult = handle.edit.remote(request).result(timeout_s=options.timeout_s)
+        return edit_one(options)
     except ServiceError as error:
-        print(f"error: {getattr(error, 'cause', None) or error}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, RuntimeError, TimeoutError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    save(request, result, options.output_dir)
-    report(result, options.output_dir)
-    return 0
+        return failed(getattr(error, "cause", None) or error)
+    except RuntimeError as error:
+        return failed(by_flag(str(error)))
+    except (OSError, ValueError) as error:
+        return failed(error)
+    except KeyboardInterrupt:
+        say("Interrupted; nothing was saved.")
+        return 130
+
+
+def edit_one(options: argparse.Namespace) -> int:
+    """Edit as the options say, and save the result. Whatever can be wrong is looked at before the graph starts."""
+    args = graph_args(options)
+    request = read_request(options)
+    try_output(options.output_dir)
+    wrong = list(wrong_models(args))
+    if wrong:
+        return failed(*map(by_flag, wrong))
+    result = edit_through_graph(args, request, options.timeout_s)
+    folder = save(request, result, options.output_dir)
+    report(result, folder)
+    return 0 if folder == options.output_dir else 1
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -57,7 +72,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sd_model", default=POCKET, help="an inpainting hub id or directory (default: %(default)s)")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs"), help="default: %(default)s")
     parser.add_argument("--num_inference_steps", type=int, help="more is finer and slower (default: 30)")
-    parser.add_argument("--guidance_scale", type=float, help="default: 7.5; 3 for the pocket model")
+    parser.add_argument(
+        "--guidance_scale",
+        type=float,
+        help="default: the model's own, 7.5 for Stable Diffusion, 3 for the pocket model",
+    )
     parser.add_argument(
         "--strength",
         type=float,
@@ -66,11 +85,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--scheduler", choices=SCHEDULERS, help="default: the model's own")
     parser.add_argument("--seed", type=int, help="the same seed paints the same picture (default: a new one)")
-    parser.add_argument("--timeout_s", type=float, default=3600.0, help=argparse.SUPPRESS)
+    parser.add_argument("--timeout_s", type=positive, help="give the edit up after so many seconds (default: never)")
     options = parser.parse_args(argv)
     if not options.prompt and not options.remove:
         parser.error("--prompt is required: what to paint (or --remove)")
     return options
+
+
+def positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+    return number
 
 
 def read_request(options: argparse.Namespace) -> EditRequest:
@@ -89,10 +115,6 @@ def read_request(options: argparse.Namespace) -> EditRequest:
     )
 
 
-def doing(request: EditRequest) -> str:
-    return "filling its place" if request.mode == "remove" else f"painting {request.prompt!r}"
-
-
 def graph_args(options: argparse.Namespace) -> GraphArgs:
     return GraphArgs(
         clip=ModelArgs(model=options.clip_model),
@@ -101,40 +123,121 @@ def graph_args(options: argparse.Namespace) -> GraphArgs:
     )
 
 
-@contextmanager
-def local_graph(args: GraphArgs) -> Iterator[Any]:
-    """The graph without HTTP; yields the driver's handle.
+def wrong_models(args: GraphArgs) -> Iterator[str]:
+    """Yield what keeps a model from being loaded; say what may be all right, because a cluster has other machines."""
+    from deployments.one_shot import joins_a_cluster
 
-    Runs on the Ray this process is connected to, or else on one of its own, which ends with it.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-    from ray import serve
-
-    from graph import build_app
-
-    own = not ray.is_initialized()
-    if own:
-        logging.disable(logging.WARNING)  # Ray tells of its start; whoever waits for a picture need not know
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
-    try:
-        yield serve.run(build_app(args), name=APP, route_prefix=None)
-    finally:
-        if own:
-            # All of this Ray ends here. Taking Serve down first would only add complaints about lost calls.
-            ray.shutdown()
-            logging.disable(logging.NOTSET)
+    for problem in preflight.problems(args):
+        if isinstance(problem, NotOnThisMachine) and joins_a_cluster():
+            say(f"{by_flag(str(problem))} (Another machine of the cluster may have it.)")
         else:
-            serve.delete(APP)
+            yield str(problem)
 
 
-def save(request: EditRequest, result: EditResult, folder: Path) -> None:
-    """`original.png`, `sam_mask.png` (white = repainted) and `edited.png`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "original.png").write_bytes(encode(request.image))
-    (folder / "sam_mask.png").write_bytes(mask_png(result.mask))
-    (folder / "edited.png").write_bytes(encode(result.edits[0].image))
+def edit_through_graph(args: GraphArgs, request: EditRequest, deadline_s: float | None) -> EditResult:
+    """Start the graph, edit, and stop the graph."""
+    from deployments.one_shot import running
+    from graph import build
+
+    settings = DriverSettings(deadline_s=deadline_s).model_dump()
+    with bar() as show:
+        say("Starting the graph ...")
+        with running(build(args, settings), start_watcher(show)) as handle:
+            say(f"{doing('locate', request)} ...")
+            for item in handle.options(stream=True).edit_stream.remote(request):
+                if isinstance(item, EditResult):
+                    return item
+                show(doing(item.stage, request), item.done, item.total)
+    raise RuntimeError("The graph stopped without a result.")
+
+
+def start_watcher(show: Show) -> Callable[[Mapping[str, StageStatus]], None]:
+    """Return a function that shows which deployments are still starting, and says once what one of them waits for."""
+    said: set[str] = set()
+
+    def watch(stages: Mapping[str, StageStatus]) -> None:
+        starting = [name for name, stage in stages.items() if not stage.running]
+        show(f"Starting {', '.join(starting)}", len(stages) - len(starting), len(stages))
+        for name, stage in stages.items():
+            if stage.lacks is not None and name not in said:
+                said.add(name)
+                say(f"{name} cannot start yet: {stage.lacks}.")
+
+    return watch
+
+
+def doing(stage: str, request: EditRequest) -> str:
+    return {
+        "locate": f"Looking for {request.target or request.prompt!r}",
+        "segment": "Cutting it out",
+        "inpaint": f"Painting {request.prompt!r}",
+        "fill": "Filling its place",
+        "score": "Scoring",
+    }[stage]
+
+
+@contextmanager
+def bar() -> Iterator[Show]:
+    """Yield a function that moves a bar on standard error; on what is no terminal it shows nothing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    what_column, count_column = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[count]}")
+    columns = (SpinnerColumn(), what_column, BarColumn(), count_column, TimeElapsedColumn())
+    console = Console(stderr=True, markup=False, highlight=False)
+    if not console.is_terminal:
+        yield lambda what, done, total: None
+        return
+    with Bar(*columns, console=console, transient=True) as moving:
+        moving.add_task("Starting Ray", total=None, count="")
+        (task,) = moving.tasks
+
+        def show(what: str, done: int, total: int) -> None:
+            task.total = total or None  # without a total the bar only moves to and fro
+            moving.update(task.id, description=what, completed=done, count=f"{done}/{total}" if total else "")
+
+        yield show
+
+
+def try_output(folder: Path) -> None:
+    """Raise OSError if nothing can be saved in `folder`. Leave behind no folder that was not there."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise OSError(f"--output_dir {folder} cannot be written: {error.strerror or error}.") from error
+    finally:
+        for each in missing:
+            if each.exists():
+                each.rmdir()
+
+
+def save(request: EditRequest, result: EditResult, folder: Path) -> Path:
+    """Save `original.png`, `sam_mask.png` (white = repainted) and `edited.png`; return the folder they are in.
+
+    A result that cannot be saved in `folder` goes to a new temporary folder, so that it is not lost.
+    """
+    files = {
+        "original.png": encode(request.image),
+        "sam_mask.png": mask_png(result.mask),
+        "edited.png": encode(result.edits[0].image),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(files, folder)
+    except OSError as error:
+        failed(f"--output_dir {folder} cannot be written any more: {error.strerror or error}.")
+        folder = Path(tempfile.mkdtemp(prefix="retouch-"))
+        write(files, folder)
+    return folder
+
+
+def write(files: Mapping[str, bytes], folder: Path) -> None:
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
 
 
 def report(result: EditResult, folder: Path) -> None:
@@ -155,8 +258,21 @@ def report(result: EditResult, folder: Path) -> None:
     )
 
 
+def by_flag(problem: str) -> str:
+    """Put the flag of this command in front of a sentence that starts with the setting it sets."""
+    setting = problem.split(":", 1)[0]
+    return f"{FLAGS[setting]} ({setting}){problem.removeprefix(setting)}" if setting in FLAGS else problem
+
+
+def failed(*problems: object) -> int:
+    """Print what went wrong, a line for each problem, and return the exit status for it."""
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1
+
+
 def say(text: str) -> None:
-    """What goes on, apart from the results: to stderr, with the time."""
+    """Print what goes on, apart from the results: to standard error, with the time."""
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 

@@ -12,28 +12,39 @@ import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
-from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RayServeException
-from ray.serve.handle import DeploymentResponse
+from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+from ray.serve.handle import DeploymentResponse, DeploymentResponseGenerator
 
 from deployments.errors import DeadlineExceeded, ModelFailed, Overloaded, ServiceError
-from deployments.messages import Span
+from deployments.messages import Progress, Span
+
+Response: TypeAlias = DeploymentResponse[Any] | DeploymentResponseGenerator[Any]
+OnItem = Callable[[Any], None]
+OnProgress = Callable[[Progress], None]
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1.0
 RETRY_PAUSE_S = 0.2
 
+# What a call ends in when its replica, its replica's machine, or the result of an earlier call is gone.
+LOST = (RayActorError, RayServeException, ObjectLostError, NodeDiedError, WorkerCrashedError)
+
 
 class Calls:
-    """The calls of one request. Use as an async context manager; leaving it cancels what still runs."""
+    """The calls of one request. Use as an async context manager; leaving it cancels what still runs.
 
-    def __init__(self, deadline_s: float, max_attempts: int) -> None:
-        self._until = time.monotonic() + deadline_s
+    `deadline_s` None sets no limit. `on_progress` is called with the progress of the request; it must return at once.
+    """
+
+    def __init__(self, deadline_s: float | None, max_attempts: int, on_progress: OnProgress | None = None) -> None:
+        self._until = None if deadline_s is None else time.monotonic() + deadline_s
         self._max_attempts = max_attempts
-        self._responses: list[DeploymentResponse[Any]] = []
+        self._responses: list[Response] = []
+        self._on_progress = on_progress
         self.spans: list[Span] = []
         self._ended = False
 
@@ -45,22 +56,34 @@ class Calls:
     ) -> None:
         self._ended = True
         for response in self._responses:
-            response.cancel()
+            _cancel(response)
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody wants to know the progress of the request."""
+        return self._on_progress is not None
+
+    def report(self, progress: Progress) -> None:
+        """Pass the progress on to whoever wants to know it."""
+        if self._on_progress is not None:
+            self._on_progress(progress)
 
     def begin(self, response: DeploymentResponse[Any]) -> DeploymentResponse[Any]:
-        """Keeps track of a call that was just made, and returns it."""
+        """Keep track of a call that was just made, and return it."""
         self._responses.append(response)
         return response
 
-    async def run(self, stage: str, call: Callable[[int], DeploymentResponse[Any]]) -> Any:
-        """The result of `call(attempt)`, which makes the call; attempt 0 first, again if a replica dies.
+    async def run(self, stage: str, call: Callable[[int], Response], on_item: OnItem | None = None) -> Any:
+        """Return the result of `call(attempt)`, which makes the call: attempt 0 first, and again if a replica dies.
+
+        With `on_item` the call is one that streams: `on_item` gets every item, and the last item is the result.
 
         Raises only ServiceErrors: the callee's own, `Overloaded` when its queue is full,
         `DeadlineExceeded` when the request's time is up, `ModelFailed` for all else.
         """
         start = time.time()
         try:
-            return await self._run(stage, call)
+            return await self._run(stage, call, on_item)
         finally:
             self.spans.append(Span(stage, start, time.time()))
 
@@ -69,16 +92,18 @@ class Calls:
         stages = dict.fromkeys(span.name for span in self.spans)
         return {stage: _covered([span for span in self.spans if span.name == stage]) for stage in stages}
 
-    async def _run(self, stage: str, call: Callable[[int], DeploymentResponse[Any]]) -> Any:
+    async def _run(self, stage: str, call: Callable[[int], Response], on_item: OnItem | None) -> Any:
         for attempt in range(self._max_attempts):
             try:
-                return await self._result(self.begin(call(attempt)))
+                return await self._result(call(attempt), on_item)
             except BackPressureError as error:
                 raise Overloaded("The service is busy.", error.retry_after_s or RETRY_AFTER_S) from None
+            except DeploymentUnavailableError as error:
+                raise ModelFailed(f"The stage {stage!r} could not be started.") from error
             except ServiceError as error:
                 # Across processes it arrives as a RayTaskError too, whose text is a traceback.
                 raise getattr(error, "cause", None) or error from None
-            except (RayActorError, RayServeException):
+            except LOST:
                 if self._ended:  # cancelled with the request: nobody waits for another attempt
                     raise asyncio.CancelledError from None
                 logger.warning("%s: lost its replica in attempt %d", stage, attempt + 1, exc_info=True)
@@ -88,12 +113,25 @@ class Calls:
                 raise ModelFailed(f"The stage {stage!r} failed.") from error
         raise ModelFailed(f"The stage {stage!r} lost its replica {self._max_attempts} times.")
 
-    async def _result(self, response: DeploymentResponse[Any]) -> Any:
-        left = self._until - time.monotonic()
+    async def _result(self, response: Response, on_item: OnItem | None) -> Any:
+        self._responses.append(response)
+        left = None if self._until is None else max(0.0, self._until - time.monotonic())
         try:
-            return await asyncio.wait_for(_awaited(response), timeout=max(0.0, left))
+            return await asyncio.wait_for(_awaited(response, on_item), timeout=left)
         except TimeoutError:
             raise DeadlineExceeded("The request took longer than it is allowed to.") from None
+
+
+def _cancel(response: Response) -> None:
+    """Cancel a call, whatever has become of it.
+
+    Serve raises the call's own failure here if the call never reached a replica. At this point nobody waits for the
+    call any more, and its failure must not take the place of the request's result.
+    """
+    try:
+        response.cancel()
+    except Exception:
+        logger.debug("a call that was to be cancelled had failed", exc_info=True)
 
 
 def _covered(spans: list[Span]) -> float:
@@ -104,5 +142,10 @@ def _covered(spans: list[Span]) -> float:
     return total
 
 
-async def _awaited(response: DeploymentResponse[Any]) -> Any:
-    return await response
+async def _awaited(response: Response, on_item: OnItem | None) -> Any:
+    if on_item is None:
+        return await response
+    item = None
+    async for item in response:
+        on_item(item)
+    return item

@@ -4,31 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
 from deployments import regions
-from deployments.calls import Calls
+from deployments.calls import Calls, OnProgress
 from deployments.complete import CompleteEdit, complete_edit, complete_locate, complete_score
 from deployments.config import DriverSettings
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.finder import Finder, drawn_by_hand
-from deployments.messages import EditRequest, EditResult, LocateRequest, Location, ScoreRequest, Span
+from deployments.health import Health
+from deployments.messages import (
+    EditRequest,
+    EditResult,
+    LocateRequest,
+    Location,
+    Progress,
+    Readiness,
+    ScoreRequest,
+    Span,
+)
 from deployments.painter import Finished, Painter
+from deployments.progress import Latest
 from deployments.regions import Region
+from deployments.status import StageStatus, read_own
 
-READY_TIMEOUT_S = 5.0
+STAGES = ("clip", "sam", "inpaint")
 
 
 class Driver:
     """Edits pictures with three other deployments: CLIP finds and scores, SAM cuts out, SD repaints."""
 
-    def __init__(self, clip: DeploymentHandle, sam: DeploymentHandle, inpaint: DeploymentHandle) -> None:
+    def __init__(
+        self,
+        clip: DeploymentHandle,
+        sam: DeploymentHandle,
+        inpaint: DeploymentHandle,
+        read_stages: Callable[[], Mapping[str, StageStatus]] = read_own,
+    ) -> None:
         self._clip = clip
         self._sam = sam
         self._inpaint = inpaint
+        self._health = Health(read_stages)
         self.settings = DriverSettings()
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -40,9 +61,20 @@ class Driver:
 
         Raises InvalidInput, TargetNotFound, ContentFiltered, Overloaded, DeadlineExceeded or ModelFailed.
         """
+        return await self._edit(request)
+
+    async def edit_stream(self, request: EditRequest) -> AsyncIterator[Progress | EditResult]:
+        """Yield the progress of an edit whenever the caller asks for news, and last what `edit` returns."""
+        latest: Latest[Progress] = Latest()
+        news = latest.followed_by(asyncio.ensure_future(self._edit(request, latest.put)))
+        async with aclosing(news):
+            async for item in news:
+                yield item
+
+    async def _edit(self, request: EditRequest, on_progress: OnProgress | None = None) -> EditResult:
         job = complete_edit(request, self.settings)
         start = time.time()
-        async with self._calls() as calls:
+        async with self._calls(on_progress) as calls:
             finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
             painter = Painter(self._clip, self._inpaint, calls, self.settings.painting)
             location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
@@ -67,14 +99,16 @@ class Driver:
         async with self._calls() as calls:
             return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
 
-    async def ready(self) -> dict[str, bool]:
-        """Which of the stages would answer now."""
-        stages = {"clip": self._clip, "sam": self._sam, "inpaint": self._inpaint}
-        answers = await asyncio.gather(*(_healthy(handle) for handle in stages.values()))
-        return dict(zip(stages, answers, strict=True))
+    async def ready(self) -> dict[str, Readiness]:
+        """Say of each stage whether it would answer now.
 
-    def _calls(self) -> Calls:
-        return Calls(self.settings.deadline_s, self.settings.max_attempts)
+        Serve is asked and not the stages: a call would wake one that is scaled to zero, and keep it awake.
+        """
+        known = await self._health.stages()
+        return {stage: _readiness(known.get(stage)) for stage in STAGES}
+
+    def _calls(self, on_progress: OnProgress | None = None) -> Calls:
+        return Calls(self.settings.deadline_s, self.settings.max_attempts, on_progress)
 
     def _region(self, job: CompleteEdit, location: Location) -> Region:
         mask = location.candidates[location.chosen].mask.unpack()
@@ -108,7 +142,7 @@ def _result(
         mask=region.mask,
         mode=job.mode,
         num_inference_steps=job.num_inference_steps,
-        guidance_scale=job.guidance_scale,
+        guidance_scale=done.guidance_scale,
         changed_outside_px=changed,
         improved=done.improved,
         filtered_seeds=done.filtered_seeds,
@@ -117,15 +151,5 @@ def _result(
     )
 
 
-async def _healthy(handle: DeploymentHandle) -> bool:
-    response = handle.check_health.remote()
-    try:
-        await asyncio.wait_for(_awaited(response), READY_TIMEOUT_S)
-    except Exception:
-        response.cancel()
-        return False
-    return True
-
-
-async def _awaited(response: Any) -> Any:
-    return await response
+def _readiness(status: StageStatus | None) -> Readiness:
+    return Readiness(False) if status is None else Readiness(status.ready, status.setting)

@@ -27,6 +27,7 @@ from deployments.messages import (
     Location,
     Masks,
     PackedMask,
+    Progress,
     ScoreRequest,
     Search,
     SearchRequest,
@@ -54,8 +55,10 @@ class Finder:
         """
         # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
         # unresolved, so the embedding goes from replica to replica and never through here.
+        self._calls.report(Progress("locate"))
         embedding = self._calls.begin(self._sam.encode.remote(sought.image))
         case = await self._case(sought)
+        self._calls.report(Progress("segment"))
         proposals, small_side = await self._propose(case, case.whole, embedding)
         arranged = await asyncio.to_thread(case.arranged, proposals)
         if arranged and self._settings.look_closer:

@@ -14,7 +14,7 @@ from deployments.calls import Calls
 from deployments.complete import SEED_LIMIT, CompleteEdit
 from deployments.config import PaintingSettings
 from deployments.errors import ContentFiltered
-from deployments.messages import Edit, InpaintRequest, Painted, Score, ScoreRequest, Span
+from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score, ScoreRequest, Span
 from deployments.regions import Region
 
 Scores = tuple[float, float]  # of a whole picture and of its region
@@ -22,10 +22,14 @@ Scores = tuple[float, float]  # of a whole picture and of its region
 
 @dataclass(frozen=True)
 class Finished:
-    """The pictures, best first; whether the best one matches better than the unedited one; seeds held back."""
+    """The pictures, best first; whether the best one matches better than the unedited one; seeds held back.
+
+    `guidance_scale` is the one they were painted with, 0 where nothing was painted.
+    """
 
     edits: tuple[Edit, ...]
     improved: bool
+    guidance_scale: float
     filtered_seeds: tuple[int, ...] = ()
 
 
@@ -49,6 +53,7 @@ class Painter:
         self._calls = calls
         self._settings = settings
         self.spans: list[Span] = []
+        self._guidance_scale = 0.0
 
     async def paint(self, job: CompleteEdit, region: Region) -> Finished:
         """As many pictures as there are seeds, the best of all that were painted; ContentFiltered if none may be shown.
@@ -68,18 +73,19 @@ class Painter:
         if not pictures:
             raise ContentFiltered(filtered)
         edits = tuple(picture.edit(before) for picture in pictures[: len(job.seeds)])
-        return Finished(edits, pictures[0].scores[1] > before[1], filtered)
+        return Finished(edits, pictures[0].scores[1] > before[1], self._guidance_scale, filtered)
 
     async def remove(self, job: CompleteEdit, region: Region) -> Finished:
         """One picture, its region closed from its surroundings without a model. It is an improvement if the picture
         then matches the name of what was removed less."""
+        self._calls.report(Progress("fill"))
         closed = await asyncio.to_thread(removal.fill, job.image, region.mask)
         image = await asyncio.to_thread(regions.paste_back, job.image, region.crop(closed), region)
         seam = regions.seam(job.image, region.crop(closed), region)
         if job.scored is None:
-            return Finished((Edit(image, None, None, seam),), True)
+            return Finished((Edit(image, None, None, seam),), True, 0.0)
         before, after = await self._scores(job.scored, [job.image, image], region)
-        return Finished((Edit(image, None, _score(before, after), seam),), after[1] < before[1])
+        return Finished((Edit(image, None, _score(before, after), seam),), after[1] < before[1], 0.0)
 
     def _rounds(self, job: CompleteEdit) -> int:
         return 1 if job.min_score is None else 1 + self._settings.max_retries
@@ -116,9 +122,23 @@ class Painter:
             fill=job.fill,
             scheduler=job.scheduler,
         )
-        painted: Painted = await self._calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
+        painted = await self._painted(request)
         self.spans += painted.spans
+        self._guidance_scale = painted.guidance_scale
         return painted
+
+    async def _painted(self, request: InpaintRequest) -> Painted:
+        """The inpaint model's answer; a stream, which costs more, only where somebody watches the steps."""
+        self._calls.report(Progress("inpaint"))
+        if self._calls.watched:
+            steps = self._inpaint.options(stream=True).inpaint_stream
+            painted: Painted = await self._calls.run("inpaint", lambda _: steps.remote(request), self._on_step)
+        else:
+            painted = await self._calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
+        return painted
+
+    def _on_step(self, item: Progress | Painted) -> None:
+        self._calls.report(item if isinstance(item, Progress) else Progress("score"))
 
     async def _scores(self, text: str, pictures: Sequence[np.ndarray], region: Region) -> list[Scores]:
         """How well each picture and its region match the text."""

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 import warnings
 
 import numpy as np
@@ -52,6 +53,45 @@ def handle(ray_cluster):
 
     serve.run(build_app(GraphArgs()), name="retouch", route_prefix="/")
     return serve.get_app_handle("retouch")
+
+
+def replicas(deployment):
+    """The names of the live replica actors of a deployment of the pocket graph."""
+    import ray
+
+    named = [entry["name"] for entry in ray.util.list_named_actors(all_namespaces=True)]
+    return [name for name in named if name.startswith(f"SERVE_REPLICA::retouch#{deployment}#")]
+
+
+@pytest.fixture(scope="session")
+def kill_replicas(handle):
+    """Kills all live replicas of a deployment of the pocket graph; returns how many those were."""
+    import ray
+
+    def kill(deployment):
+        names = replicas(deployment)
+        for name in names:
+            ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
+        return len(names)
+
+    return kill
+
+
+@pytest.fixture
+def settled(handle):
+    """Every deployment of the pocket graph has a running replica again, whatever was killed before."""
+    from ray import serve
+
+    def running(name, deployment):
+        # Serve goes on calling a replica running until it has looked again; its actor is gone at once.
+        return deployment.status == "HEALTHY" and deployment.replica_states.get("RUNNING") and replicas(name)
+
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        if all(running(*one) for one in serve.status().applications["retouch"].deployments.items()):
+            return
+        time.sleep(0.2)
+    raise TimeoutError("the graph did not recover")
 
 
 @pytest.fixture(scope="session")

@@ -23,14 +23,16 @@ from deployments.config import DriverSettings, Limits
 from deployments.errors import TargetNotFound
 from deployments.http import answers, failures, schemas
 from deployments.http.accept import as_file
+from deployments.http.cors import Cors
 from deployments.http.fields import EditFields, Fields, LocateFields, ScoreFields
 from deployments.http.forms import Form, most_bytes, read_form
+from deployments.http.head import Head
 from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_of
 from deployments.http.parsing import parse, schema_of
 from deployments.http.requests import check_model, edit_request, locate_request
 from deployments.http.rules import check_edit, check_locate
 from deployments.images import FORMATS, Format, MaskMode, decode, decode_mask
-from deployments.messages import EditRequest, EditResult, LocateRequest, Location, ScoreRequest
+from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
 
 FORMS: dict[str, type[Fields]] = {
     "/v1/images/edits": EditFields,
@@ -55,8 +57,8 @@ class Driver(Protocol):
 
     async def score(self, request: ScoreRequest) -> float: ...
 
-    async def ready(self) -> dict[str, bool]:
-        """Whether each stage is healthy."""
+    async def ready(self) -> dict[str, Readiness]:
+        """Say of each stage whether it would answer now."""
         ...
 
 
@@ -65,6 +67,8 @@ def build_api(driver: Driver, limits_of: Callable[[], Limits] | None = None) -> 
     limits_now = limits_of or (lambda: driver.settings.limits)
     middleware = [
         Middleware(RequestIds),
+        Middleware(Cors, origins_of=lambda: driver.settings.cors_origins),
+        Middleware(Head),
         Middleware(Net),
         Middleware(BodyLimit, limit_of=lambda: most_bytes(limits_now())),
     ]
@@ -197,12 +201,11 @@ class _Routes:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self) -> Response:
-        """Asks each stage whether it can work."""
+        """Says of each stage whether it would answer now, without waking one that is scaled to zero."""
         stages = await self._driver.ready()
-        missing = [stage for stage, healthy in stages.items() if not healthy]
-        if missing:
-            return failures.not_ready(missing, stages)
-        return JSONResponse({"status": "ready", "stages": stages})
+        if not all(stage.ready for stage in stages.values()):
+            return failures.not_ready(stages)
+        return JSONResponse({"status": "ready", "stages": dict.fromkeys(stages, True)})
 
     async def index(self) -> Response:
         """Names the routes and the limits in force."""

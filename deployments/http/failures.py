@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -19,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.errors import InvalidInput, Overloaded, ServiceError, TargetNotFound
 from deployments.http.schemas import LocateAnswer
+from deployments.messages import Readiness
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +71,18 @@ def unforeseen() -> Response:
     return _framework_failure(500, "Something went wrong on our side.", "server_error", ServiceError.code)
 
 
-def not_ready(missing: list[str], stages: dict[str, bool]) -> Response:
+def not_ready(stages: Mapping[str, Readiness]) -> Response:
     """The answer of a service of which some stages cannot work; for probes, which will ask again."""
-    error = {"message": f"Not ready: {', '.join(missing)}.", "type": "server_error", "param": None, "code": "not_ready"}
-    return JSONResponse({"error": error, "status": "not ready", "stages": stages}, status_code=503)
+    message = " ".join(_not_ready(name, stage) for name, stage in stages.items() if not stage.ready)
+    error = {"message": message, "type": "server_error", "param": None, "code": "not_ready"}
+    ready = {name: stage.ready for name, stage in stages.items()}
+    return JSONResponse({"error": error, "status": "not ready", "stages": ready}, status_code=503)
+
+
+def _not_ready(name: str, stage: Readiness) -> str:
+    if stage.setting is None:
+        return f"Not ready: {name}."
+    return f"Not ready: {name} cannot start; see its setting {stage.setting}."
 
 
 def install(app: FastAPI) -> None:

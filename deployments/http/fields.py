@@ -153,7 +153,10 @@ class EditFields(SearchFields):
     )
     num_inference_steps: int | None = Field(None, ge=1, description="Steps of the painter. Goes instead of `quality`.")
     guidance_scale: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="How strictly the painter follows the prompt."
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How strictly the painter follows the prompt. Without it the model's own value.",
     )
     strength: float = Field(
         1.0,

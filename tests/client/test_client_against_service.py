@@ -64,8 +64,8 @@ class Painter:
     async def score(self, request: messages.ScoreRequest) -> float:
         return 0.25
 
-    async def ready(self) -> dict[str, bool]:
-        return {"clip": self.healthy}
+    async def ready(self) -> dict[str, messages.Readiness]:
+        return {"clip": messages.Readiness(self.healthy)}
 
 
 def found(target: str | None) -> messages.Location:

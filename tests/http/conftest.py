@@ -25,6 +25,7 @@ from deployments.messages import (
     LocateRequest,
     Location,
     PackedMask,
+    Readiness,
     Score,
     ScoreRequest,
     Source,
@@ -48,7 +49,7 @@ class RectanglePainter:
         self.requests: list[EditRequest | LocateRequest | ScoreRequest] = []
         self.failures: list[Exception] = []
         self.unsafe_seeds: tuple[int, ...] = ()
-        self.healthy = {"clip": True, "sam": True, "inpaint": True}
+        self.stages = {"clip": Readiness(True), "sam": Readiness(True), "inpaint": Readiness(True)}
         self.hold: asyncio.Event | None = None
         self.holding = asyncio.Event()
         self.cancelled = 0
@@ -68,7 +69,7 @@ class RectanglePainter:
             mask=mask,
             mode="remove" if removing else "replace",
             num_inference_steps=0 if removing else request.num_inference_steps or self.settings.num_inference_steps,
-            guidance_scale=self.settings.guidance_scale if request.guidance_scale is None else request.guidance_scale,
+            guidance_scale=7.5 if request.guidance_scale is None else request.guidance_scale,
             changed_outside_px=0,
             improved=not removing,
             filtered_seeds=self.unsafe_seeds,
@@ -83,8 +84,8 @@ class RectanglePainter:
         await self._take(request)
         return float(request.image.mean() / 255)
 
-    async def ready(self) -> dict[str, bool]:
-        return self.healthy
+    async def ready(self) -> dict[str, Readiness]:
+        return self.stages
 
     async def _take(self, request: EditRequest | LocateRequest | ScoreRequest) -> None:
         self.thread = threading.get_ident()

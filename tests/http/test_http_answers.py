@@ -13,6 +13,7 @@ from PIL import Image
 
 from deployments.config import DriverSettings
 from deployments.http import answers, api
+from deployments.messages import Readiness
 
 EDITS = "/v1/images/edits"
 
@@ -243,13 +244,32 @@ def test_models(client):
 
 def test_health_and_readiness(client, driver):
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready", "stages": driver.healthy}
-    driver.healthy["sam"] = False
+    ready = {"status": "ready", "stages": {"clip": True, "sam": True, "inpaint": True}}
+    assert client.get("/readyz").json() == ready
+    driver.stages["clip"] = Readiness(True, "clip.model")  # an update failed, and the old replicas go on
+    assert client.get("/readyz").json() == ready
+
+
+@pytest.mark.parametrize(
+    ("not_ready", "message"),
+    [
+        ({"sam": Readiness(False)}, "Not ready: sam."),
+        ({"sam": Readiness(False, "sam.model")}, "Not ready: sam cannot start; see its setting sam.model."),
+        (
+            {"sam": Readiness(False, "sam.device"), "inpaint": Readiness(False)},
+            "Not ready: sam cannot start; see its setting sam.device. Not ready: inpaint.",
+        ),
+    ],
+)
+def test_a_stage_that_is_not_ready_is_named(client, driver, not_ready, message):
+    driver.stages |= not_ready
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["error"]["message"] == "Not ready: sam."
-    assert answer.json()["error"]["code"] == "not_ready"
-    assert answer.json()["stages"] == {"clip": True, "sam": False, "inpaint": True}
+    assert answer.json() == {
+        "error": {"message": message, "type": "server_error", "param": None, "code": "not_ready"},
+        "status": "not ready",
+        "stages": {stage: stage not in not_ready for stage in ("clip", "sam", "inpaint")},
+    }
     assert client.get("/healthz").status_code == 200
 
 

@@ -22,7 +22,7 @@ from deployments.errors import (
     TargetNotFound,
 )
 from deployments.http.forms import most_bytes
-from deployments.messages import Location
+from deployments.messages import Location, Readiness
 
 EDITS = "/v1/images/edits"
 
@@ -182,7 +182,7 @@ def test_framework_validation(client, refused):
 
 
 def test_readiness_that_cannot_be_asked(client, driver, refused, monkeypatch):
-    async def fail() -> dict[str, bool]:
+    async def fail() -> dict[str, Readiness]:
         raise RuntimeError("CANARY")
 
     monkeypatch.setattr(driver, "ready", fail)

@@ -71,16 +71,18 @@ def test_every_replica_is_scheduled_with_its_fraction_and_settings_change_live(r
     assert len(before) == 5  # two drivers and one of each model
 
     settings = {d["name"]: d for d in config["applications"][0]["deployments"]}
-    settings["driver"]["user_config"]["num_inference_steps"] = 4
+    settings["driver"]["user_config"] = {"num_inference_steps": 4}
     settings["clip"]["user_config"]["max_batch_size"] = 2
     deploy(config)
-    assert handle.edit.remote(request).result(timeout_s=120).num_inference_steps == 4
+    result = handle.edit.remote(request).result(timeout_s=120)
+    assert result.num_inference_steps == 4
+    assert result.guidance_scale == 3.0  # the pocket painter's own: a partial user_config takes nothing else away
     assert replica_ids() == before
     serve.delete(APP)
 
 
 def test_the_shipped_file_is_in_order(capsys):
-    from deployments.check_config import main
+    from deployments.check_config.__main__ import main
 
     assert main([str(CONFIG)]) == 0
 

@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-import ray
 
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding.candidates import iou as overlap
@@ -173,20 +172,10 @@ def test_concurrent_edits_do_not_mix(handle, scene, masks):
 
 
 @pytest.mark.parametrize("deployment", ["clip", "sam", "inpaint"])
-def test_a_killed_replica_costs_no_request(handle, scene, deployment):
+def test_a_killed_replica_costs_no_request(handle, scene, kill_replicas, deployment):
     pending = handle.edit.remote(
         EditRequest(scene.image, "a lemon", target="the cactus", seed=1, num_inference_steps=40)
     )
     time.sleep(0.2)
-    for name in replica_names(deployment):
-        ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
+    assert kill_replicas(deployment) == 1
     assert pending.result(timeout_s=120).changed_outside_px == 0
-
-
-def replica_names(deployment):
-    """The full actor names of the live replicas of a deployment of the pocket graph."""
-    return [
-        entry["name"]
-        for entry in ray.util.list_named_actors(all_namespaces=True)
-        if entry["name"].startswith(f"SERVE_REPLICA::retouch#{deployment}#")
-    ]

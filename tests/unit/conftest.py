@@ -1,13 +1,15 @@
 """Unit tests start no Ray: whoever tries to is told so. Stages for the driver, small real objects behind handles."""
 
 import asyncio
+import inspect
 
 import numpy as np
 import pytest
-from ray.serve.exceptions import RequestCancelledError
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import RayServeException, RequestCancelledError
 
 from deployments.driver import Driver
-from deployments.messages import EditRequest, Embedding, HeatMap, Masks, PackedMask, Painted, Search
+from deployments.messages import EditRequest, Embedding, HeatMap, Masks, PackedMask, Painted, Progress, Search
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
 POINT = (40, 30)
@@ -16,11 +18,13 @@ POINT = (40, 30)
 class Response:
     """Stands for Serve's DeploymentResponse: runs at once, can be awaited, passed on and cancelled.
 
-    As in Serve, giving up waiting does not stop it; only `cancel` does.
+    As in Serve, giving up waiting does not stop it; only `cancel` does. A call whose argument cannot be had, because
+    the call that makes it has failed, reaches no replica; `cancel` raises that failure, long after it has been handled.
     """
 
     def __init__(self, call, args):
         self.cancelled = False
+        self.unassigned = None
         self.task = asyncio.ensure_future(self._run(call, args))
 
     async def _result(self):
@@ -32,18 +36,45 @@ class Response:
             raise
 
     async def _run(self, call, args):
-        return await call(*[await arg.task if isinstance(arg, Response) else arg for arg in args])
+        return await call(*await self._resolved(args))
+
+    async def _resolved(self, args):
+        try:
+            return [await arg.task if isinstance(arg, Response) else arg for arg in args]
+        except ActorDiedError as error:
+            self.unassigned = RayServeException(f"an upstream call failed: {error}")
+            raise self.unassigned from None
 
     def __await__(self):
         return self._result().__await__()
 
     def cancel(self):
+        if self.unassigned is not None:
+            raise self.unassigned
         self.cancelled = not self.task.done()
         self.task.cancel()
 
 
+class Stream:
+    """Stands for Serve's DeploymentResponseGenerator."""
+
+    def __init__(self, items):
+        self.items = items
+        self.cancelled = False
+
+    def __aiter__(self):
+        return self.items
+
+    def cancel(self):
+        self.cancelled = True
+
+
 class Handle:
     """Calls the methods of `stage`; keeps every response it gave out."""
+
+    def options(self, stream):
+        assert stream
+        return self
 
     def __init__(self, stage):
         self.stage = stage
@@ -55,7 +86,8 @@ class Handle:
         class Method:
             @staticmethod
             def remote(*args):
-                self.responses.append(Response(method, args))
+                streams = inspect.isasyncgenfunction(method)
+                self.responses.append(Stream(method(*args)) if streams else Response(method, args))
                 return self.responses[-1]
 
         return Method
@@ -88,13 +120,11 @@ class Clip:
     async def score(self, request):
         return float(request.image.mean()) / 255
 
-    async def check_health(self):
-        return None
-
 
 class Sam:
     def __init__(self):
         self.encoded = asyncio.Event()
+        self.lost_encodings = 0
         self.images = []
         self.requests = []
         self.failures = []
@@ -102,6 +132,9 @@ class Sam:
     async def encode(self, image):
         self.encoded.set()
         self.images.append(image)
+        if self.lost_encodings:
+            self.lost_encodings -= 1
+            raise ActorDiedError()
         return Embedding(np.zeros((1, 2, 2), np.float32), image.shape[:2], image.shape[:2])
 
     async def segment(self, embedding, request):
@@ -125,13 +158,11 @@ class Sam:
         mask[:3, :3] = True  # a speck that has nothing to do with the point
         return np.zeros_like(mask), mask
 
-    async def check_health(self):
-        raise RuntimeError("ill")
-
 
 class Inpaint:
     def __init__(self):
         self.requests = []
+        self.failures = []
         self.flagged = ()
         self.started = asyncio.Event()
         self.may_answer = asyncio.Event()
@@ -142,10 +173,15 @@ class Inpaint:
         self.requests.append(request)
         await self.may_answer.wait()
         images = np.stack([np.full(request.image.shape, seed % 256, np.uint8) for seed in request.seeds])
-        return Painted(images, tuple(seed in self.flagged for seed in request.seeds))
+        scale = 3.0 if request.guidance_scale is None else request.guidance_scale
+        return Painted(images, scale, tuple(seed in self.flagged for seed in request.seeds))
 
-    async def check_health(self):
-        return None
+    async def inpaint_stream(self, request):
+        for step in range(1, request.num_inference_steps + 1):
+            if self.failures and step == 2:
+                raise self.failures.pop(0)
+            yield Progress("inpaint", step, request.num_inference_steps)
+        yield await self.inpaint(request)
 
 
 class Graph:

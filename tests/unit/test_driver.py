@@ -8,8 +8,10 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from deployments.calls import RETRY_PAUSE_S
+from deployments.driver import Driver
 from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded, TargetNotFound
-from deployments.messages import LocateRequest, ScoreRequest
+from deployments.messages import LocateRequest, Readiness, ScoreRequest
+from deployments.status import StageStatus
 
 
 async def test_an_edit_goes_through_all_stages(graph):
@@ -138,4 +140,16 @@ async def test_a_stages_own_error_arrives_clean(graph):
 
 
 async def test_readiness_names_the_stage_that_is_not(graph):
-    assert await graph.driver.ready() == {"clip": True, "sam": False, "inpaint": True}
+    """Serve's word counts, and no stage is called: that would wake one that is scaled to zero."""
+    known = {
+        "clip": StageStatus(True, 0, None),
+        "sam": StageStatus(False, 0, "sam.model: there is no file '/secret/path'"),
+        "driver": StageStatus(True, 1, None),
+    }
+    driver = Driver(graph.clip, graph.sam, graph.inpaint, lambda: known)
+    assert await driver.ready() == {
+        "clip": Readiness(True),
+        "sam": Readiness(False, "sam.model"),
+        "inpaint": Readiness(False),
+    }
+    assert not graph.responses
