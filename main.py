@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments import preflight
-from deployments.complete import MIN_STRENGTH, SCHEDULERS
+from deployments.complete import MIN_STRENGTH, SCHEDULERS, complete_edit
 from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, Limits, ModelArgs
-from deployments.errors import NotOnThisMachine, ServiceError
+from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
 from deployments.images import decode, encode, mask_png
 from deployments.messages import EditRequest, EditResult
 
@@ -36,26 +36,25 @@ def main(argv: list[str] | None = None) -> int:
         return edit_one(options)
     except ServiceError as error:
         return failed(getattr(error, "cause", None) or error)
-    except RuntimeError as error:
-        return failed(by_flag(str(error)))
-    except (OSError, ValueError) as error:
+    except StartFailed as error:
+        return failed(*map(by_flag, error.sentences))
+    except (OSError, ValueError, RuntimeError) as error:
         return failed(error)
     except KeyboardInterrupt:
-        say("Interrupted; nothing was saved.")
+        say("Interrupted.")
         return 130
 
 
 def edit_one(options: argparse.Namespace) -> int:
     """Edit as the options say, and save the result. Whatever can be wrong is looked at before the graph starts."""
-    args = graph_args(options)
-    request = read_request(options)
+    settings = DriverSettings(deadline_s=options.timeout_s)
+    args, request = graph_args(options), read_request(options)
+    complete_edit(request, settings)  # refuses what the driver would refuse
     try_output(options.output_dir)
     wrong = list(wrong_models(args))
     if wrong:
         return failed(*map(by_flag, wrong))
-    result = edit_through_graph(args, request, options.timeout_s)
-    folder = save(request, result, options.output_dir)
-    report(result, folder)
+    folder = edit_through_graph(args, request, settings, options.output_dir)
     return 0 if folder == options.output_dir else 1
 
 
@@ -134,21 +133,20 @@ def wrong_models(args: GraphArgs) -> Iterator[str]:
             yield str(problem)
 
 
-def edit_through_graph(args: GraphArgs, request: EditRequest, deadline_s: float | None) -> EditResult:
-    """Start the graph, edit, and stop the graph."""
-    from deployments.one_shot import running
+def edit_through_graph(args: GraphArgs, request: EditRequest, settings: DriverSettings, folder: Path) -> Path:
+    """Start the graph, edit, save and report the result, and stop the graph. Return the folder of the result."""
+    from deployments.one_shot import edit, running
     from graph import build
 
-    settings = DriverSettings(deadline_s=deadline_s).model_dump()
     with bar() as show:
         say("Starting the graph ...")
-        with running(build(args, settings), start_watcher(show)) as handle:
+        with running(build(args, settings.model_dump()), start_watcher(show)) as handle:
             say(f"{doing('locate', request)} ...")
-            for item in handle.options(stream=True).edit_stream.remote(request):
-                if isinstance(item, EditResult):
-                    return item
-                show(doing(item.stage, request), item.done, item.total)
-    raise RuntimeError("The graph stopped without a result.")
+            result = edit(handle, request, lambda news: show(doing(news.stage, request), news.done, news.total))
+            # At once: whatever goes wrong while the graph is stopped, the result is there.
+            folder = save(request, result, folder)
+            report(result, folder)
+    return folder
 
 
 def start_watcher(show: Show) -> Callable[[Mapping[str, StageStatus]], None]:
@@ -243,7 +241,9 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
 def report(result: EditResult, folder: Path) -> None:
     best, location = result.edits[0], result.location
     x, y = location.point_xy
-    print(f"CLIP point: ({x}, {y})  confidence {location.confidence:.2f}  of {len(location.candidates)} candidates")
+    count = len(location.candidates)
+    rank = f"candidate {location.chosen} of {count}" if count > 1 else "the only candidate"
+    print(f"CLIP point: ({x}, {y})  confidence {location.confidence:.2f}, {rank}")
     if best.score is not None:
         print(f"CLIP score: {best.score.after:.4f}  (before the edit {best.score.before:.4f})")
     if location.low_confidence:

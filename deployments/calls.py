@@ -14,7 +14,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    WorkerCrashedError,
+)
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentResponse, DeploymentResponseGenerator
 
@@ -30,8 +38,17 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER_S = 1.0
 RETRY_PAUSE_S = 0.2
 
-# What a call ends in when its replica, its replica's machine, or the result of an earlier call is gone.
-LOST = (RayActorError, RayServeException, ObjectLostError, NodeDiedError, WorkerCrashedError)
+# What a call ends in when its replica, its replica's machine, or the result of an earlier call is gone. Ray's memory
+# monitor kills replicas too, and has an error of its own for them.
+LOST = (
+    RayActorError,
+    RayServeException,
+    ObjectLostError,
+    NodeDiedError,
+    WorkerCrashedError,
+    LocalRayletDiedError,
+    OutOfMemoryError,
+)
 
 
 class Calls:
@@ -94,6 +111,8 @@ class Calls:
 
     async def _run(self, stage: str, call: Callable[[int], Response], on_item: OnItem | None) -> Any:
         for attempt in range(self._max_attempts):
+            if self._ended:  # nobody waits for the request any more, and nobody would cancel this call
+                raise asyncio.CancelledError
             try:
                 return await self._result(call(attempt), on_item)
             except BackPressureError as error:
@@ -104,11 +123,10 @@ class Calls:
                 # Across processes it arrives as a RayTaskError too, whose text is a traceback.
                 raise getattr(error, "cause", None) or error from None
             except LOST:
-                if self._ended:  # cancelled with the request: nobody waits for another attempt
-                    raise asyncio.CancelledError from None
-                logger.warning("%s: lost its replica in attempt %d", stage, attempt + 1, exc_info=True)
-                await asyncio.sleep(RETRY_PAUSE_S)
-            except RayTaskError as error:
+                if not self._ended:
+                    logger.warning("%s: lost its replica in attempt %d", stage, attempt + 1, exc_info=True)
+                    await asyncio.sleep(RETRY_PAUSE_S)
+            except RayError as error:
                 logger.error("%s failed", stage, exc_info=True)
                 raise ModelFailed(f"The stage {stage!r} failed.") from error
         raise ModelFailed(f"The stage {stage!r} lost its replica {self._max_attempts} times.")

@@ -177,9 +177,12 @@ class Limits(_Frozen):
 
 
 def _check_origin(origin: str) -> str:
-    """Refuse what no browser sends as the origin of a page, and would therefore never be equal to one."""
-    if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]+)?", origin):
+    """Refuse what can never be equal to the origin that a browser sends. A browser leaves the usual port out."""
+    written = re.fullmatch(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?", origin)
+    if origin != "*" and not written:
         raise ValueError('an origin is "*" or scheme://host or scheme://host:port, in lower case and without a path')
+    if written and written.groups() in {("http", "80"), ("https", "443")}:
+        raise ValueError("browsers leave the usual port of a scheme out of an origin: do so here")
     return origin
 
 

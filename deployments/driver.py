@@ -64,7 +64,7 @@ class Driver:
         return await self._edit(request)
 
     async def edit_stream(self, request: EditRequest) -> AsyncIterator[Progress | EditResult]:
-        """Yield the progress of an edit whenever the caller asks for news, and last what `edit` returns."""
+        """Yield the progress of an edit as it goes on, and last what `edit` returns."""
         latest: Latest[Progress] = Latest()
         news = latest.followed_by(asyncio.ensure_future(self._edit(request, latest.put)))
         async with aclosing(news):

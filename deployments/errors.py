@@ -16,12 +16,13 @@ Messages reach the caller, so none may quote a decoder, a traceback or a path. A
 positional and go to `Exception.__init__`, so that errors survive the trip between processes.
 
 A configuration fails in its own way, before any request: SettingError names the setting, and its subclass
-NotOnThisMachine says that another machine may have what is missing here. Their messages are for the operator and may
-quote what the configuration says.
+NotOnThisMachine says that another machine may have what is missing here. StartFailed is what comes of it where only a
+replica found out. Their messages are for the operator and may quote what the configuration says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -145,4 +146,24 @@ class SettingError(ValueError):
 
 
 class NotOnThisMachine(SettingError):
-    """A path or a device that is missing here. The machine that a replica runs on may have it."""
+    """A path or a device that is missing here. The machine that a replica runs on may have it.
+
+    `missing` says what is missing, without a full stop, and `wish` what to give instead; `problem` is both.
+    """
+
+    def __init__(self, setting: str, missing: str, wish: str) -> None:
+        super().__init__(setting, f"{missing}. {wish}")
+        self.args = (setting, missing, wish)
+        self.missing = missing
+
+
+class StartFailed(RuntimeError):
+    """The graph cannot start. `sentences` say why, one for each deployment that failed."""
+
+    def __init__(self, causes: Mapping[str, str]) -> None:
+        # A cause that starts with the name of a setting, such as "sam.model", names the deployment already.
+        named = {stage: cause.startswith(f"{stage}.") for stage, cause in causes.items()}
+        self.sentences = tuple(
+            cause if named[stage] else f"{stage} cannot start: {cause}" for stage, cause in causes.items()
+        )
+        super().__init__(" ".join(self.sentences))

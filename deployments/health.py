@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 
 from deployments.status import StageStatus
 
-FRESH_S = 1.0  # the probes of many load balancers together cost Serve's controller one question in this time
+FRESH_S = (
+    1.0  # the probes of many load balancers together cost Serve's controller one question of a driver in this time
+)
 PATIENCE_S = 3.0
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ class Health:
     def __init__(self, read: Callable[[], Mapping[str, StageStatus]]) -> None:
         self._read = read
         self._last: Mapping[str, StageStatus] = {}
+        self._answered = True  # the last time; of several failures in a row the log needs one traceback
         self._asked_at = -math.inf
         self._question: asyncio.Task[None] | None = None
 
@@ -42,8 +45,10 @@ class Health:
     async def _ask(self) -> None:
         try:
             self._last = await asyncio.to_thread(self._read) or self._last
+            self._answered = True
         except Exception:
-            logger.warning("Serve cannot be asked for the status of the stages", exc_info=True)
+            logger.warning("Serve cannot be asked for the status of the stages", exc_info=self._answered)
+            self._answered = False
         finally:
             self._question = None
 

@@ -10,35 +10,28 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import RayServeException
 
 from deployments import status
+from deployments.errors import ServiceError, StartFailed
+from deployments.messages import EditRequest, EditResult, Progress
 from deployments.status import StageStatus
 
 POLL_S = 0.2
 CONTROLLER = {"name": "SERVE_CONTROLLER_ACTOR", "namespace": "serve"}
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 OnStart = Callable[[Mapping[str, StageStatus]], None]
-
-
-class StartFailed(RuntimeError):
-    """The graph cannot start. `causes` has the reason for each deployment that failed."""
-
-    def __init__(self, causes: Mapping[str, str]) -> None:
-        # A cause that starts with the name of a setting names the deployment already.
-        told = [
-            cause if cause.startswith(f"{stage}.") else f"{stage} cannot start: {cause}"
-            for stage, cause in causes.items()
-        ]
-        super().__init__("; ".join(told))
-        self.causes = dict(causes)
 
 
 @contextmanager
@@ -54,9 +47,33 @@ def running(application: serve.Application, on_start: OnStart = lambda stages: N
         yield serve.get_app_handle(name)
 
 
+def edit(handle: Any, request: EditRequest, on_progress: Callable[[Progress], None]) -> EditResult:
+    """Return the result of an edit through the handle of `running`; `on_progress` gets what it is doing meanwhile.
+
+    Raises the ServiceErrors of an edit, and RuntimeError where the graph itself fails.
+    """
+    news = handle.options(stream=True).edit_stream.remote(request)
+    try:
+        for item in news:
+            if isinstance(item, EditResult):
+                return item
+            on_progress(item)
+    except ServiceError:
+        raise
+    except RayActorError as error:
+        raise RuntimeError("The graph's driver died during the edit.") from error
+    except (RayError, RayServeException) as error:
+        raise RuntimeError(f"The graph failed: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        # Whoever is interrupted waits for no painting. A call that never reached the driver raises here why.
+        with suppress(Exception):
+            news.cancel()
+    raise RuntimeError("The graph ended without a result.")
+
+
 def joins_a_cluster() -> bool:
     """Say whether the graph would run on a cluster that runs already, whose machines may have other files."""
-    return ray.is_initialized() or bool(os.environ.get("RAY_ADDRESS"))
+    return ray.is_initialized() or os.environ.get("RAY_ADDRESS", "") not in ("", "local")
 
 
 @contextmanager
@@ -71,12 +88,28 @@ def _ray() -> Iterator[bool]:
     try:
         options: dict[str, Any] = {"address": "local", "include_dashboard": False} if own else {}
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        # In place of Ray's own handler, which prints a stack trace: leave in an orderly way, as Ctrl-C does.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-        yield own
+        with _orderly_endings():
+            yield own
     finally:
         ray.shutdown()
         logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def _orderly_endings() -> Iterator[None]:
+    """Let the signals that end a program do so as Ctrl-C does, so that everything is taken down.
+
+    Ray's own handler of SIGTERM prints a stack trace. Python allows handlers in the main thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -88,21 +121,39 @@ def _application(own: bool) -> Iterator[str]:
         serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
         yield name
         return
-    served_before = CONTROLLER in ray.util.list_named_actors(all_namespaces=True)
+    served_before = _serve_runs()
     try:
         yield name
     finally:
+        if _serve_runs():
+            _take_down(name, also_serve=not served_before)
+
+
+def _serve_runs() -> bool:
+    return CONTROLLER in ray.util.list_named_actors(all_namespaces=True)
+
+
+def _take_down(name: str, also_serve: bool) -> None:
+    """Delete the application; and Serve, if it was not there before and nobody else has deployed anything since."""
+    try:
         serve.delete(name)
-        if not served_before and not serve.status().applications:
+    finally:
+        if also_serve and set(serve.status().applications) <= {name}:
             serve.shutdown()
 
 
 def _wait(name: str, on_start: OnStart) -> None:
+    known = False
     while True:
         stages = status.read(name)
         causes = {stage: one.cause for stage, one in stages.items() if one.cause is not None}
+        if not causes and (given_up := status.given_up(name)) is not None:
+            causes = {"the graph": given_up}
+        if known and not stages:
+            causes = {"the graph": "somebody deleted it"}
         if causes:
             raise StartFailed(causes)
+        known = bool(stages)
         on_start(stages)
         if stages and all(one.running for one in stages.values()):
             return

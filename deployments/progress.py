@@ -13,7 +13,7 @@ _R = TypeVar("_R")
 class Latest(Generic[_T]):
     """Hands over the newest report. A report that nobody has taken yet is replaced by the next one.
 
-    So a slow reader neither delays who reports nor falls behind. All calls belong on one event loop.
+    So a slow reader in this process neither delays who reports nor falls behind. All calls belong on one event loop.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Latest(Generic[_T]):
     async def followed_by(self, result: asyncio.Future[_R]) -> AsyncGenerator[_T | _R, None]:
         """Yield the reports until `result` is there, then the result, or raise what it raises.
 
-        Whoever stops reading cancels `result`.
+        Whoever stops reading cancels `result`. Start reading at once: until then nobody does.
         """
         result.add_done_callback(lambda _: self._woken.set())
         try:

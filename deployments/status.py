@@ -49,6 +49,12 @@ def read(application: str) -> dict[str, StageStatus]:
     return {} if overview is None else {name: stage_status(one) for name, one in overview.deployments.items()}
 
 
+def given_up(application: str) -> str | None:
+    """Return why Serve has given up the whole of `application`, or None if it has not."""
+    overview = serve.status().applications.get(application)
+    return _short(overview.message) if overview is not None and overview.status == "DEPLOY_FAILED" else None
+
+
 def read_own() -> dict[str, StageStatus]:
     """Return the status of each deployment of the application that this replica belongs to."""
     return read(serve.get_replica_context().app_name)

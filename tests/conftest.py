@@ -12,7 +12,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Small models gain nothing from a second thread, and on a busy machine lose a lot by waiting for it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "deployments.http.proxy:middleware"
-# Autoscaling and health are watched at the pace of a test, not of a data centre.
+# Autoscaling is watched at the pace of a test, not of a data centre.
 os.environ.setdefault("RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
 
 

@@ -27,7 +27,7 @@ def split(path: str) -> tuple[str, str]:
 def import_problem(path: Any) -> str | None:
     """Return why a path cannot be imported, as one sentence."""
     if not isinstance(path, str) or not all(split(path)):
-        return f"{path!r} is no import path; write module:name"
+        return f"{path!r} is not an import path; write module:name"
     module, name = split(path)
     for ancestor in accumulate(module.split("."), "{}.{}".format):
         if not _exists(ancestor):

@@ -96,6 +96,8 @@ def models(application: dict[str, Any], place: str) -> Iterator[Finding]:
     except ValidationError:  # Said where the settings are read.
         return
     for error in preflight.problems(args, reach_hub=False):
-        elsewhere = isinstance(error, NotOnThisMachine)
-        sentence = f"{error.problem} (models may lie on other nodes)" if elsewhere else error.problem
-        yield Finding(f"{place}.args.{error.setting}", sentence, "note" if elsewhere else "problem")
+        where = f"{place}.args.{error.setting}"
+        if isinstance(error, NotOnThisMachine):
+            yield Finding(where, f"{error.missing}; another machine may have it", "note")
+        else:
+            yield Finding(where, error.problem)

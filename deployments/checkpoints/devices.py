@@ -14,9 +14,9 @@ NAMES = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9]\d{0,3}))?")
 
 
 def check(setting: str, name: str) -> None:
-    """Refuse what is no device, and a device that this machine lacks. Imports torch for the latter alone."""
+    """Refuse a name that no device has, and a device that this machine lacks. Only the latter needs torch."""
     if not NAMES.fullmatch(name):
-        raise SettingError(setting, f"{name!r} is no device. Give auto, cpu, cuda, cuda:0 (the first GPU) or mps.")
+        raise SettingError(setting, f"{name!r} is not a device. Give auto, cpu, cuda, cuda:0 (the first GPU) or mps.")
     if name == "mps" and not _has_mps():
         raise _missing(setting, name, "torch finds none")
     if name.startswith("cuda"):
@@ -42,7 +42,7 @@ def _check_gpu(setting: str, name: str) -> None:
 
 
 def _missing(setting: str, name: str, what: str) -> NotOnThisMachine:
-    return NotOnThisMachine(setting, f"{name!r} is not on this machine: {what}. Give auto to take what there is.")
+    return NotOnThisMachine(setting, f"{name!r} is not on this machine: {what}", "Give auto to take what there is.")
 
 
 def _gpus() -> int:

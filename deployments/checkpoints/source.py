@@ -35,7 +35,7 @@ class Asked:
 
     def not_here(self, problem: str) -> NotOnThisMachine:
         """Return the same for what another machine may have."""
-        return NotOnThisMachine(self.setting, f"{problem}. {self.wish}")
+        return NotOnThisMachine(self.setting, problem, self.wish)
 
     def beside(self, name: str) -> str:
         """Return the name of another setting of the same model: "clip.variant"."""
@@ -85,7 +85,7 @@ class Source:
         except ValueError:
             content = None
         if not isinstance(content, dict):
-            raise self.asked.refused(f"{file} in {self.asked.value!r} is no JSON object")
+            raise self.asked.refused(f"{file} in {self.asked.value!r} is not a JSON object")
         return content
 
     def has(self, file: str) -> bool:
@@ -161,7 +161,7 @@ def local(asked: Asked, place: str) -> Path:
 
 
 def is_path(place: str) -> bool:
-    """Return whether `place` is a path, and no id of the hub: it is here, or is written as only a path can be."""
+    """Return whether `place` is a path and not an id of the hub: it is here, or is written as only a path can be."""
     if os.path.exists(place) or place.startswith(("/", ".", "~")):
         return True
     return place.count("/") > 1 or "\\" in place or place.lower().endswith(WEIGHT_SUFFIXES)

@@ -43,7 +43,7 @@ def safetensors_header(path: Path) -> dict[str, dict]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(LONGEST_HEADER, size - 8):
-            raise NoWeights("it is no safetensors file, or only the start of one")
+            raise NoWeights("it is not a safetensors file, or only the start of one")
         tensors = _parsed(file.read(length))
     end = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
     if size < end:
@@ -58,7 +58,7 @@ def _parsed(header: bytes) -> dict[str, dict]:
         for tensor in tensors.values():
             int(tensor["data_offsets"][1])
     except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-        raise NoWeights("it is no safetensors file") from None
+        raise NoWeights("it is not a safetensors file") from None
     return tensors
 
 

@@ -19,7 +19,10 @@ PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")  # older a
 
 
 def check(args: ModelArgs, hub: Hub | None = None) -> Source:
-    """Return where the CLIP model is that `args` name. Refuse what is known to be none; without a hub none is asked."""
+    """Return where the CLIP model is that `args` name. Refuse what is known not to be one.
+
+    Without a `hub` nothing is asked on the network.
+    """
     place = str(POCKET_WEIGHTS / "clip") if args.model == POCKET else args.model
     source = find(Asked("clip.model", args.model, WISH), place, args.revision, hub)
     if source.path is not None and not source.path.is_dir():
@@ -35,7 +38,7 @@ def _check_kind(source: Source) -> None:
     config = source.config("config.json")
     if config is not None and config.get("model_type") == MODEL_TYPE:
         return
-    raise source.asked.refused(f"{source.asked.value!r} is no CLIP model: {_kind(source, config)}")
+    raise source.asked.refused(f"{source.asked.value!r} is not a CLIP model: {_kind(source, config)}")
 
 
 def _kind(source: Source, config: dict[str, Any] | None) -> str:

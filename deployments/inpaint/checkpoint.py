@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deployments.checkpoints.hub import Hub
-from deployments.checkpoints.source import Asked, Source, find
+from deployments.checkpoints.source import Asked, Source, find, is_path
 from deployments.checkpoints.weights import Weights
 from deployments.config import POCKET, POCKET_WEIGHTS, InpaintArgs, ModelArgs
 from deployments.errors import SettingError
@@ -24,15 +24,21 @@ TOKENIZERS = (("tokenizer/tokenizer.json",), ("tokenizer/vocab.json", "tokenizer
 
 
 def check(args: ModelArgs, hub: Hub | None = None) -> Source:
-    """Return where the inpainting model is that `args` name. Refuse what is known to be none; see `check_source`."""
-    place = str(POCKET_WEIGHTS / "inpaint") if args.model == POCKET else ALIASES.get(args.model, args.model)
-    source = find(Asked("inpaint.model", args.model, WISH), place, args.revision, hub)
+    """Return where the inpainting model is that `args` name. Refuse what is known not to be one; see `check_source`."""
+    source = find(Asked("inpaint.model", args.model, WISH), _place(args), args.revision, hub)
     check_source(source, args)
     return source
 
 
+def _place(args: ModelArgs) -> str:
+    """Return the path or the id to look at. A folder here may well have the deleted name: a copy from before."""
+    if args.model == POCKET:
+        return str(POCKET_WEIGHTS / "inpaint")
+    return args.model if is_path(args.model) else ALIASES.get(args.model, args.model)
+
+
 def check_source(source: Source, args: ModelArgs) -> None:
-    """Refuse files that are no inpainting model of the kind that the engine drives, or of which some are missing."""
+    """Refuse an inpainting model of a kind that the engine cannot drive, or of which files are missing."""
     if source.path is not None and not source.path.is_dir():
         raise source.asked.refused(_single_file(source.asked.value))
     index = source.config("model_index.json")
@@ -54,6 +60,16 @@ def variant_of(source: Source, part: str, variant: str | None) -> str | None:
     return None if takes_plain else variant
 
 
+def checker_variant(source: Source, variant: str | None) -> str | None:
+    """Return the variant to read of the safety checker: its plain weights where it has only those."""
+    weights = _checker_weights(source)
+    return None if weights.there(None) and not weights.there(variant) else variant
+
+
+def _checker_weights(source: Source) -> Weights:
+    return Weights(source, "safety_checker", "model")
+
+
 def refuse_checker(model: str) -> SettingError:
     """Return the error for a safety checker that cannot be relied on."""
     return SettingError(
@@ -67,7 +83,7 @@ def _parts(source: Source, index: dict[str, Any] | None) -> Parts:
     """Return the parts of the pipeline that model_index.json names. Refuse those that the engine cannot drive."""
     value = repr(source.asked.value)
     if problem := _without_index(source) if index is None else wrong_pipeline(index):
-        raise source.asked.refused(f"{value} is no Stable Diffusion inpainting model: {problem}")
+        raise source.asked.refused(f"{value} is not a Stable Diffusion inpainting model: {problem}")
     parts = Parts(value, index or {}, {part: _settings(source, file) for part, file in SETTINGS.items()})
     if problem := misfit(parts):
         raise source.asked.refused(problem)
@@ -103,6 +119,6 @@ def _check_files(source: Source, args: ModelArgs) -> None:
 
 
 def _check_checker(source: Source, args: InpaintArgs) -> None:
-    weights = Weights(source, "safety_checker", "model")
-    if not weights.there(args.variant) or not source.has("feature_extractor/preprocessor_config.json"):
+    weights = _checker_weights(source).there(checker_variant(source, args.variant))
+    if not weights or not source.has("feature_extractor/preprocessor_config.json"):
         raise refuse_checker(args.model)

@@ -34,7 +34,7 @@ def load(args: ModelArgs) -> tuple[StableDiffusionInpaintPipeline, SafetyChecker
     if adapter is not None and isinstance(args, InpaintArgs):
         _fuse_lora(pipeline, adapter, args.lora_scale)
     wants_checker = isinstance(args, InpaintArgs) and args.safety_checker
-    checker = SafetyChecker.load(named.location, args, str(device)) if wants_checker else None
+    checker = _checker(named, args, device) if wants_checker else None
     pipeline.to(device)
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         part.eval().requires_grad_(False)
@@ -74,6 +74,11 @@ def _pipeline(source: Source, args: ModelArgs) -> StableDiffusionInpaintPipeline
     for part in ("unet", "vae"):
         _refuse_incomplete(source, part, getattr(pipeline, part))
     return pipeline
+
+
+def _checker(source: Source, args: ModelArgs, device: torch.device) -> SafetyChecker | None:
+    variant = checkpoint.checker_variant(source, args.variant)
+    return SafetyChecker.load(source.location, args.model_copy(update={"variant": variant}), str(device))
 
 
 def _text_encoder(source: Source, args: ModelArgs) -> CLIPTextModel:

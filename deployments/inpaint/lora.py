@@ -58,7 +58,7 @@ def _in_folder(source: Source) -> Path:
 
 def _check_tensors(asked: Asked, file: Path) -> None:
     if file.suffix != ".safetensors":
-        raise asked.refused(f"{asked.value!r} is no .safetensors file, and pickled weights are never read")
+        raise asked.refused(f"{asked.value!r} is not a .safetensors file, and pickled weights are never read")
     try:
         names = safetensors_header(file)
     except NoWeights as error:
@@ -66,7 +66,7 @@ def _check_tensors(asked: Asked, file: Path) -> None:
     except OSError as error:
         raise asked.not_here(f"{asked.value!r} cannot be read: {error.strerror}") from error
     if not any(MARK in name.lower() for name in names):
-        raise asked.refused(f"{asked.value!r} holds no LoRA: none of its tensors is named so")
+        raise asked.refused(f"{asked.value!r} holds no LoRA: no tensor in it has 'lora' in its name")
     for start, other in OTHERS.items():
         if any(name.startswith(start) for name in names):
             raise asked.refused(f"{asked.value!r} was made for another network: {other}")

@@ -115,7 +115,7 @@ def _side(parts: Parts) -> str | None:
     unet = parts.settings["unet"]
     if not unet or parts.number("unet", "sample_size"):
         return None
-    return f"the sample_size in unet/config.json of {parts.model} is no whole number: {unet.get('sample_size')!r}"
+    return f"the sample_size in unet/config.json of {parts.model} is not a whole number: {unet.get('sample_size')!r}"
 
 
 def _latents(parts: Parts) -> str | None:

@@ -42,7 +42,7 @@ class InpaintServer:
             raise
 
     async def inpaint_stream(self, request: InpaintRequest) -> AsyncIterator[Progress | Painted]:
-        """Yield the steps taken, as often as the caller asks for news, and last what `inpaint` returns."""
+        """Yield how many steps have been taken, as they are taken, and last what `inpaint` returns."""
         loop = asyncio.get_running_loop()
         latest: Latest[Progress] = Latest()
         count = _counter(len(request.seeds))

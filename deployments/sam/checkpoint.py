@@ -34,7 +34,7 @@ OTHERS = {
 
 
 def check(args: ModelArgs) -> Source:
-    """Return where the SAM is that `args` name. Refuse what is known to be none."""
+    """Return where the SAM is that `args` name. Refuse what is known not to be one."""
     for setting, value in (("sam.revision", args.revision), ("sam.variant", args.variant)):
         if value is not None:
             raise SettingError(setting, f"{value!r} chooses among files on the hub, and SAM is one file. Leave it out.")

@@ -75,11 +75,18 @@ def in_the_newer_layout(folder: Path) -> None:
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
 
 
+def with_position_ids(folder: Path) -> None:
+    """Add what transformers before 4.31 saved among the weights, so that it stands in OpenAI's and LAION's files."""
+    towers = ("text_model", "vision_model")
+    ids = {f"{tower}.embeddings.position_ids": torch.arange(32)[None] for tower in towers}
+    rewritten(lambda state: state.update(ids))(folder)
+
+
 def as_it_is(folder: Path) -> None:
     """Change nothing."""
 
 
-LAYOUTS = [as_it_is, sharded, without_fast_tokenizer, without_slow_tokenizer, in_the_newer_layout]
+LAYOUTS = [as_it_is, sharded, without_fast_tokenizer, without_slow_tokenizer, in_the_newer_layout, with_position_ids]
 
 
 @pytest.mark.parametrize("edit", LAYOUTS)

@@ -68,6 +68,31 @@ def test_a_variant_reads_its_own_weights(pipeline, folder):
     assert not any(tensor.any() for part in (plain.unet, plain.text_encoder) for tensor in part.parameters())
 
 
+FIRST_NAMES = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+
+
+def renamed(state, names):
+    """Rename the tensors of a state dict in place."""
+    for key in list(state):
+        state[names(key)] = state.pop(key)
+
+
+def as_first_published(name):
+    """Return what a tensor of a VAE's attention was called when Stable Diffusion 1.5 and 2 were published."""
+    for new, old in FIRST_NAMES.items():
+        name = name.replace(new, old)
+    return name
+
+
+def test_tensors_are_found_by_the_names_of_the_published_files(pipeline, folder):
+    rewrite(folder / "vae/diffusion_pytorch_model.safetensors", lambda state: renamed(state, as_first_published))
+    rewrite(folder / TEXT_ENCODER, lambda state: renamed(state, lambda name: f"text_model.{name}"))
+    rewrite(folder / TEXT_ENCODER, lambda state: state.update({"text_model.embeddings.position_ids": torch.arange(9)}))
+    model = InpaintModel.load(InpaintArgs(model=str(folder)))
+    for part in ("vae", "text_encoder"):
+        assert same(getattr(model, part).parameters(), getattr(pipeline, part).parameters())
+
+
 def without_unet(folder):
     (folder / UNET).unlink()
 

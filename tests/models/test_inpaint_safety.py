@@ -228,6 +228,14 @@ def test_a_checker_that_cannot_be_relied_on_is_refused(with_checker, damage):
         InpaintModel.load(InpaintArgs(model=str(folder)))
 
 
+def test_a_checker_that_has_plain_weights_alone_is_read_beside_a_variant(with_checker):
+    folder = with_checker(NEVER)
+    for part in ("unet", "vae", "text_encoder"):
+        (path,) = (folder / part).glob("*.safetensors")
+        path.rename(path.with_suffix(".fp16.safetensors"))
+    assert InpaintModel.load(InpaintArgs(model=str(folder), variant="fp16"))._checker is not None
+
+
 def test_the_published_layout_is_read(with_checker):
     """There the vision tower is one level deeper, and older than the class of its processor."""
     folder = with_checker(0.25)

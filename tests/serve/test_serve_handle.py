@@ -171,11 +171,12 @@ def test_concurrent_edits_do_not_mix(handle, scene, masks):
         assert (first.mask == second.mask).all()
 
 
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("deployment", ["clip", "sam", "inpaint"])
 def test_a_killed_replica_costs_no_request(handle, scene, kill_replicas, deployment):
-    pending = handle.edit.remote(
-        EditRequest(scene.image, "a lemon", target="the cactus", seed=1, num_inference_steps=40)
-    )
+    image = scene.image.copy()
+    image[0, 0] = np.random.default_rng().integers(256, size=3)  # a picture that no stage remembers
+    pending = handle.edit.remote(EditRequest(image, "a lemon", target="the cactus", seed=1, num_inference_steps=40))
     time.sleep(0.2)
     assert kill_replicas(deployment) == 1
     assert pending.result(timeout_s=120).changed_outside_px == 0

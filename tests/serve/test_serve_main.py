@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -63,17 +64,18 @@ def running_graph(handle, monkeypatch):
     return built
 
 
-def serve_actors():
+def left_behind():
+    """Actors of a one-shot's application in the suite's Ray."""
     import ray
 
-    return {entry["name"] for entry in ray.util.list_named_actors(all_namespaces=True)}
+    named = [entry["name"] for entry in ray.util.list_named_actors(all_namespaces=True)]
+    return [name for name in named if "retouch-once" in name]
 
 
 def test_one_picture_one_command(flags, scene, masks, tmp_path, capsys):
     models = ["--sam_ckpt", "pocket", "--clip_model", "pocket", "--sd_model", "pocket", "--guidance_scale", "5"]
-    before = serve_actors()
     assert main.main(flags + models) == 0
-    assert serve_actors() == before  # of the Serve that runs here nothing was stopped and nothing is left in it
+    assert not left_behind()
     lines = capsys.readouterr().out.splitlines()
     x, y = map(int, re.match(r"CLIP point: \((\d+), (\d+)\)", lines[0]).groups())
     assert masks["cactus"][y, x]
@@ -159,12 +161,11 @@ def test_what_only_a_replica_finds_out_reaches_the_terminal(flags, tmp_path, cap
     state = torch.load(POCKET_WEIGHTS / "sam.pth", weights_only=True)
     state["image_encoder.neck.2.weight"] = torch.zeros(1, 1, 3, 3)  # every name is right, and one shape is not
     torch.save(state, tmp_path / "bent.pth")
-    before = serve_actors()
     assert main.main([*flags, "--sam_ckpt", str(tmp_path / "bent.pth")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: --sam_ckpt (sam.model): ")
     assert "bent.pth" in error
-    assert serve_actors() == before
+    assert not left_behind()
 
 
 @pytest.mark.usefixtures("running_graph")
@@ -190,29 +191,85 @@ def test_wrong_use_is_refused(flags, capsys):
         assert "--prompt" in capsys.readouterr().err
 
 
-# A cluster of somebody else's: Ray runs there, and Serve only if SERVE is set.
+@pytest.mark.usefixtures("no_graph")
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--num_inference_steps", "0"),
+        ("--guidance_scale", "-1"),
+        ("--strength", "0.001"),
+        ("--candidate", "-3"),
+        ("--seed", "-5"),
+        ("--target", "x" * 3000),
+    ],
+)
+def test_what_the_driver_would_refuse_is_refused_before_anything_starts(flags, capsys, flag, value):
+    assert main.main([*flags, f"{flag}={value}"]) == 1
+    assert flag.removeprefix("--") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", [TimeoutError("Serve does not answer"), KeyboardInterrupt()], ids=repr)
+def test_a_result_is_saved_whatever_happens_while_the_graph_is_stopped(flags, tmp_path, handle, monkeypatch, ending):
+    @contextmanager
+    def running(application, on_start):
+        yield handle
+        raise ending
+
+    monkeypatch.setattr(one_shot, "running", running)
+    assert main.main(flags) in (1, 130)
+    assert (tmp_path / "out" / "edited.png").is_file()
+
+
+def test_alone_on_a_machine_it_says_nothing_but_its_own_lines(flags, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "main.py", *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "edited.png").is_file()
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in done.stderr.splitlines()), done.stderr
+
+
+# A cluster of somebody else's. Serve runs there if SERVE is set. With STOP the command is terminated while it paints.
 CLUSTER = """
-import os, subprocess, sys
+import os, signal, subprocess, sys, time
 import ray
 from ray import serve
 
 ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=128 * 2**20, log_to_driver=False)
 if os.environ.get("SERVE"):
-    serve.start(http_options={"port": 0})
+    serve.start(http_options={"port": int(os.environ["SERVE"])})
 actors = lambda: sorted(entry["name"] for entry in ray.util.list_named_actors(all_namespaces=True))
 before = actors()
 os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
-code = subprocess.run([sys.executable, "main.py", *sys.argv[1:]]).returncode
+command = subprocess.Popen([sys.executable, "main.py", *sys.argv[1:]], stderr=subprocess.PIPE, text=True)
+for line in command.stderr:
+    print(line, end="", flush=True)
+    if os.environ.get("STOP") and "Looking for" in line:
+        time.sleep(1)
+        command.send_signal(signal.SIGTERM)
+print("CODE", command.wait())
 print("LEFT", sorted(set(actors()) ^ set(before)))
-sys.exit(code)
 """
 
 
-def test_on_a_running_cluster_nothing_is_left_behind(flags, tmp_path):
+@pytest.mark.parametrize(("serve_runs", "stopped"), [(False, False), (True, True)])
+def test_on_a_running_cluster_nothing_is_left_behind(flags, tmp_path, serve_runs, stopped):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     environment = {**os.environ, "RAY_ADDRESS": "", "PYTHONPATH": str(ROOT)}
+    environment |= ({"SERVE": str(port)} if serve_runs else {}) | ({"STOP": "1"} if stopped else {})
+    steps = ["--num_inference_steps", "150"] if stopped else []
     done = subprocess.run(
-        [sys.executable, "-c", CLUSTER, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", CLUSTER, *flags, *steps],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "LEFT []" in done.stdout
-    assert (tmp_path / "out" / "edited.png").is_file()
+    assert f"CODE {143 if stopped else 0}" in done.stdout, done.stdout
+    assert "LEFT []" in done.stdout, done.stdout
+    assert (tmp_path / "out" / "edited.png").is_file() is not stopped

@@ -4,12 +4,20 @@ import asyncio
 
 import numpy as np
 import pytest
-from ray.exceptions import ActorDiedError, NodeDiedError, ObjectLostError, WorkerCrashedError
+from ray.exceptions import (
+    ActorDiedError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RaySystemError,
+    WorkerCrashedError,
+)
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from deployments.calls import Calls
-from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed
+from deployments.calls import RETRY_PAUSE_S, Calls
+from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded
 from deployments.messages import EditRequest, EditResult, Progress
 
 
@@ -54,11 +62,43 @@ async def test_leaving_does_not_hide_why_the_request_failed():
 
 
 @pytest.mark.parametrize(
-    "lost", [ActorDiedError(), NodeDiedError("x"), ObjectLostError("x", "y", "z"), WorkerCrashedError()], ids=repr
+    "lost",
+    [
+        *(ActorDiedError(), NodeDiedError("x"), ObjectLostError("x", "y", "z"), WorkerCrashedError()),
+        *(LocalRayletDiedError(), OutOfMemoryError("x")),
+    ],
+    ids=repr,
 )
 async def test_whatever_dies_the_stage_runs_again(graph, lost):
     graph.sam.stage.failures = [lost]
     assert (await graph.edit()).changed_outside_px == 0
+
+
+async def test_what_else_ray_may_raise_stays_inside(graph):
+    graph.sam.stage.failures = [RaySystemError("secret")]
+    with pytest.raises(ModelFailed) as caught:
+        await graph.edit()
+    assert "secret" not in caught.value.message
+
+
+async def test_nothing_begins_after_the_request_has_ended(graph):
+    """A painting is lost, and while its next attempt waits the request fails: nobody would stop that attempt."""
+    lost = asyncio.Event()
+
+    async def inpaint(request):
+        lost.set()
+        raise ActorDiedError()
+
+    async def score(request):
+        await lost.wait()
+        await asyncio.sleep(RETRY_PAUSE_S / 2)
+        raise Overloaded
+
+    graph.inpaint.stage.inpaint, graph.clip.stage.score = inpaint, score
+    with pytest.raises(Overloaded):
+        await graph.edit()
+    await asyncio.sleep(2 * RETRY_PAUSE_S)
+    assert len(graph.inpaint.responses) == 1
 
 
 async def test_a_stage_that_failed_to_start_is_not_asked_three_times(graph):

@@ -53,9 +53,9 @@ IMPORTS = {
     "shop_front.leaving:x": "importing 'shop_front.leaving' fails: SystemExit: 3",
     "shop_front.needing:x": "importing 'shop_front.needing' fails: ModuleNotFoundError: "
     "No module named 'nothing_of_this_name'",
-    "nodots": "'nodots' is no import path; write module:name",
-    5: "5 is no import path; write module:name",
-    None: "None is no import path; write module:name",
+    "nodots": "'nodots' is not an import path; write module:name",
+    5: "5 is not an import path; write module:name",
+    None: "None is not an import path; write module:name",
 }
 
 
@@ -147,10 +147,8 @@ def test_a_time_limit_without_a_deadline_is_a_note():
 def test_a_model_that_is_not_on_this_machine_is_a_note():
     absent = config(args={"sam": {"model": "/nope/sam.pth"}})
     assert said(absent) == []
-    ((place, sentence),) = said(absent, "note")
-    assert place == "applications[0].args.sam.model"
-    assert "'/nope/sam.pth'" in sentence
-    assert sentence.endswith("(models may lie on other nodes)")
+    sentence = "there is no file '/nope/sam.pth' on this machine; another machine may have it"
+    assert said(absent, "note") == [("applications[0].args.sam.model", sentence)]
 
 
 def test_a_model_of_another_kind_is_a_problem(tmp_path):

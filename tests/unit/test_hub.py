@@ -112,7 +112,7 @@ def test_what_the_cache_has_is_looked_at_without_the_hub(cache: Path) -> None:
         assert found(reach_hub, clip="openai/clip", inpaint="runwayml/stable-diffusion-inpainting") == []
         (error,) = found(reach_hub, clip="wrong/kind")
         kind = "config.json says that it is of the kind 'clip_text_model', not 'clip'"
-        assert error.problem.startswith(f"'wrong/kind' is no CLIP model: {kind}. Give")
+        assert error.problem.startswith(f"'wrong/kind' is not a CLIP model: {kind}. Give")
         assert not isinstance(error, NotOnThisMachine)
 
 

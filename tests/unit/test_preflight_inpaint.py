@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(POCKET_WEIGHTS / "inpaint", tmp_path / "inpaint"))
 
 
-NOT_ONE = "{} is no Stable Diffusion inpainting model: "
+NOT_ONE = "{} is not a Stable Diffusion inpainting model: "
 OTHERS = "it is a diffusers pipeline of another kind"
 CHECKER = "the safety checker of {} cannot be loaded whole"
 
@@ -119,8 +119,8 @@ CASES: dict[str, tuple[Edit, str]] = {
         "the vae of {} works on 16 latent channels, and Stable Diffusion has 4",
     ),
     "8 channels out": (unet(out_channels=8), "the unet of {} works on 8 latent channels, and Stable Diffusion has 4"),
-    "no side": (unet(sample_size=None), "the sample_size in unet/config.json of {} is no whole number: None"),
-    "two sides": (unet(sample_size=[8, 8]), "the sample_size in unet/config.json of {} is no whole number: [8, 8]"),
+    "no side": (unet(sample_size=None), "the sample_size in unet/config.json of {} is not a whole number: None"),
+    "two sides": (unet(sample_size=[8, 8]), "the sample_size in unet/config.json of {} is not a whole number: [8, 8]"),
     "flow matching": (
         changed("model_index.json", scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"]),
         "the scheduler of {} is a FlowMatchEulerDiscreteScheduler, which the step engine cannot drive; it can drive "
@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     ),
     "no settings that are JSON": (
         lambda folder: (folder / "vae/config.json").write_text("None"),
-        "vae/config.json in {} is no JSON object",
+        "vae/config.json in {} is not a JSON object",
     ),
     "checker without weights": (with_checker(), CHECKER),
     "checker without processor": (with_checker("safety_checker/model.safetensors"), CHECKER),
@@ -245,8 +245,8 @@ def write_tensors(path: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "tensors", "sentence"),
     [
-        ("x.bin", (), "{} is no .safetensors file, and pickled weights are never read. Give"),
-        ("x.safetensors", ("unet.weight",), "{} holds no LoRA: none of its tensors is named so. Give"),
+        ("x.bin", (), "{} is not a .safetensors file, and pickled weights are never read. Give"),
+        ("x.safetensors", ("unet.weight",), "{} holds no LoRA: no tensor in it has 'lora' in its name. Give"),
         (
             "x.safetensors",
             ("unet.lora.up", "text_encoder_2.lora.up"),
@@ -265,7 +265,7 @@ def test_a_lora_that_is_none(tmp_path: Path, name: str, tensors: tuple[str, ...]
 def test_a_lora_that_is_cut_short(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_text("no")
     expected = (
-        f"{str(tmp_path / 'x.safetensors')!r} cannot be used: it is no safetensors file, or only the start of one"
+        f"{str(tmp_path / 'x.safetensors')!r} cannot be used: it is not a safetensors file, or only the start of one"
     )
     assert only(lora=str(tmp_path / "x.safetensors")).problem.startswith(expected)
 
