@@ -83,7 +83,7 @@ def findings(needs: list[Need], gpus: int | None) -> Iterator[Finding]:
     most = fewest((need.share, need.most) for need in needs)
     yield Finding("", f"needs at least {_gpus(least)}, at most {most} ({', '.join(map(str, needs))})", "fact")
     if gpus is not None and least > gpus:
-        yield Finding("applications", f"need at least {_gpus(least)}, and there are {gpus} (--gpus)")
+        yield Finding("applications", f"need at least {_gpus(least)}, and --gpus says {gpus}")
     elif gpus is not None:
         yield from _cannot_grow(needs, gpus)
 

@@ -125,8 +125,8 @@ def test_many_shares_that_all_differ_take_no_time():
 def test_the_minimum_has_to_fit():
     wanted = config(clip=0.1, sam=0.5, inpaint=0.7)
     assert said(wanted, "problem", gpus=2) == []
-    assert said(wanted, "problem", gpus=1) == ["need at least 2 GPUs, and there are 1 (--gpus)"]
-    assert said(config(clip=0.1), "problem", gpus=0) == ["need at least 1 GPU, and there are 0 (--gpus)"]
+    assert said(wanted, "problem", gpus=1) == ["need at least 2 GPUs, and --gpus says 1"]
+    assert said(config(clip=0.1), "problem", gpus=0) == ["need at least 1 GPU, and --gpus says 0"]
     assert said(config(), "problem", gpus=0) == []
 
 
@@ -146,7 +146,7 @@ def test_the_shipped_file_fits_on_one_gpu_and_cannot_grow_there(capsys):
     for name in ("clip", "sam", "inpaint"):
         assert any(line.startswith(f"{CONFIG}: note: {name} cannot grow on 1 GPU: ") for line in lines)
     assert main(["--gpus", "0", str(CONFIG)]) == 1
-    assert capsys.readouterr().err == f"{CONFIG}: applications: need at least 1 GPU, and there are 0 (--gpus)\n"
+    assert capsys.readouterr().err == f"{CONFIG}: applications: need at least 1 GPU, and --gpus says 0\n"
 
 
 SHARES = {
