@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,22 +152,13 @@ def test_every_model_and_device_has_its_say() -> None:
 
 def test_three_wrong_paths_are_found_without_anything_heavy() -> None:
     code = """
-import sys, time
-start = time.perf_counter()
+import sys
 from deployments.config import GraphArgs
 from deployments.preflight import problems
 wrong = {"model": "/nope/x"}
 assert len(list(problems(GraphArgs.model_validate({"clip": wrong, "sam": wrong, "inpaint": wrong})))) == 3
 assert not list(problems(GraphArgs()))
-print(time.perf_counter() - start, *sys.modules)
+print(*sys.modules)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    seconds, *modules = run.stdout.split()
-    assert not set(HEAVY) & set(modules)
-    assert float(seconds) < 1
-
-
-def test_it_is_quick_where_everything_is_here() -> None:
-    start = time.perf_counter()
-    assert list(problems(GraphArgs())) == []
-    assert time.perf_counter() - start < 0.5
+    assert not set(HEAVY) & set(run.stdout.split())
