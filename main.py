@@ -9,10 +9,12 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from deployments import preflight
 from deployments.complete import MIN_STRENGTH, SCHEDULERS, complete_edit
@@ -48,13 +50,20 @@ def main(argv: list[str] | None = None) -> int:
 def edit_one(options: argparse.Namespace) -> int:
     """Edit as the options say, and save the result. Whatever can be wrong is looked at before the graph starts."""
     settings = DriverSettings(deadline_s=options.timeout_s)
-    args, request = graph_args(options), read_request(options)
+    picture = decode(options.image.read_bytes(), Limits())
+    args, request = graph_args(options), edit_request(options, picture.pixels)
     complete_edit(request, settings)  # refuses what the driver would refuse
     try_output(options.output_dir)
     wrong = list(wrong_models(args))
     if wrong:
         return failed(*map(by_flag, wrong))
-    folder = edit_through_graph(args, request, settings, options.output_dir)
+
+    def keep(result: EditResult) -> Path:
+        folder = save(request, result, options.output_dir)
+        report(result, folder, picture.converted)
+        return folder
+
+    folder = edit_through_graph(args, request, settings, keep)
     return 0 if folder == options.output_dir else 1
 
 
@@ -98,9 +107,9 @@ def positive(text: str) -> float:
     return number
 
 
-def read_request(options: argparse.Namespace) -> EditRequest:
+def edit_request(options: argparse.Namespace, image: np.ndarray) -> EditRequest:
     return EditRequest(
-        image=decode(options.image.read_bytes(), Limits()),
+        image=image,
         prompt=options.prompt,
         target=options.target,
         avoid=options.avoid,
@@ -133,8 +142,10 @@ def wrong_models(args: GraphArgs) -> Iterator[str]:
             yield str(problem)
 
 
-def edit_through_graph(args: GraphArgs, request: EditRequest, settings: DriverSettings, folder: Path) -> Path:
-    """Start the graph, edit, save and report the result, and stop the graph. Return the folder of the result."""
+def edit_through_graph(
+    args: GraphArgs, request: EditRequest, settings: DriverSettings, keep: Callable[[EditResult], Path]
+) -> Path:
+    """Start the graph, edit, `keep` the result, and stop the graph. Return the folder that it was kept in."""
     from deployments.one_shot import edit, running
     from graph import build
 
@@ -143,9 +154,7 @@ def edit_through_graph(args: GraphArgs, request: EditRequest, settings: DriverSe
         with running(build(args, settings.model_dump()), start_watcher(show)) as handle:
             say(f"{doing('locate', request)} ...")
             result = edit(handle, request, lambda news: show(doing(news.stage, request), news.done, news.total))
-            # At once: whatever goes wrong while the graph is stopped, the result is there.
-            folder = save(request, result, folder)
-            report(result, folder)
+            folder = keep(result)  # at once: whatever goes wrong while the graph is stopped, the result is there
     return folder
 
 
@@ -238,7 +247,7 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
         (folder / name).write_bytes(data)
 
 
-def report(result: EditResult, folder: Path) -> None:
+def report(result: EditResult, folder: Path, converted: Sequence[str]) -> None:
     best, location = result.edits[0], result.location
     x, y = location.point_xy
     count = len(location.candidates)
@@ -250,6 +259,8 @@ def report(result: EditResult, folder: Path) -> None:
         say("No mask fitted what CLIP saw: the mask is CLIP's own heat map, and rough.")
     if not result.improved:
         say("The edited region matches the text no better than before.")
+    if converted:
+        say(f"The file was converted when it was read: {', '.join(converted)}. original.png is what was read.")
     painted = "filled by a classical method" if best.seed is None else f"seed {best.seed}"
     say(
         f"Saved original.png, sam_mask.png and edited.png in {folder} "

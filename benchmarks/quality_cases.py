@@ -128,7 +128,7 @@ def _coco_cases(content: Mapping[str, Any], images: Path, judged: Callable[[str,
         path = images / entry["file_name"]
         if not path.exists():
             continue
-        image = decode(path.read_bytes(), Limits())
+        image = decode(path.read_bytes(), Limits()).pixels
         rng = np.random.default_rng([STREAM, number])
         yield from _cases_of_photograph(rng, image, by_image[entry["id"]], names, judged)
 

@@ -69,8 +69,8 @@ class Service:
 
 
 def _changed(sent: np.ndarray, answer: dict[str, Any]) -> int:
-    picture = decode(base64.b64decode(answer["data"][0]["b64_json"]), Limits())
-    mask = decode(base64.b64decode(answer["mask_b64"]), Limits())[..., 0] > 0
+    picture = decode(base64.b64decode(answer["data"][0]["b64_json"]), Limits()).pixels
+    mask = decode(base64.b64decode(answer["mask_b64"]), Limits()).pixels[..., 0] > 0
     return regions.changed_outside(sent, picture, mask)
 
 

@@ -14,6 +14,7 @@ What a file becomes, whatever it holds:
 - An embedded colour profile is converted to sRGB; one that makes no sense is ignored, as viewers do.
 - Nothing else of the file survives: pictures are encoded from their pixels alone, so EXIF, text chunks and
   whatever was appended to the file stay behind.
+- What was converted on the way is named with the pixels: `Conversion` has the names.
 
 A mask is read like a picture, except that its colour profile means nothing, and that it is its transparency or its
 luminance that counts.
@@ -23,21 +24,23 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Literal, get_args
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageCms
 
 from deployments.config import Limits
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImage
+from deployments.metadata import PNG_SIGNATURE, has_metadata, png_chunks
 
 Format = Literal["png", "jpeg", "webp"]
 MaskMode = Literal["auto", "alpha", "luminance"]
+Conversion = Literal["profile", "alpha", "depth", "orientation", "frames", "metadata"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LONGEST_SIDE_PX: dict[Format, int] = {"png": 2**31 - 1, "jpeg": 65_535, "webp": 16_383}  # by file format
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _INFLATE_STEP = 65_536
@@ -53,10 +56,28 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 }
 _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # picture mode -> ICC name of its colour space
 
+_Result = TypeVar("_Result")
 
-def decode(data: bytes, limits: Limits, param: str = "image") -> np.ndarray:
-    """The picture in `data` as HxWx3 uint8 sRGB, upright and opaque; `param` is named in errors."""
-    return _read(data, limits, param, lambda picture: np.array(_upright(picture, _flattened(picture))))
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Decoded:
+    """A picture as it was read: `pixels` HxWx3 uint8 sRGB, upright and opaque, and what of its file was `converted`.
+
+    - profile: an ICC profile or CMYK became sRGB, and pixels changed by that;
+    - alpha: something transparent was laid over white;
+    - depth: 16 bits became 8;
+    - orientation: the pixels were turned upright, as the EXIF data asks;
+    - frames: of several pictures in the file only the first was read;
+    - metadata: something beside the picture was left behind, or a profile that makes no sense.
+    """
+
+    pixels: np.ndarray
+    converted: tuple[Conversion, ...]
+
+
+def decode(data: bytes, limits: Limits, param: str = "image") -> Decoded:
+    """The picture in `data`, and what was converted to read it; `param` is named in errors."""
+    return _read(data, limits, param, lambda picture: _decoded(picture, data))
 
 
 def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str = "mask") -> np.ndarray:
@@ -68,7 +89,7 @@ def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str
     return _read(data, limits, param, lambda file: np.array(_upright(file, _marks(file, mode, param))) >= 128)
 
 
-def _read(data: bytes, limits: Limits, param: str, reading: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+def _read(data: bytes, limits: Limits, param: str, reading: Callable[[Image.Image], _Result]) -> _Result:
     """What `reading` makes of the loaded file; whatever is wrong with that is an InvalidInput about `param`."""
     if len(data) > limits.max_image_bytes:
         raise ImageTooLarge(
@@ -109,7 +130,7 @@ def mask_png(mask: np.ndarray) -> bytes:
 
 
 def _format_of(data: bytes, param: str) -> Format:
-    if data.startswith(_PNG_SIGNATURE):
+    if data.startswith(PNG_SIGNATURE):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -137,7 +158,7 @@ def _png_is_complete(data: bytes) -> bool:
     """
     inflater = zlib.decompressobj()
     missing: int | None = None
-    for name, body in _png_chunks(data):
+    for name, body in png_chunks(data):
         if name == b"IHDR":
             if missing is not None:
                 return False
@@ -147,19 +168,6 @@ def _png_is_complete(data: bytes) -> bool:
         elif name == b"IEND":
             return missing == 0
     return False
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Name and body of each whole chunk of a PNG."""
-    view = memoryview(data)
-    at = len(_PNG_SIGNATURE)
-    while at + 12 <= len(view):  # length, name and checksum take 4 bytes each
-        length = int.from_bytes(view[at : at + 4], "big")
-        end = at + 12 + length
-        if end > len(view):
-            return
-        yield bytes(view[at + 4 : at + 8]), view[at + 8 : at + 8 + length]
-        at = end
 
 
 def _png_pixel_bytes(header: memoryview) -> int:
@@ -184,15 +192,41 @@ def _inflated_bytes(inflater: zlib._Decompress, body: memoryview, wanted: int) -
     return found
 
 
-def _flattened(picture: Image.Image) -> Image.Image:
-    """The loaded picture in RGB and sRGB, over white."""
+def _decoded(picture: Image.Image, data: bytes) -> Decoded:
+    """What is read of the loaded picture."""
     colour, alpha = _colour_and_alpha(picture)
-    colour = _in_srgb(colour, picture.info.get("icc_profile"))
+    plain = colour if colour.mode == "RGB" else colour.convert("RGB")
+    profile = picture.info.get("icc_profile")
+    meant = _by_profile(colour, profile) if profile else None
+    flat = _over_white(plain if meant is None else meant, alpha)
+    upright = _upright(picture, flat)
+    happened: dict[Conversion, bool] = {
+        "profile": colour.mode == "CMYK" or (meant is not None and _differ(meant, plain)),
+        "alpha": alpha is not None and alpha.getextrema() != (255, 255),
+        "depth": _has_16_bits(picture, data),
+        "orientation": upright is not flat,
+        "frames": getattr(picture, "n_frames", 1) > 1,
+        "metadata": (bool(profile) and meant is None) or has_metadata(data, _exif_tags(picture)),
+    }
+    return Decoded(np.array(upright), tuple(kind for kind, did in happened.items() if did))
+
+
+def _over_white(colour: Image.Image, alpha: Image.Image | None) -> Image.Image:
     if alpha is None:
         return colour
     ground = Image.new("RGB", colour.size, "white")
     ground.paste(colour, mask=alpha)
     return ground
+
+
+def _differ(one: Image.Image, other: Image.Image) -> bool:
+    """Whether any pixel does."""
+    return one is not other and ImageChops.difference(one, other).getbbox() is not None
+
+
+def _has_16_bits(picture: Image.Image, data: bytes) -> bool:
+    """Whether a channel has. (JPEG and WebP have 8; Pillow's mode tells it of grey only.)"""
+    return picture.format == "PNG" and any(name == b"IHDR" and body[8] == 16 for name, body in png_chunks(data))
 
 
 def _colour_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -229,14 +263,15 @@ def _grey_of_16_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image | N
     return grey, Image.fromarray(np.where(levels == clear, np.uint8(0), np.uint8(255)))
 
 
-def _in_srgb(colour: Image.Image, profile: bytes | None) -> Image.Image:
-    """`colour` as RGB, converted from `profile` when that is one for such a picture."""
-    if profile:
-        try:
-            return _converted(colour, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # a broken profile is no reason to refuse a picture that everyone else shows
-    return colour if colour.mode == "RGB" else colour.convert("RGB")
+def _by_profile(colour: Image.Image, profile: bytes) -> Image.Image | None:
+    """`colour` in sRGB as `profile` has it, or None where that is none for such a picture.
+
+    A broken profile is no reason to refuse a picture that everyone else shows.
+    """
+    try:
+        return _converted(colour, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
 
 
 def _converted(colour: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
@@ -269,3 +304,11 @@ def _upright(source: Image.Image, picture: Image.Image) -> Image.Image:
     except Exception:  # as for the decoders above: damaged EXIF makes Pillow raise many things
         return picture
     return picture if turn is None else picture.transpose(turn)
+
+
+def _exif_tags(picture: Image.Image) -> set[int]:
+    """Of the main directory; unreadable data has none."""
+    try:
+        return set(picture.getexif())
+    except Exception:  # as above
+        return set()

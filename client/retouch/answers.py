@@ -31,6 +31,7 @@ def read_edit(response: httpx.Response) -> EditResult:
         num_inference_steps=answer.integer("num_inference_steps"),
         guidance_scale=answer.number("guidance_scale"),
         changed_outside_px=answer.integer("changed_outside_px"),
+        converted=answer.texts("converted"),
         improved=answer.flag("improved"),
         filtered_seeds=tuple(item.integer("seed") for item in answer.objects("filtered")),
         timings_s=answer.object("timings").numbers(),

@@ -22,7 +22,7 @@ class BinaryFile(Protocol):
 ImageInput = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image.Image
 """A picture: a path, the bytes of a PNG, JPEG or WebP file, a file opened in binary mode, or a Pillow image."""
 
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ class JsonObject:
     def text(self, key: str) -> str:
         return self._read(key, "a text", _as_text)
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        return self._read(key, "a list of texts", _as_texts)
+
     def flag(self, key: str) -> bool:
         return self._read(key, "true or false", _as_flag)
 
@@ -93,6 +96,10 @@ def _as(kind: type[T], value: Any) -> T:
 
 def _as_text(value: Any) -> str:
     return _as(str, value)
+
+
+def _as_texts(value: Any) -> tuple[str, ...]:
+    return tuple(_as_text(item) for item in _as(list, value))
 
 
 def _as_flag(value: Any) -> bool:

@@ -74,8 +74,12 @@ class Candidate:
 class EditResult:
     """The answer to `edit` and `remove`: one or more `edits`, best first.
 
-    `mask` (mode L) is white where the picture was repainted; elsewhere `changed_outside_px` pixels
-    changed, which is 0. `method` says how: "diffusion", or for the `mode` "remove" a classical fill without a model.
+    `mask` (mode L) is white where the picture was repainted; elsewhere `changed_outside_px` pixels changed of the
+    picture as the service read it, which is 0. `converted` names what reading the file did to it, for most files
+    nothing: "profile" (its colours became sRGB), "alpha" (transparency was laid over white), "depth" (16 bits became
+    8), "orientation" (it was turned upright), "frames" (only the first was read), "metadata" (EXIF, texts, resolution
+    and the like were left behind). `method` says how: "diffusion", or for the `mode` "remove" a classical fill without
+    a model.
     From `target` to `chosen` it tells what `Location` does. `improved` tells whether the best picture matches better
     than the unedited one did (after a removal: matches the target less). `filtered_seeds` are those whose pictures the
     safety checker holds back. The same picture, texts and numbers together with an edit's `seed` give that edit again.
@@ -97,6 +101,7 @@ class EditResult:
     num_inference_steps: int
     guidance_scale: float
     changed_outside_px: int
+    converted: tuple[str, ...]
     improved: bool
     filtered_seeds: tuple[int, ...]
     timings_s: dict[str, float]

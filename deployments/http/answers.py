@@ -11,12 +11,12 @@ import numpy as np
 from deployments.http import schemas
 from deployments.http.fields import EditFields
 from deployments.http.requests import size_of
-from deployments.images import encode, mask_png
+from deployments.images import Conversion, encode, mask_png
 from deployments.messages import Candidate, Edit, EditResult, Location, Score
 
 
-def edit_json(result: EditResult, fields: EditFields) -> bytes:
-    """The JSON body that answers an edit."""
+def edit_json(result: EditResult, fields: EditFields, converted: tuple[Conversion, ...]) -> bytes:
+    """The JSON body that answers an edit; `converted` is what reading the picture did to it."""
     location = result.location
     answer = schemas.EditAnswer(
         created=int(time.time()),
@@ -36,6 +36,7 @@ def edit_json(result: EditResult, fields: EditFields) -> bytes:
         candidates=[_candidate(candidate) for candidate in location.candidates],
         mask_b64=_base64(mask_png(result.mask)),
         changed_outside_px=result.changed_outside_px,
+        converted=list(converted),
         improved=result.improved,
         filtered=[schemas.FilteredImage(seed=seed) for seed in result.filtered_seeds],
         num_inference_steps=result.num_inference_steps,
@@ -45,7 +46,9 @@ def edit_json(result: EditResult, fields: EditFields) -> bytes:
     return answer.model_dump_json().encode()
 
 
-def edit_file(result: EditResult, fields: EditFields) -> tuple[bytes, dict[str, str]]:
+def edit_file(
+    result: EditResult, fields: EditFields, converted: tuple[Conversion, ...]
+) -> tuple[bytes, dict[str, str]]:
     """The best picture as a file, and the headers that tell what JSON would."""
     best = result.edits[0]
     x, y = result.location.point_xy
@@ -54,6 +57,8 @@ def edit_file(result: EditResult, fields: EditFields) -> tuple[bytes, dict[str, 
         "x-retouch-candidate": str(result.location.chosen),
         "x-retouch-improved": str(result.improved).lower(),
     }
+    if converted:
+        headers["x-retouch-converted"] = ",".join(converted)
     if best.seed is not None:
         headers["x-retouch-seed"] = str(best.seed)
     if best.score is not None:

@@ -156,16 +156,16 @@ class _Routes:
         file_fields = as_file(request.headers.get("accept", ""), fields)
         fields = file_fields or fields
         check_edit(fields, has_mask=form.mask() is not None)
-        image = await self._off_loop(decode, form.image(), limits)
+        picture = await self._off_loop(decode, form.image(), limits)
         mask = await self._mask(form, fields.mask_mode, limits)
-        asked = edit_request(fields, image, mask, self._driver.settings)
-        result = await self._found(self._driver.edit(asked), image)
+        asked = edit_request(fields, picture.pixels, mask, self._driver.settings)
+        result = await self._found(self._driver.edit(asked), picture.pixels)
         # %r, because the tag is the client's and may hold line breaks.
         logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), fields.n, fields.user)
         if file_fields is None:
-            return _json(await self._off_loop(answers.edit_json, result, fields))
-        picture, headers = await self._off_loop(answers.edit_file, result, fields)
-        return Response(picture, media_type=f"image/{fields.output_format}", headers=headers)
+            return _json(await self._off_loop(answers.edit_json, result, fields, picture.converted))
+        edited, headers = await self._off_loop(answers.edit_file, result, fields, picture.converted)
+        return Response(edited, media_type=f"image/{fields.output_format}", headers=headers)
 
     async def locate(self, request: Request) -> Response:
         """Says where in the picture `target` is, or what is pointed at, without painting."""
@@ -173,7 +173,7 @@ class _Routes:
         form = await read_form(request, limits)
         fields = parse(LocateFields, form, limits)
         check_locate(fields)
-        image = await self._off_loop(decode, form.image(), limits)
+        image = (await self._off_loop(decode, form.image(), limits)).pixels
         location = await self._found(self._driver.locate(locate_request(fields, image)), image)
         answer = await self._off_loop(answers.locate_answer, location, _size(image))
         return _json(answer.model_dump_json().encode())
@@ -183,7 +183,7 @@ class _Routes:
         limits = self._limits_of()
         form = await read_form(request, limits)
         fields = parse(ScoreFields, form, limits)
-        image = await self._off_loop(decode, form.image(), limits)
+        image = (await self._off_loop(decode, form.image(), limits)).pixels
         score = await self._driver.score(ScoreRequest(image=image, text=fields.text))
         return _json(schemas.ScoreAnswer(score=score).model_dump_json().encode())
 

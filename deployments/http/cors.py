@@ -20,6 +20,7 @@ EXPOSED = (
     "x-retouch-improved",
     "x-retouch-seed",
     "x-retouch-score",
+    "x-retouch-converted",
 )
 
 

@@ -194,7 +194,7 @@ class EditFields(SearchFields):
         None, ge=0, le=100, description="Quality of a JPEG or WebP, 100 (the default) being the best."
     )
     background: Literal["auto", "opaque"] = "auto"
-    input_fidelity: Literal["high"] = Field("high", description="What lies outside the region is kept to the byte.")
+    input_fidelity: Literal["high"] = Field("high", description="Outside the region the picture stays as it was read.")
     moderation: Literal["auto"] = "auto"
     user: Annotated[str, StringConstraints(max_length=256)] | None = Field(
         None, description="An opaque tag for the service's log; has no effect on the answer."

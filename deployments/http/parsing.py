@@ -18,7 +18,7 @@ _Parsed = TypeVar("_Parsed", bound=Fields)
 _WHY = {
     "response_format": "pictures come in the answer itself, not as links",
     "background": "the painter knows no transparency",
-    "input_fidelity": "what lies outside the region is always kept to the byte",
+    "input_fidelity": "outside the region the picture always stays as it was read",
     "moderation": "the safety checker knows no degrees",
     "stream": "answers are not streamed yet",
     "partial_images": "answers are not streamed yet",

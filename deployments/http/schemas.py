@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from deployments.http.fields import MODEL
-from deployments.images import Format
+from deployments.images import Conversion, Format
 from deployments.messages import Box, Mode, Point, Source
 
 MODEL_CREATED = 1_767_225_600  # 2026-01-01; the contract asks for a time
@@ -73,9 +73,11 @@ class FilteredImage(BaseModel):
 class EditAnswer(BaseModel):
     """The pictures, best first, and how they came about.
 
-    `mask_b64` is a PNG, white where pixels were allowed to change; `candidates` are what may have been meant, best
-    first, and `chosen` the index of the one that was repainted; `improved` tells whether the best picture matches
-    the prompt better there than the unedited one did. The rest is told in `LocateAnswer`; `timings` are in seconds.
+    `mask_b64` is a PNG, white where pixels were allowed to change; `changed_outside_px` counts those of the picture as
+    it was read that did elsewhere, and `converted` names what reading its file did to it (`images.Decoded` tells what
+    each name means), nothing for most. `candidates` are what may have been meant, best first, and `chosen` the index
+    of the one that was repainted; `improved` tells whether the best picture matches the prompt better there than the
+    unedited one did. The rest is told in `LocateAnswer`; `timings` are in seconds.
     """
 
     created: int
@@ -96,6 +98,7 @@ class EditAnswer(BaseModel):
     candidates: list[CandidateAnswer]
     mask_b64: str
     changed_outside_px: int
+    converted: list[Conversion]
     improved: bool
     filtered: list[FilteredImage]
     num_inference_steps: int

@@ -149,6 +149,7 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
         "chosen": 0,
         "mask_b64": packed(ellipse(size)),
         "changed_outside_px": 0,
+        "converted": [],
         "improved": True,
         "filtered": [],
         "num_inference_steps": 20,

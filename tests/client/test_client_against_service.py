@@ -180,6 +180,13 @@ def test_locate_and_score(painter: Painter, photo: Path) -> None:
     assert ask(painter, lambda client: client.score(photo, "a lemon")) == 0.25
 
 
+def test_what_reading_the_picture_converted_is_told(painter: Painter, photo: Path) -> None:
+    deep = Image.fromarray(np.full((32, 48), 32_896, np.uint16))
+    assert ask(painter, lambda client: client.edit(deep, "a lemon")).converted == ("depth",)
+    assert (painter.requests[0].image == 128).all()
+    assert ask(painter, lambda client: client.edit(photo, "a lemon")).converted == ()
+
+
 def test_errors_keep_their_names(painter: Painter, photo: Path) -> None:
     with pytest.raises(TargetNotFound) as missing:
         ask(painter, lambda client: client.edit(photo, "a lemon", target="a pear"))

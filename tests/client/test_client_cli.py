@@ -38,6 +38,14 @@ def test_edit_saves_and_sums_up(service: Any, photo: Path, capsys: Capture, monk
         assert (edited.size, edited.getpixel((0, 0)), mask.mode) == ((48, 32), (200, 190, 10), "L")
 
 
+def test_what_reading_the_file_converted_is_told(service: Any, photo: Path, capsys: Capture) -> None:
+    service.changes = {"converted": ["profile", "alpha"]}
+    assert service.run("edit", photo, "a lemon") == 0
+    assert "\n  converted  profile, alpha\n" in capsys.readouterr().out
+    assert service.run("edit", photo, "a lemon", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["converted"] == ["profile", "alpha"]
+
+
 def test_edit_passes_every_option_on(service: Any, photo: Path) -> None:
     words = ["--target", "apple", "--negative", "blur", "--n", 2, "--seed", 5]
     words += ["--steps", 9, "--guidance", 2.5, "--strength", 0.4, "--scheduler", "euler", "--timeout", 3]
@@ -91,6 +99,7 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
         "num_inference_steps",
         "guidance_scale",
         "changed_outside_px",
+        "converted",
         "improved",
         "filtered_seeds",
         "timings",

@@ -185,7 +185,7 @@ def test_pillow_images_travel_as_png(service: Any, mode: str) -> None:
     assert (part.media_type, part.file_name) == ("image/png", "image.png")
     sent = Image.open(io.BytesIO(part.content))
     assert sent.size == (6, 4)
-    if mode in {"1", "L", "LA", "P", "RGB", "RGBA"}:
+    if mode in {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}:
         assert sent.mode == mode
         assert sent.tobytes() == image.tobytes()
 

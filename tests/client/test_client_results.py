@@ -24,7 +24,7 @@ def test_an_edit(service: Any, photo: Path) -> None:
     assert result.score == retouch.Score(before=0.2, after=0.29, region_before=0.18, region_after=0.31)
     assert result.score.delta == pytest.approx(0.09)
     assert (result.seed, result.num_inference_steps, result.guidance_scale) == (1234, 20, 7.5)
-    assert result.changed_outside_px == 0
+    assert (result.changed_outside_px, result.converted) == (0, ())
     assert result.timings_s == {"locate": 0.25, "segment": 0.5, "inpaint": 2.0, "score": 0.125}
     assert result.request_id == "req-1"
 
@@ -51,6 +51,11 @@ def test_what_was_held_back_and_what_did_not_help(service: Any, photo: Path) -> 
     service.changes = {"improved": False, "filtered": filtered, "low_confidence": True, "chosen": 2}
     result = service.client().edit(photo, "a lemon")
     assert (result.improved, result.filtered_seeds, result.low_confidence, result.chosen) == (False, (8, 9), True, 2)
+
+
+def test_what_reading_the_file_converted(service: Any, photo: Path) -> None:
+    service.changes = {"converted": ["profile", "metadata"]}
+    assert service.client().edit(photo, "a lemon").converted == ("profile", "metadata")
 
 
 def test_a_removal_has_no_seed_and_a_score_only_for_a_text(service: Any, photo: Path) -> None:
@@ -104,6 +109,7 @@ def test_save_writes_every_picture_and_the_mask(service: Any, photo: Path, tmp_p
         "num_inference_steps",
         "guidance_scale",
         "changed_outside_px",
+        "converted",
         "improved",
         "filtered",
         "timings",
@@ -142,6 +148,8 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_edit: dict[str, 
         ("confidence", 10**400, "a number"),
         ("num_inference_steps", 20.5, "a whole number"),
         ("changed_outside_px", False, "a whole number"),
+        ("converted", "alpha", "a list of texts"),
+        ("converted", ["alpha", 1], "a list of texts"),
         ("timings", [], "an object"),
         ("timings.locate", None, "a number"),
         ("mask_b64", "no base64!", "a picture in base64"),

@@ -83,10 +83,22 @@ def test_edit(client, driver, picture, opened):
         "improved": True,
         "filtered": [],
         "changed_outside_px": 0,
+        "converted": [],
         "num_inference_steps": 7,
         "guidance_scale": 3.5,
         "timings": {"locate": 0.01, "inpaint": 0.1235},
     }
+
+
+def test_what_reading_converted_is_told(client):
+    upload = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    Image.new("RGBA", (96, 64), (200, 30, 60, 128)).save(upload, "PNG", exif=exif)
+    form = {"data": {"prompt": "a lemon"}, "files": {"image": upload.getvalue()}}
+    assert client.post(EDITS, **form).json()["converted"] == ["alpha", "metadata"]
+    answer = client.post(EDITS, headers={"accept": "image/png"}, **form)
+    assert answer.headers["x-retouch-converted"] == "alpha,metadata"
 
 
 def test_edit_with_nothing_but_a_prompt(client, driver, picture):
@@ -211,6 +223,7 @@ def test_picture_answer(client, picture, opened):
     assert answer.headers["x-retouch-score"] == "0.2500"
     assert answer.headers["x-retouch-candidate"] == "0"
     assert answer.headers["x-retouch-improved"] == "true"
+    assert "x-retouch-converted" not in answer.headers
 
 
 def test_any_picture_answer_takes_the_format_asked_for(client, picture):

@@ -1,9 +1,11 @@
 """What those who operate the service send: HEAD from monitors, preflights and origins from browsers."""
 
+import io
 import socket
 
 import pydantic
 import pytest
+from PIL import Image
 
 from deployments.config import DriverSettings
 from deployments.errors import Overloaded
@@ -174,16 +176,26 @@ def test_the_setting_acts_while_the_service_runs(client, driver):
         assert bool(cors_headers(client.get("/healthz", headers={"origin": HOME}))) is allowed
 
 
-@pytest.mark.parametrize("case", ["success", "file", "refused", "busy", "unforeseen", "too large", "not found", "head"])
+def clear_picture():
+    out = io.BytesIO()
+    Image.new("RGBA", (96, 64)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "case", ["success", "file", "converted", "refused", "busy", "unforeseen", "too large", "not found", "head"]
+)
 def test_every_answer_can_be_read(client, driver, picture, case):
     allow(driver, HOME)
     origin = {"origin": HOME}
     form = {"data": {"prompt": "a lemon"}, "files": {"image": picture}}
+    cut_out = form | {"files": {"image": clear_picture()}}
     errors = {"busy": Overloaded(), "unforeseen": RuntimeError("CANARY")}
     driver.failures += [errors[case]] if case in errors else []
     answer, status = {
         "success": lambda: (client.post(EDITS, headers=origin, **form), 200),
         "file": lambda: (client.post(EDITS, headers={**origin, "accept": "image/png"}, **form), 200),
+        "converted": lambda: (client.post(EDITS, headers={**origin, "accept": "image/png"}, **cut_out), 200),
         "refused": lambda: (client.post(EDITS, headers=origin), 415),
         "busy": lambda: (client.post(EDITS, headers=origin, **form), 429),
         "unforeseen": lambda: (client.post(EDITS, headers=origin, **form), 500),
@@ -198,7 +210,8 @@ def test_every_answer_can_be_read(client, driver, picture, case):
     assert exposed == set(EXPOSED)
     own = {name for name in answer.headers if name.startswith(("x-", "retry-"))}
     assert own <= exposed
-    assert ("x-retouch-seed" in own) == (case == "file")
+    assert ("x-retouch-seed" in own) == (case in ("file", "converted"))
+    assert ("x-retouch-converted" in own) == (case == "converted")
     assert ("retry-after-ms" in own) == (case == "busy")
 
 

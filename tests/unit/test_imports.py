@@ -17,6 +17,7 @@ FORBIDDEN = {
     "deployments/errors.py": OURS | HEAVY,
     "deployments/config.py": OURS | HEAVY,
     "deployments/images.py": HEAVY | {"pocket", "graph", "main"},
+    "deployments/metadata.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/regions.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/batching.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/checks.py": HEAVY | {"pocket", "graph", "main"},

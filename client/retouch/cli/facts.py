@@ -29,6 +29,8 @@ def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, ela
     facts += [("also", _also(path, other)) for path, other in zip(saved[1:], others, strict=False)]
     if mask:
         facts.append(("mask", str(mask)))
+    if result.converted:
+        facts.append(("converted", ", ".join(result.converted)))
     facts += [(NOTE, note) for note in _edit_notes(result)]
     return [*facts, ("took", seconds(elapsed_s, result.timings_s))]
 

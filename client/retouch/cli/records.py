@@ -24,6 +24,7 @@ def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, el
         "num_inference_steps": result.num_inference_steps,
         "guidance_scale": result.guidance_scale,
         "changed_outside_px": result.changed_outside_px,
+        "converted": result.converted,
         "improved": result.improved,
         "filtered_seeds": result.filtered_seeds,
         "timings": result.timings_s,
