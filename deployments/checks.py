@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,13 @@ from deployments.messages import Box, Point
 
 
 def check_image(image: Any, limits: Limits) -> np.ndarray:
-    """HxWx3 uint8 within the limits."""
+    """HxWx3 uint8 within the limits, row by row in memory, as the stages want it."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InvalidImage("image must be a numpy array of shape (height, width, 3) and type uint8.", "image")
+        is_array = isinstance(image, np.ndarray)
+        came = f"one of shape {image.shape} and type {image.dtype}" if is_array else f"a {type(image).__name__}"
+        raise InvalidImage(
+            f"image must be a numpy array of shape (height, width, 3) and type uint8, not {came}.", "image"
+        )
     height, width = image.shape[:2]
     if min(height, width) < limits.min_side_px:
         raise InvalidImage(f"image must be at least {limits.min_side_px} pixels on each side.", "image")
@@ -23,7 +26,7 @@ def check_image(image: Any, limits: Limits) -> np.ndarray:
         raise ImageTooLarge(
             f"image must have at most {limits.max_pixels} pixels and {limits.max_side_px} on a side.", "image"
         )
-    return image
+    return np.ascontiguousarray(image)
 
 
 def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False) -> str:
@@ -39,7 +42,7 @@ def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False
 
 
 def check_choice(value: Any, param: str, choices: tuple[str, ...]) -> str | None:
-    if value is not None and value not in choices:
+    if value is not None and not (isinstance(value, str) and value in choices):
         raise InvalidInput(f"{param} must be one of {', '.join(choices)}.", param)
     chosen: str | None = value
     return chosen
@@ -52,8 +55,8 @@ def check_integer(value: Any, param: str, lowest: int, highest: int) -> int:
 
 
 def check_number(value: Any, param: str, lowest: float, highest: float) -> float:
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not lowest <= value <= highest:
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not lowest <= value <= highest:  # which NaN is not
         raise InvalidInput(f"{param} must be a number from {lowest:g} to {highest:g}.", param)
     return float(value)
 
@@ -69,24 +72,37 @@ def check_mask(mask: Any, image: np.ndarray) -> np.ndarray | None:
     return mask
 
 
+def as_tuple(value: Any, most: int) -> tuple[Any, ...]:
+    """The items of a list, tuple or array, one more than `most` at most. None has none; any other value is the item."""
+    if value is None:
+        return ()
+    if _has_items(value):
+        return tuple(value[: most + 1])
+    return (value[()] if isinstance(value, np.ndarray) else value,)
+
+
+def as_points(points: Any, limits: Limits) -> tuple[tuple[Any, ...], ...]:
+    """The points as tuples; one may be a bare pair. They are still to be checked."""
+    items = as_tuple(points, limits.max_points)
+    if items and not any(map(_has_items, items)):
+        items = (items,)
+    return tuple(as_tuple(item, 2) for item in items)
+
+
 def check_points(
     points: Any, labels: Any, image: np.ndarray, limits: Limits
 ) -> tuple[tuple[Point, ...], tuple[int, ...]]:
     """Points (x, y) in the picture and a label for each; where none is given, all are on it."""
     if len(points) > limits.max_points:
         raise InvalidInput(f"points must be at most {limits.max_points}.", "points")
+    if any(len(point) != 2 for point in points):
+        raise InvalidInput("points must be pairs (x, y).", "points")
     height, width = image.shape[:2]
-    for point in points:
-        if len(point) != 2:
-            raise InvalidInput("points must be pairs (x, y).", "points")
-        for value, length in zip(point, (width, height), strict=True):
-            check_integer(value, "points", 0, length - 1)
+    pixels = tuple((_whole(x, "points", width - 1), _whole(y, "points", height - 1)) for x, y in points)
     labels = labels or (1,) * len(points)
     if len(labels) != len(points):
         raise InvalidInput("labels must be one for each of points.", "labels")
-    for label in labels:
-        check_integer(label, "labels", 0, 1)
-    return tuple((int(x), int(y)) for x, y in points), tuple(map(int, labels))
+    return pixels, tuple(_label(label) for label in labels)
 
 
 def check_box(box: Any, image: np.ndarray) -> Box | None:
@@ -97,8 +113,24 @@ def check_box(box: Any, image: np.ndarray) -> Box | None:
         raise InvalidInput("box must be four numbers: left, top, right, bottom.", "box")
     height, width = image.shape[:2]
     left, top, right, bottom = (
-        check_integer(value, "box", 0, length) for value, length in zip(box, (width, height) * 2, strict=True)
+        _whole(value, "box", length) for value, length in zip(box, (width, height) * 2, strict=True)
     )
     if right <= left or bottom <= top:
         raise InvalidInput("box must have its right beyond its left and its bottom below its top.", "box")
     return left, top, right, bottom
+
+
+def _has_items(value: Any) -> bool:
+    """Whether it is a list of some kind. An array without dimensions is a number."""
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _whole(value: Any, param: str, highest: int) -> int:
+    """An integer, which 3.0 may be too: arrays are often of floats."""
+    is_whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return check_integer(int(value) if is_whole else value, param, 0, highest)
+
+
+def _label(value: Any) -> int:
+    """1 or 0, or whether it is true."""
+    return int(value) if isinstance(value, (bool, np.bool_)) else _whole(value, "labels", 1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 
 from deployments.checks import (
+    as_points,
+    as_tuple,
     check_box,
     check_choice,
     check_image,
@@ -31,6 +33,8 @@ PAINTERS_FIELDS = (
     *("prompt", "negative_prompt", "n", "seed", "num_inference_steps", "guidance_scale", "strength", "fill"),
     *("scheduler", "min_score"),
 )
+
+_Request = TypeVar("_Request", EditRequest, LocateRequest)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,6 +87,7 @@ class CompleteEdit:
 
 def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdit:
     """The request with nothing left open. A prompt like "remove the dog" makes it a removal."""
+    request = _with_tuples(request, settings.limits)
     check_choice(request.mode, "mode", get_args(Mode))
     if request.mode == "remove":
         _refuse_for_removal(request)
@@ -94,8 +99,8 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
     return CompleteEdit(
         where=where,
         mask=_mask(request),
-        candidate=check_integer(request.candidate or 0, "candidate", 0, MOST_CANDIDATES - 1),
-        mode=request.mode,
+        candidate=_candidate(request),
+        mode=request.mode or "replace",
         mask_shape=shape,
         dilation=dilation,
         prompt=reading.painted,
@@ -136,7 +141,8 @@ def _guidance_scale(request: EditRequest, settings: DriverSettings) -> float | N
 
 
 def complete_locate(request: LocateRequest, settings: DriverSettings) -> CompleteLocate:
-    if request.target is None and not request.points_xy and request.box_xyxy is None:
+    request = _with_tuples(request, settings.limits)
+    if request.target is None and not _is_pointed_at(request):
         raise InvalidInput("target is required where neither points nor a box say what is meant.", "target")
     return _where(request, (), settings)
 
@@ -163,6 +169,16 @@ def _where(
     return CompleteLocate(image, target or next(iter(from_prompt), ""), wordings, _listed(avoid), points, labels, box)
 
 
+def _with_tuples(request: _Request, limits: Limits) -> _Request:
+    """The request with tuples for the lists or arrays that its points, labels and box may be.
+
+    An array does not tell whether it is empty, nor whether it equals something, which is asked from here on.
+    """
+    box = None if request.box_xyxy is None else as_tuple(request.box_xyxy, 4)
+    points, labels = as_points(request.points_xy, limits), as_tuple(request.labels, limits.max_points)
+    return replace(request, points_xy=points, labels=labels, box_xyxy=box)
+
+
 def _is_pointed_at(request: EditRequest | LocateRequest) -> bool:
     has_mask = isinstance(request, EditRequest) and request.mask is not None
     return bool(request.points_xy) or request.box_xyxy is not None or has_mask
@@ -184,8 +200,19 @@ def _refuse_for_removal(request: EditRequest) -> None:
     """A removal is no painting: what only a painter could heed is refused."""
     plain = EditRequest(request.image)
     for name in PAINTERS_FIELDS:
-        if getattr(request, name) != getattr(plain, name):
+        if not _are_same(getattr(request, name), getattr(plain, name)):
             raise InvalidInput(f"{name} means nothing for mode remove, which fills from the surroundings.", name)
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether they are equal; an array, whose comparison is another array, equals nothing."""
+    return one is other or (np.isscalar(one) and bool(one == other))
+
+
+def _candidate(request: EditRequest) -> int:
+    """The rank of the candidate to repaint; the best one, unless the request says otherwise."""
+    chosen = 0 if request.candidate is None else request.candidate
+    return check_integer(chosen, "candidate", 0, MOST_CANDIDATES - 1)
 
 
 def _offer(request: EditRequest, painting: PaintingSettings) -> tuple[MaskShape, float]:
@@ -201,12 +228,13 @@ def _offer(request: EditRequest, painting: PaintingSettings) -> tuple[MaskShape,
 def _mask(request: EditRequest) -> np.ndarray | None:
     if request.mask is None:
         return None
-    for name, param in (("points_xy", "points"), ("box_xyxy", "box"), ("candidate", "candidate")):
-        if getattr(request, name) not in ((), None):
+    others = {"points": request.points_xy or None, "box": request.box_xyxy, "candidate": request.candidate}
+    for param, other in others.items():
+        if other is not None:
             raise InvalidInput(f"{param} and mask exclude each other: the mask says it all.", param)
     return check_mask(request.mask, request.image)
 
 
 def complete_score(request: ScoreRequest, settings: DriverSettings) -> ScoreRequest:
-    check_image(request.image, settings.limits)
-    return replace(request, text=check_text(request.text, "text", settings.limits))
+    image = check_image(request.image, settings.limits)
+    return replace(request, image=image, text=check_text(request.text, "text", settings.limits))

@@ -7,6 +7,7 @@ another process are read-only: copy before writing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,10 @@ import numpy as np
 
 Point = tuple[int, int]
 Box = tuple[int, int, int, int]
+# What callers may write for them: lists, tuples and arrays are alike; one point may be a bare pair, its label a number.
+Points = Sequence[Sequence[int]] | Sequence[int] | np.ndarray
+Labels = Sequence[int] | int | np.ndarray
+BoxLike = Sequence[int] | np.ndarray
 Mode = Literal["replace", "remove"]
 MaskShape = Literal["silhouette", "hull", "box"]
 Fill = Literal["noise", "original", "blur"]
@@ -75,7 +80,8 @@ class EditRequest:
 
     What to repaint: `target` None means that the prompt itself says what to find; nothing that `avoid` names is
     taken for it. Points (`labels` 1 on it, 0 not; none given: all 1) or a box replace the search by CLIP, a `mask`
-    (HxW bool, True = repaint) everything up to the painting. `candidate` takes another of the candidates that
+    (HxW bool, True = repaint) everything up to the painting. Lists, tuples and arrays of points, labels and a box are
+    alike; one point may be a bare pair, its label a bare number. `candidate` takes another of the candidates that
     `locate` lists. `mask_shape` and `dilation` (a share of the region's longest side) say what the painter is
     offered: the mask as it is, its convex hull, or its box.
 
@@ -90,9 +96,9 @@ class EditRequest:
     target: str | None = None
     avoid: str = ""
     mode: Mode = "replace"
-    points_xy: tuple[Point, ...] = ()
-    labels: tuple[int, ...] = ()
-    box_xyxy: Box | None = None
+    points_xy: Points = ()
+    labels: Labels = ()
+    box_xyxy: BoxLike | None = None
     mask: np.ndarray | None = None
     candidate: int | None = None
     mask_shape: MaskShape | None = None
@@ -115,9 +121,9 @@ class LocateRequest:
     image: np.ndarray
     target: str | None = None
     avoid: str = ""
-    points_xy: tuple[Point, ...] = ()
-    labels: tuple[int, ...] = ()
-    box_xyxy: Box | None = None
+    points_xy: Points = ()
+    labels: Labels = ()
+    box_xyxy: BoxLike | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -38,6 +38,17 @@ async def test_points_go_to_sam_and_clip_is_not_asked(graph):
     assert not result.mask[20, 20]
 
 
+async def test_arrays_of_points_go_to_sam_as_pairs(graph):
+    """And a picture that lies in memory the other way round gets what its copy would."""
+    image = graph.image[:, ::-1].copy()[:, ::-1]
+    points, labels = np.array([[70, 60], [20, 20]], np.float32), np.array([1.0, 0.0])
+    result = await graph.edit(image=image, target=None, points_xy=points, labels=labels)
+    assert prompts(graph)[0].points_xy == ((70, 60), (20, 20))
+    assert prompts(graph)[0].labels == (1, 0)
+    same = await graph.edit(target=None, points_xy=((70, 60), (20, 20)), labels=(1, 0))
+    np.testing.assert_array_equal(result.edits[0].image, same.edits[0].image)
+
+
 async def test_from_nearby_only_points_that_are_seen_count(graph):
     """Moved to the edge of the view, a far point would be a wrong one."""
     await graph.driver.locate(LocateRequest(graph.image, points_xy=((70, 60), (72, 62), (3, 3)), labels=(1, 1, 0)))
