@@ -74,10 +74,12 @@ class EditAnswer(BaseModel):
     """The pictures, best first, and how they came about.
 
     `mask_b64` is a PNG, white where pixels were allowed to change; `changed_outside_px` counts those of the picture as
-    it was read that did elsewhere, and `converted` names what reading its file did to it (`images.Decoded` tells what
-    each name means), nothing for most. `candidates` are what may have been meant, best first, and `chosen` the index
-    of the one that was repainted; `improved` tells whether the best picture matches the prompt better there than the
-    unedited one did. The rest is told in `LocateAnswer`; `timings` are in seconds.
+    it was read that did elsewhere. `converted` names what reading the file did to it, for most files nothing: profile
+    (its colours became sRGB), alpha (transparency was laid over white), depth (16 bits became 8), orientation (it was
+    turned upright), frames (only the first was read), metadata (EXIF, texts, resolution and the like were left behind).
+    `candidates` are what may have been meant, best first, and `chosen` the index of the one that was repainted;
+    `improved` tells whether the best picture matches the prompt better there than the unedited one did. The rest is
+    told in `LocateAnswer`; `timings` are in seconds.
     """
 
     created: int
