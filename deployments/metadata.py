@@ -15,7 +15,8 @@ from PIL import ExifTags
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _ENOUGH = 24  # bytes of a part that tell what it is
-_START_OF_SCAN = 0xDA  # behind it a JPEG has its pixels
+_MARKER = re.compile(rb"\xff[^\x00\xff]")  # of a segment of a JPEG
+_START_OF_SCAN = b"\xff\xda"  # behind it are the pixels
 
 
 def has_metadata(data: bytes, exif_tags: Set[int]) -> bool:
@@ -49,13 +50,11 @@ def _png_parts(data: bytes) -> Iterator[bytes]:
 
 def _jpeg_parts(data: bytes) -> Iterator[bytes]:
     """Marker and first bytes of each segment before the pixels. What lies between segments is skipped, as by Pillow."""
-    at = data.find(b"\xff", 2)
-    while 0 < at < len(data) - 3 and data[at + 1] != _START_OF_SCAN:
-        if data[at + 1] in (0x00, 0xFF):  # padding
-            at = data.find(b"\xff", at + 1)
-            continue
-        yield data[at + 1 : at + 2] + data[at + 4 : at + 4 + _ENOUGH]
-        at = data.find(b"\xff", at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+    marker = _MARKER.search(data, 2)
+    while marker and marker[0] != _START_OF_SCAN:
+        at = marker.end()
+        yield marker[0][1:] + data[at + 2 : at + 2 + _ENOUGH]
+        marker = _MARKER.search(data, at + int.from_bytes(data[at : at + 2], "big"))
 
 
 def _webp_parts(data: bytes) -> Iterator[bytes]:

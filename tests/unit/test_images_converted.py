@@ -257,6 +257,12 @@ def test_what_says_how_to_read_the_pixels_is_no_metadata(data):
     assert converted(data) == ()
 
 
+def test_what_is_padded_between_segments_is_skipped():
+    plain, commented = saved(format="JPEG"), saved(format="JPEG", comment="by hand")
+    assert converted(plain[:2] + b"\xff" * 9 + plain[2:]) == ()
+    assert converted(commented[:2] + b"\xff" * 9 + commented[2:]) == ("metadata",)
+
+
 def test_an_unknown_part_of_a_webp_is_metadata():
     data = saved(format="WEBP", icc_profile=SRGB) + b"C2PA" + struct.pack("<I", 4) + b"1234"
     assert converted(data[:4] + struct.pack("<I", len(data) - 8) + data[8:]) == ("metadata",)
