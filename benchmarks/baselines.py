@@ -205,7 +205,7 @@ class ServeBatchedScores:
         self._sizes: list[int] = []
 
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=BATCH_WAIT_S)
-    async def score(self, requests: list[ScoreRequest]) -> list[float]:
+    async def score(self, requests: list[ScoreRequest]) -> list[float | Exception]:
         self._sizes.append(len(requests))
         return await asyncio.to_thread(self._matcher.score, requests)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deployments.config import Limits
+from deployments.emphasis import emphasis_in
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
 from deployments.messages import Box, Point
 
@@ -30,7 +31,7 @@ def check_image(image: Any, limits: Limits) -> np.ndarray:
 
 
 def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False) -> str:
-    """The text without blanks around it."""
+    """The text without blanks around it, in plain words."""
     if not isinstance(text, str):
         raise InvalidInput(f"{param} must be a text.", param)
     stripped = text.strip()
@@ -38,7 +39,37 @@ def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False
         raise InvalidInput(f"{param} must not be empty.", param)
     if len(stripped) > limits.max_prompt_chars:
         raise InvalidInput(f"{param} must have at most {limits.max_prompt_chars} characters.", param)
+    emphasis = emphasis_in(stripped)
+    if emphasis:
+        raise InvalidInput(
+            f"{param} must be plain words: weights and LoRAs in a text, as in {emphasis[:64]!r}, are not understood.",
+            param,
+        )
     return stripped
+
+
+def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) -> None:
+    """Refuses a text of which `reader`, which reads `most` tokens of `tokenizer`, would not see the end.
+
+    What is told does not count the marks of a text's start and end.
+    """
+    count = len(tokenizer(text, verbose=False)["input_ids"])
+    if count > most:
+        marks = tokenizer.num_special_tokens_to_add()
+        raise InvalidInput(
+            f"{param} must have at most {most - marks} tokens, as {reader} reads no more at once: "
+            f"there are {count - marks}.",
+            param,
+        )
+
+
+def check_negative_prompt(negative_prompt: str, guidance_scale: float) -> None:
+    """Refuses one that nobody would heed: at 1 and below the painter is not guided away from anything."""
+    if negative_prompt and guidance_scale <= 1:
+        raise InvalidInput(
+            f"negative_prompt acts only where guidance_scale is above 1, and it is {guidance_scale:g}.",
+            "negative_prompt",
+        )
 
 
 def check_choice(value: Any, param: str, choices: tuple[str, ...]) -> str | None:

@@ -16,6 +16,7 @@ from deployments.checks import (
     check_image,
     check_integer,
     check_mask,
+    check_negative_prompt,
     check_number,
     check_points,
     check_text,
@@ -41,7 +42,8 @@ _Request = TypeVar("_Request", EditRequest, LocateRequest)
 class CompleteLocate:
     """A `LocateRequest` that can be acted on: `wordings` are what to look for, the likeliest reading first.
 
-    There are none where points or a box say what is meant. `target` is what the answer calls it.
+    There are none where points or a box say what is meant. `target` is what the answer calls it, and `param` the
+    request's field that says it.
     """
 
     image: np.ndarray
@@ -51,6 +53,7 @@ class CompleteLocate:
     points_xy: tuple[Point, ...]
     labels: tuple[int, ...]
     box_xyxy: Box | None
+    param: str = "target"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -93,7 +96,8 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
         _refuse_for_removal(request)
     reading = _reading(request, settings.limits)
     if reading.removes:
-        return complete_edit(replace(request, mode="remove", prompt="", target=reading.targets[0]), settings)
+        removal = complete_edit(replace(request, mode="remove", prompt="", target=reading.targets[0]), settings)
+        return replace(removal, where=replace(removal.where, param="prompt"))
     where = _where(request, reading.targets, settings)
     shape, dilation = _offer(request, settings.painting)
     return CompleteEdit(
@@ -105,7 +109,7 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
         dilation=dilation,
         prompt=reading.painted,
         scored=reading.painted or request.target,
-        negative_prompt=check_text(request.negative_prompt, "negative_prompt", settings.limits, may_be_empty=True),
+        negative_prompt=_negative_prompt(request, settings),
         seeds=() if request.mode == "remove" else _seeds(request, settings.limits),
         num_inference_steps=_steps(request, settings),
         guidance_scale=_guidance_scale(request, settings),
@@ -117,13 +121,14 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
 
 
 def _reading(request: EditRequest, limits: Limits) -> PromptReading:
-    """What the prompt says. With a target of its own, or beside points or a mask, it is what to paint and no more."""
     if request.mode == "remove":
         return PromptReading((), "")
-    prompt = check_text(request.prompt, "prompt", limits)
-    if request.target is not None or _is_pointed_at(request):
-        return PromptReading((), prompt)
-    return read_prompt(prompt)
+    return reading_of(check_text(request.prompt, "prompt", limits), request.target, _is_pointed_at(request))
+
+
+def reading_of(prompt: str, target: str | None, is_pointed_at: bool) -> PromptReading:
+    """What the prompt says. With a target of its own, or beside points or a mask, it is what to paint and no more."""
+    return PromptReading((), prompt) if target is not None or is_pointed_at else read_prompt(prompt)
 
 
 def _steps(request: EditRequest, settings: DriverSettings) -> int:
@@ -138,6 +143,14 @@ def _guidance_scale(request: EditRequest, settings: DriverSettings) -> float | N
         return 0.0
     scale = settings.guidance_scale if request.guidance_scale is None else request.guidance_scale
     return None if scale is None else check_number(scale, "guidance_scale", 0.0, settings.limits.max_guidance_scale)
+
+
+def _negative_prompt(request: EditRequest, settings: DriverSettings) -> str:
+    text = check_text(request.negative_prompt, "negative_prompt", settings.limits, may_be_empty=True)
+    scale = _guidance_scale(request, settings)
+    if scale is not None:  # else the inpaint model knows its own, and asks the same
+        check_negative_prompt(text, scale)
+    return text
 
 
 def complete_locate(request: LocateRequest, settings: DriverSettings) -> CompleteLocate:
@@ -166,7 +179,9 @@ def _where(
         raise InvalidInput("target is required: nothing else says what to repaint.", "target")
     texts = () if pointed else (target,) if target is not None else from_prompt
     wordings = tuple(parse(text) if settings.grounding.places else Wording(text) for text in texts)
-    return CompleteLocate(image, target or next(iter(from_prompt), ""), wordings, _listed(avoid), points, labels, box)
+    named = target or next(iter(from_prompt), "")
+    param = "prompt" if target is None else "target"
+    return CompleteLocate(image, named, wordings, _listed(avoid), points, labels, box, param)
 
 
 def _with_tuples(request: _Request, limits: Limits) -> _Request:

@@ -79,7 +79,7 @@ class Finder:
         """CLIP's best reading of the target. All phrases share one look at the picture."""
         anchors = {wording: parse(wording.relation.anchor) for wording in sought.wordings if wording.relation}
         phrases = [wording.phrase for wording in (*sought.wordings, *anchors.values())]
-        request = SearchRequest(sought.image, tuple(dict.fromkeys(phrases)), sought.avoid)
+        request = SearchRequest(sought.image, tuple(dict.fromkeys(phrases)), sought.avoid, sought.param)
         search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
         self.spans += search.spans
         maps = {found.phrase: found for found in search.maps}

@@ -174,11 +174,15 @@ class Location:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SearchRequest:
-    """Where in `image` is each of `phrases`, and nothing of `avoid`? They share one look at the picture."""
+    """Where in `image` is each of `phrases`, and nothing of `avoid`? They share one look at the picture.
+
+    `param` is the caller's field that the phrases come from, for refusals.
+    """
 
     image: np.ndarray
     phrases: tuple[str, ...]
     avoid: tuple[str, ...] = ()
+    param: str = "target"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -203,10 +207,11 @@ class Search:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ScoreRequest:
-    """How well does `text` describe `image`?"""
+    """How well does `text` describe `image`? `param` is the caller's field that the text comes from, for refusals."""
 
     image: np.ndarray
     text: str
+    param: str = "text"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

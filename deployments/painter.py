@@ -60,9 +60,10 @@ class Painter:
 
         The unedited picture competes: where no painting matches the prompt better, nothing was improved.
         """
-        # How well the picture matched before can be told while it is being repainted.
+        # How well the picture matched before can be told while it is being repainted. A prompt that CLIP cannot read to
+        # its end is refused then and there: the painting is left when this raises.
         (before,), (pictures, filtered) = await asyncio.gather(
-            self._scores(job.prompt, [job.image], region), self._round(job, region, job.seeds)
+            self._scores(job.prompt, "prompt", [job.image], region), self._round(job, region, job.seeds)
         )
         for number in range(1, self._rounds(job)):
             if pictures and pictures[0].scores[1] >= (job.min_score or 0.0):
@@ -79,12 +80,14 @@ class Painter:
         """One picture, its region closed from its surroundings without a model. It is an improvement if the picture
         then matches the name of what was removed less."""
         self._calls.report(Progress("fill"))
-        closed = await asyncio.to_thread(removal.fill, job.image, region.mask)
-        image = await asyncio.to_thread(regions.paste_back, job.image, region.crop(closed), region)
-        seam = regions.seam(job.image, region.crop(closed), region)
         if job.scored is None:
+            image, seam = await asyncio.to_thread(_closed, job.image, region)
             return Finished((Edit(image, None, None, seam),), True, 0.0)
-        before, after = await self._scores(job.scored, [job.image, image], region)
+        text, param = job.scored, job.where.param
+        (before,), (image, seam) = await asyncio.gather(
+            self._scores(text, param, [job.image], region), asyncio.to_thread(_closed, job.image, region)
+        )
+        (after,) = await self._scores(text, param, [image], region)
         return Finished((Edit(image, None, _score(before, after), seam),), after[1] < before[1], 0.0)
 
     def _rounds(self, job: CompleteEdit) -> int:
@@ -101,7 +104,7 @@ class Painter:
             return [], filtered
         squares = painted.images[allowed]
         done = await asyncio.to_thread(_put_back, job.image, squares, region, self._settings.fit_colours)
-        scores = await self._scores(job.prompt, [image for image, _ in done], region)
+        scores = await self._scores(job.prompt, "prompt", [image for image, _ in done], region)
         pictures = [
             _Picture(image, seeds[index], seam, score)
             for index, (image, seam), score in zip(allowed, done, scores, strict=True)
@@ -140,16 +143,22 @@ class Painter:
     def _on_step(self, item: Progress | Painted) -> None:
         self._calls.report(item if isinstance(item, Progress) else Progress("score"))
 
-    async def _scores(self, text: str, pictures: Sequence[np.ndarray], region: Region) -> list[Scores]:
-        """How well each picture and its region match the text."""
+    async def _scores(self, text: str, param: str, pictures: Sequence[np.ndarray], region: Region) -> list[Scores]:
+        """How well each picture and its region match the text, which comes from the request's field `param`."""
 
         async def score(view: np.ndarray) -> float:
-            request = ScoreRequest(view, text)
+            request = ScoreRequest(view, text, param)
             return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
 
         # All views at once: CLIP batches them.
         scores = await asyncio.gather(*map(score, [*pictures, *map(region.crop, pictures)]))
         return list(zip(scores[: len(pictures)], scores[len(pictures) :], strict=True))
+
+
+def _closed(image: np.ndarray, region: Region) -> tuple[np.ndarray, float]:
+    """The whole picture with the region filled from its surroundings, and how well that fits in."""
+    closed = region.crop(removal.fill(image, region.mask))
+    return regions.paste_back(image, closed, region), regions.seam(image, closed, region)
 
 
 def _put_back(

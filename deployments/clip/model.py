@@ -3,14 +3,16 @@
 To find something a picture is looked at in parts (`clip/views.py`); scores use the models' own preprocessing, which
 crops the centre, since they must be what everybody's scores are.
 
-Texts longer than the model reads (77 tokens, 32 for the pocket model) are cut off there.
+A text longer than the model reads (77 tokens, 32 for the pocket model) is refused. A phrase that only a template makes
+too long stands for itself there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,8 +23,10 @@ from deployments.caching import Lru, digest
 from deployments.checkpoints import devices
 from deployments.checkpoints.hub import LOADING_PATIENCE_S, Hub
 from deployments.checkpoints.weights import check_report
+from deployments.checks import check_tokens
 from deployments.clip import checkpoint, dense, views
 from deployments.config import ClipSettings, ModelArgs
+from deployments.errors import InvalidInput
 from deployments.grounding.peaks import best_cell, to_pixel
 from deployments.messages import HeatMap, ScoreRequest, Search, SearchRequest
 
@@ -32,6 +36,9 @@ REMEMBERED_BYTES = 256 * 2**20  # and fewer where the model's features are large
 
 Key = tuple[str, dense.Method, tuple[int, ...]]  # digest of the pixels, method, scales
 Vectors = Mapping[str, torch.Tensor]  # of phrases: D float32, at length 1
+
+_Request = TypeVar("_Request")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +69,9 @@ class ClipMatcher:
         self._scale = float(model.logit_scale.exp())
         self._mean = torch.tensor(processor.image_mean).view(3, 1, 1)
         self._deviation = torch.tensor(processor.image_std).view(3, 1, 1)
-        self._ensembles = dense.Phrases(self._embed, dense.sentences)
-        self._bare = dense.Phrases(self._embed, lambda phrase: dense.sentences(phrase, [dense.PLAIN_TEMPLATE]))
+        self._most_tokens = model.config.text_config.max_position_embeddings
+        self._ensembles = dense.Phrases(self._embed, self._wordings)
+        self._bare = dense.Phrases(self._embed, lambda phrase: self._wordings(phrase, [dense.PLAIN_TEMPLATE]))
         self._texts = dense.Phrases(self._embed, lambda text: [text])
         self._remembered: Lru[Key, Seen] = Lru(self._memory())
 
@@ -90,10 +98,33 @@ class ClipMatcher:
 
     @torch.inference_mode()
     def locate(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> list[Search | Exception]:
-        """Where in each picture its phrases are; a picture that cannot be looked at gives its own exception.
+        """Where in each picture its phrases are; a request that cannot be answered gives its own exception.
 
         Equal pictures share one look, also with those of earlier calls, and all phrases one pass of the text encoder.
         """
+        return _answers(requests, self._check_search, lambda legible: self._located(legible, settings))
+
+    @torch.inference_mode()
+    def score(self, requests: Sequence[ScoreRequest]) -> list[float | Exception]:
+        """The cosine of each picture and its text, exactly as `transformers.CLIPModel` computes it.
+
+        A text that cannot be read gives its own exception.
+        """
+        return _answers(requests, self._check_score, self._scored)
+
+    def _check_search(self, request: SearchRequest) -> None:
+        for phrase in request.phrases:
+            self._check_tokens(phrase, request.param)
+        for phrase in request.avoid:
+            self._check_tokens(phrase, "avoid")
+
+    def _check_score(self, request: ScoreRequest) -> None:
+        self._check_tokens(request.text, request.param)
+
+    def _check_tokens(self, text: str, param: str) -> None:
+        check_tokens(text, param, self._tokenizer, self._most_tokens, "CLIP")
+
+    def _located(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> list[Search | Exception]:
         keys = [(digest(request.image), settings.method, settings.squares) for request in requests]
         seen = self._see({key: request.image for key, request in zip(keys, requests, strict=True)}, settings)
         vectors = self._vectors(requests, settings)
@@ -107,9 +138,7 @@ class ClipMatcher:
             answers.append(Search(tuple(maps)))
         return answers
 
-    @torch.inference_mode()
-    def score(self, requests: Sequence[ScoreRequest]) -> list[float]:
-        """The cosine of each picture and its text, exactly as `transformers.CLIPModel` computes it."""
+    def _scored(self, requests: Sequence[ScoreRequest]) -> list[float]:
         pictures = [Image.fromarray(request.image) for request in requests]
         pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
         seen = [
@@ -196,14 +225,16 @@ class ClipMatcher:
         normalised = (pixels / 255 - self._mean) / self._deviation
         return dense.patch_features(self._model, self._to_model(normalised), method)
 
+    def _wordings(self, phrase: str, templates: Sequence[str] = dense.TEMPLATES) -> list[str]:
+        """The phrase in each template; alone where that would push its end beyond what the model reads."""
+        made = dense.sentences(phrase, templates)
+        lengths = map(len, self._tokenizer(made, verbose=False)["input_ids"])
+        return [
+            sentence if length <= self._most_tokens else phrase for sentence, length in zip(made, lengths, strict=True)
+        ]
+
     def _embed(self, sentences: Sequence[str]) -> torch.Tensor:
-        ids = self._tokenizer(
-            list(sentences),
-            padding=True,
-            truncation=True,
-            max_length=self._model.config.text_config.max_position_embeddings,
-            return_tensors="pt",
-        ).to(self._model.device)
+        ids = self._tokenizer(list(sentences), padding=True, return_tensors="pt").to(self._model.device)
         return self._model.get_text_features(**ids).pooler_output
 
     def _memory(self) -> int:
@@ -213,6 +244,23 @@ class ClipMatcher:
 
     def _to_model(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.to(self._model.device, self._model.dtype)
+
+
+def _answers(
+    requests: Sequence[_Request],
+    check: Callable[[_Request], None],
+    answer: Callable[[list[_Request]], Sequence[_Answer | Exception]],
+) -> list[_Answer | Exception]:
+    """What `answer` gives for the requests together that `check` lets pass; for each other what that raised."""
+    refused: dict[int, Exception] = {}
+    for index, request in enumerate(requests):
+        try:
+            check(request)
+        except InvalidInput as error:
+            refused[index] = error
+    legible = [request for index, request in enumerate(requests) if index not in refused]
+    made = iter(answer(legible) if legible else [])
+    return [refused[index] if index in refused else next(made) for index in range(len(requests))]
 
 
 def _answer(

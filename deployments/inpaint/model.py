@@ -12,6 +12,7 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 
 from deployments.caching import Lru
+from deployments.checks import check_negative_prompt, check_tokens
 from deployments.config import ModelArgs
 from deployments.errors import InvalidInput, ModelFailed
 from deployments.inpaint import loading
@@ -63,8 +64,9 @@ class InpaintModel:
 
     def _canvas(self, request: InpaintRequest, side: int) -> Canvas:
         scale = self.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
-        texts = [request.negative_prompt, request.prompt] if scale > 1 else [request.prompt]
-        text = torch.cat([self.encode_text(each) for each in texts])
+        check_negative_prompt(request.negative_prompt, scale)
+        guiding = {"negative_prompt": request.negative_prompt} if scale > 1 else {}
+        text = torch.cat([self._read(each, param) for param, each in {**guiding, "prompt": request.prompt}.items()])
         image, mask = resized(request.image, side), resized(request.mask, side)
         binary = torch.from_numpy(mask.astype(np.float32))[None, None]
         latent_mask = torch.nn.functional.interpolate(binary, size=(side // self.vae_scale_factor,) * 2)
@@ -117,9 +119,14 @@ class InpaintModel:
             raise ModelFailed("The stage 'inpaint' failed.")
         return np.asarray((unit.clamp(0, 1).numpy() * 255).round().astype(np.uint8))
 
+    def _read(self, text: str, param: str) -> torch.Tensor:
+        """The text of the request's field `param` encoded. Raises InvalidInput where its end would not be read."""
+        check_tokens(text, param, self.tokenizer, self.tokenizer.model_max_length, "the painter")
+        return self.encode_text(text)
+
     @torch.inference_mode()
     def encode_text(self, text: str) -> torch.Tensor:
-        """[1, tokens, width], remembered. What does not fit the text encoder (77 tokens) is cut off at the end."""
+        """[1, tokens, width], remembered; of a text that fits the text encoder (77 tokens)."""
         return self._texts.get(text, self._encode_text)
 
     def _encode_text(self, text: str) -> torch.Tensor:
@@ -127,7 +134,6 @@ class InpaintModel:
             [text],
             padding="max_length",
             max_length=self.tokenizer.model_max_length,
-            truncation=True,
             return_tensors="pt",
         )
         device = self.text_encoder.device

@@ -16,6 +16,7 @@ from deployments.clip import dense
 from deployments.clip.model import ClipMatcher
 from deployments.clip.server import ClipServer
 from deployments.config import POCKET_WEIGHTS, ClipSettings, ModelArgs
+from deployments.errors import InvalidInput
 from deployments.messages import HeatMap, ScoreRequest, SearchRequest
 from pocket import tokenizer, world
 from pocket.vocabulary import BY_NAME
@@ -178,11 +179,60 @@ def test_scores_equal_the_librarys(matcher: ClipMatcher, library: CLIPModel) -> 
     assert len({round(score, 3) for score in made}) == 3
 
 
-def test_a_text_that_is_too_long_is_cut_where_the_model_stops_reading(matcher: ClipMatcher) -> None:
+LONGEST = " ".join(["lemon"] * 30)  # the model reads 32 tokens, two of which mark start and end
+
+
+@pytest.mark.parametrize("param", ["text", "prompt"])
+def test_a_text_that_is_too_long_to_score_is_refused_alone(matcher: ClipMatcher, param: str) -> None:
     image = scene(1).image
-    long = " ".join(["lemon"] * 30)
-    scores = matcher.score([ScoreRequest(image, text) for text in (long, long + " dog" * 50)])
-    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    texts = ("lemon", LONGEST, LONGEST + " dog", "dog")
+    first, longest, refused, last = matcher.score([ScoreRequest(image, text, param) for text in texts])
+    message = f"{param} must have at most 30 tokens, as CLIP reads no more at once: there are 31."
+    assert isinstance(refused, InvalidInput)
+    assert (refused.message, refused.param) == (message, param)
+    alone = [matcher.score([ScoreRequest(image, text)])[0] for text in ("lemon", LONGEST, "dog")]
+    assert [first, longest, last] == pytest.approx(alone, abs=1e-6)
+    assert isinstance(matcher.score([ScoreRequest(image, LONGEST + " dog")])[0], InvalidInput)
+
+
+@pytest.mark.parametrize(
+    ("phrases", "avoid", "param", "named"),
+    [
+        (("dog", LONGEST + " dog"), (), "target", "target"),
+        ((LONGEST + " dog",), (), "prompt", "prompt"),
+        (("dog",), ("cat", LONGEST + " dog"), "target", "avoid"),
+    ],
+)
+def test_a_phrase_that_is_too_long_to_look_for_is_refused_alone(
+    matcher: ClipMatcher, phrases: tuple[str, ...], avoid: tuple[str, ...], param: str, named: str
+) -> None:
+    good = SearchRequest(scene(2).image, ("dog",))
+    first, refused, last = matcher.locate(
+        [good, SearchRequest(good.image, phrases, avoid, param), good], ClipSettings()
+    )
+    assert isinstance(refused, InvalidInput)
+    assert refused.param == named
+    assert "at most 30 tokens, as CLIP reads no more at once: there are 31." in refused.message
+    assert first.maps[0].margin == last.maps[0].margin == find(matcher, good.image, "dog")[0].margin
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_templates_push_no_word_of_a_phrase_beyond_what_is_read(
+    matcher: ClipMatcher, monkeypatch: pytest.MonkeyPatch, ensemble: bool
+) -> None:
+    """Of 27 tokens the shorter templates leave all, of 30 none does: then the phrase stands alone."""
+    read: list[str] = []
+    embed = matcher._embed
+    monkeypatch.setattr(matcher._ensembles, "_embed", lambda sentences: read.extend(sentences) or embed(sentences))
+    monkeypatch.setattr(matcher._bare, "_embed", lambda sentences: read.extend(sentences) or embed(sentences))
+    image = scene(1).image
+    for count in (27, 30):
+        phrase = " ".join(["lemon"] * (count - 1) + ["dog"])
+        find(matcher, image, phrase, ensemble=ensemble)
+    made = [sentence for sentence in read if "lemon" in sentence]
+    lengths = [len(matcher._tokenizer(sentence)["input_ids"]) - 2 for sentence in made]
+    assert lengths == ([28, 28, 27, 27, 27, 27, 27] + [30] * 7 if ensemble else [27, 30])
+    assert all(sentence.endswith("lemon dog") for sentence in made)
 
 
 def test_a_batch_gives_what_its_requests_give_alone(matcher: ClipMatcher) -> None:

@@ -87,7 +87,7 @@ def test_a_newcomer_shares_the_next_step_and_a_finished_job_leaves(request_, new
 
 def test_unguided_pictures_take_one_row(request_, new_engine):
     steps = Steps()
-    new_engine(on_step=steps).submit(replace(request_, guidance_scale=1.0)).future.result(WAIT_S)
+    new_engine(on_step=steps).submit(replace(request_, negative_prompt="", guidance_scale=1.0)).future.result(WAIT_S)
     assert {record.rows for record in steps.records} == {1}
 
 
@@ -151,7 +151,7 @@ def test_a_job_cancelled_before_it_began_takes_no_step(request_, new_engine):
     job = engine.submit(request_)
     engine.cancel(job)
     blocker.set()
-    engine.submit(replace(request_, guidance_scale=0.0)).future.result(WAIT_S)
+    engine.submit(replace(request_, negative_prompt="", guidance_scale=0.0)).future.result(WAIT_S)
     assert {record.rows for record in steps.records} == {1}
 
 
@@ -235,7 +235,7 @@ def test_progress_and_previews_leave_at_each_step(request_, new_engine):
 def test_the_last_estimate_is_the_picture(pipeline, request_, new_loop, new_collector, scheduler):
     """Before the last step nearly all noise is gone, whatever frame a scheduler keeps its latents in."""
     model = InpaintModel(pipeline)
-    request = replace(request_, scheduler=scheduler, num_inference_steps=30, guidance_scale=1.0)
+    request = replace(request_, scheduler=scheduler, negative_prompt="", num_inference_steps=30, guidance_scale=1.0)
     (painting,) = model.prepare(request)
     painting.previews = frozenset({30})
     loop, collector = new_loop(model), new_collector()

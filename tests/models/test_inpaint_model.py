@@ -34,6 +34,19 @@ def test_the_same_text_is_encoded_once(pipeline, request_, monkeypatch):
     assert sorted(asked) == ["a lemon", "a pear", "blurry"]
 
 
+@pytest.mark.parametrize("param", ["prompt", "negative_prompt"])
+def test_a_text_is_read_to_its_end_or_refused(pipeline, request_, param):
+    """The tokenizer reads 32 tokens, two of which mark start and end."""
+    model = InpaintModel(pipeline)
+    model.prepare(replace(request_, **{param: "lemon " * 30}))
+    with pytest.raises(InvalidInput) as refused:
+        model.prepare(replace(request_, **{param: "lemon " * 31}))
+    assert refused.value.param == param
+    assert refused.value.message == (
+        f"{param} must have at most 30 tokens, as the painter reads no more at once: there are 31."
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [

@@ -31,9 +31,10 @@ def test_defaults_are_filled_in():
 
 
 def test_what_is_given_is_kept():
-    request = edit(target="x", seed=5, num_inference_steps=3, guidance_scale=0.0, n=2, negative_prompt="blurry")
+    request = edit(target="x", seed=5, num_inference_steps=3, guidance_scale=1.5, n=2, negative_prompt="blurry")
     assert (request.where.target, request.seeds, request.num_inference_steps) == ("x", (5, 6), 3)
-    assert (request.guidance_scale, request.negative_prompt) == (0.0, "blurry")
+    assert (request.guidance_scale, request.negative_prompt) == (1.5, "blurry")
+    assert edit(guidance_scale=0.0).guidance_scale == 0.0
     request = edit(strength=0.01, scheduler="euler", fill="blur", mask_shape="box", dilation=0.5, candidate=3)
     assert (request.strength, request.scheduler, request.fill) == (0.01, "euler", "blur")
     assert (request.mask_shape, request.dilation, request.candidate) == ("box", 0.5, 3)
@@ -53,6 +54,26 @@ def test_a_prompt_that_asks_to_remove_something_is_a_removal():
     assert request.where.wordings[0].phrase == "dog"
     with pytest.raises(InvalidInput, match="seed"):
         edit(prompt="remove the dog", seed=3)
+
+
+@pytest.mark.parametrize("scale", [0, 0.5, 1])
+def test_a_negative_prompt_needs_guidance_to_act(scale):
+    refusal = f"negative_prompt acts only where guidance_scale is above 1, and it is {scale:g}."
+    with pytest.raises(InvalidInput) as caught:
+        edit(negative_prompt="blurry", guidance_scale=scale)
+    assert (caught.value.message, caught.value.param) == (refusal, "negative_prompt")
+    with pytest.raises(InvalidInput) as caught:  # also where the service's own setting says it
+        complete_edit(EditRequest(IMAGE, "x", negative_prompt="blurry"), DriverSettings(guidance_scale=scale))
+    assert caught.value.param == "negative_prompt"
+    assert edit(negative_prompt=" ", guidance_scale=scale).negative_prompt == ""
+    assert edit(negative_prompt="blurry", guidance_scale=None).guidance_scale is None  # the model knows its own
+
+
+def test_what_is_looked_for_comes_from_a_field_that_was_sent():
+    assert edit(target="x").where.param == "target"
+    assert edit().where.param == "prompt"
+    assert edit(prompt="remove the dog").where.param == "prompt"
+    assert edit(mode="remove", prompt="", target="x").where.param == "target"
 
 
 def test_points_and_boxes_take_the_place_of_words():
@@ -152,6 +173,16 @@ def test_a_bad_value_is_refused_by_the_name_of_its_field(field, value):
     assert field in caught.value.message
 
 
+@pytest.mark.parametrize("param", ["prompt", "negative_prompt", "target", "avoid"])
+def test_weights_and_loras_in_a_text_are_refused(param):
+    with pytest.raises(InvalidInput) as caught:
+        edit(**{param: "a cat, (lemon:1.6)"})
+    assert caught.value.param == param
+    assert caught.value.message == (
+        f"{param} must be plain words: weights and LoRAs in a text, as in '(lemon:1.6)', are not understood."
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -185,7 +216,8 @@ def test_locate_and_score_check_theirs():
         complete_locate(LocateRequest(IMAGE, ""), SETTINGS)
     with pytest.raises(InvalidInput, match="target"):
         complete_locate(LocateRequest(IMAGE), SETTINGS)
-    with pytest.raises(InvalidInput, match="text"):
-        complete_score(ScoreRequest(IMAGE, ""), SETTINGS)
+    for text in ("", "[lemon:0.5]"):
+        with pytest.raises(InvalidInput, match="text"):
+            complete_score(ScoreRequest(IMAGE, text), SETTINGS)
     with pytest.raises(InvalidImage):
         complete_score(ScoreRequest(IMAGE[:, :2], "cat"), SETTINGS)

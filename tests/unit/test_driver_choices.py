@@ -158,6 +158,46 @@ async def test_a_removal_asks_no_painter_and_says_what_it_is(graph):
     assert unnamed.edits[0].score is None
 
 
+def unreadable(graph, text):
+    """Lets CLIP refuse to score `text`, as it does where it would not read the end of it."""
+    score = graph.clip.stage.score
+
+    async def refuse(request):
+        if request.text == text:
+            raise InvalidInput("too long", request.param)
+        return await score(request)
+
+    graph.clip.stage.score = refuse
+
+
+async def test_a_prompt_that_the_painter_can_read_and_clip_cannot_is_refused_before_it_is_painted(graph):
+    unreadable(graph, "a lemon")
+    graph.inpaint.stage.may_answer.clear()  # no painting is ever finished here
+    with pytest.raises(InvalidInput) as caught:
+        await graph.edit()
+    assert caught.value.param == "prompt"
+    assert graph.inpaint.responses[0].cancelled
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [({"prompt": "", "mode": "remove", "target": "dog"}, "target"), ({"prompt": "remove the dog"}, "prompt")],
+)
+async def test_a_removal_that_clip_cannot_score_is_refused_by_the_field_that_was_sent(graph, fields, named):
+    unreadable(graph, "dog")
+    with pytest.raises(InvalidInput) as caught:
+        await graph.edit(**{"target": None, "seed": None} | fields)
+    assert caught.value.param == named
+    assert {request.param for request in graph.clip.stage.requests} == {named}
+
+
+async def test_a_search_says_which_field_it_comes_from(graph):
+    await graph.edit()
+    await graph.edit(target=None)
+    await graph.driver.locate(LocateRequest(graph.image, "x"))
+    assert [request.param for request in graph.clip.stage.requests] == ["target", "prompt", "target"]
+
+
 async def test_a_flagged_picture_is_held_back_and_told(graph):
     graph.inpaint.stage.flagged = (201,)
     result = await graph.edit(n=3)

@@ -20,6 +20,7 @@ FORBIDDEN = {
     "deployments/metadata.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/regions.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/batching.py": HEAVY | {"pocket", "graph", "main"},
+    "deployments/emphasis.py": OURS | HEAVY,
     "deployments/checks.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/complete.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/colours.py": HEAVY | {"pocket", "graph", "main"},
