@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings, Limits
-from deployments.errors import TargetNotFound
+from deployments.errors import InvalidInput, TargetNotFound
 from deployments.http import answers, failures, schemas
 from deployments.http.accept import as_file
 from deployments.http.cors import Cors
@@ -29,7 +29,7 @@ from deployments.http.forms import Form, most_bytes, read_form
 from deployments.http.head import Head
 from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_of
 from deployments.http.parsing import parse, schema_of
-from deployments.http.requests import check_model, edit_request, locate_request
+from deployments.http.requests import check_model, edit_request, locate_request, named_as_sent
 from deployments.http.rules import check_edit, check_locate
 from deployments.images import FORMATS, Format, MaskMode, decode, decode_mask
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
@@ -159,7 +159,10 @@ class _Routes:
         picture = await self._off_loop(decode, form.image(), limits)
         mask = await self._mask(form, fields.mask_mode, limits)
         asked = edit_request(fields, picture.pixels, mask, self._driver.settings)
-        result = await self._found(self._driver.edit(asked), picture.pixels)
+        try:
+            result = await self._found(self._driver.edit(asked), picture.pixels)
+        except InvalidInput as refused:
+            raise named_as_sent(failures.original(refused), fields) from None
         # %r, because the tag is the client's and may hold line breaks.
         logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), fields.n, fields.user)
         if file_fields is None:

@@ -1,6 +1,7 @@
 """Reading a multipart body: its text fields, and the bytes of its pictures.
 
-What an upload calls itself, file name or content type, is never looked at.
+What an upload calls itself, file name or content type, is never looked at, but for the nameless and empty file that a
+browser sends for a file that nobody chose.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from deployments.config import Limits
-from deployments.errors import InvalidInput
+from deployments.errors import InvalidInput, UnknownField
 
 FILE_NAMES = {"image": "image", "image[]": "image", "mask": "mask"}  # the OpenAI SDK sends the second for a list
 # So it sends lists, and lists of pairs, that are given to it as such: item by item.
@@ -70,7 +71,9 @@ def most_bytes(limits: Limits) -> int:
 
 
 async def read_form(request: Request, limits: Limits) -> Form:
-    """The form in the body of `request`."""
+    """The form in the body of `request`. Nothing is read from its address."""
+    for name in request.query_params:
+        raise UnknownField(f"`{name[:64]}` must be a field of the form: nothing is read from the address.", name[:64])
     boundary = _boundary(request.headers.get("content-type", ""))
     form = await _parsed(request, boundary, max(MIN_PART_BYTES, 4 * limits.max_prompt_chars))
     try:
@@ -85,6 +88,8 @@ async def _sorted(form: FormData) -> Form:
     files: dict[str, list[bytes]] = {}
     others: list[str] = []
     for name, value in form.multi_items():
+        if isinstance(value, UploadFile) and name in FILE_NAMES and not value.filename and not value.size:
+            continue
         if isinstance(value, UploadFile) and name in FILE_NAMES:
             files.setdefault(FILE_NAMES[name], []).append(await value.read())
         elif isinstance(value, UploadFile):

@@ -26,11 +26,11 @@ _WHY = {
 
 
 def parse(model: type[_Parsed], form: Form, limits: Limits) -> _Parsed:
-    """The texts of `form` as `model`, or the first refusal."""
+    """The texts of `form` as `model`, or the first refusal. A blank one counts as not sent."""
     properties = schema_of(model, limits)["properties"]
     _check_names(model, form, properties)
     try:
-        fields = model.model_validate(form.texts)
+        fields = model.model_validate({name: text for name, text in form.texts.items() if text.strip()})
     except ValidationError as invalid:
         error = invalid.errors(include_url=False)[0]
         name = str(error["loc"][0])
@@ -79,12 +79,12 @@ def _check_names(model: type[Fields], form: Form, texts: dict[str, Any]) -> None
     """Refuses parts that the route does not know, texts that should be files and files that should be texts."""
     for name in form.texts:
         file = FILE_NAMES.get(name)
-        if file in model.FILES:
+        if file in model.FILES and form.texts[name].strip():
             raise InvalidInput(f"`{name[:64]}` must be a file, not text.", file)
     for name in (*form.files, *form.other_files, *form.texts):
         if name in texts:
             continue
-        if name not in model.FILES:
+        if FILE_NAMES.get(name) not in model.FILES:
             raise _unknown(name, [*model.FILES, *texts])
     for name in form.other_files:
         raise InvalidInput(f"`{name}` must be text, not a file.", name)

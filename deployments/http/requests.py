@@ -113,6 +113,15 @@ def _check_mask(mask: np.ndarray, image: np.ndarray) -> None:
         )
 
 
+def named_as_sent(refused: Exception, fields: EditFields) -> Exception:
+    """The refusal of a number of steps that was sent as `quality`, by that name; any other as it is."""
+    if not isinstance(refused, InvalidInput) or refused.param != "num_inference_steps":
+        return refused
+    if fields.num_inference_steps is not None or "quality" not in fields.model_fields_set:
+        return refused
+    return InvalidInput(f"`quality` {fields.quality} sets a number of steps, and {refused.message}", "quality")
+
+
 def _steps(fields: EditFields, settings: DriverSettings) -> int | None:
     default = settings.num_inference_steps
     if fields.quality == "low":

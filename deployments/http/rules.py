@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from deployments.complete import PAINTERS_FIELDS
+from collections.abc import Sequence
+
+from deployments.complete import PAINTERS_FIELDS, reading_of
 from deployments.errors import InvalidInput
 from deployments.http.fields import EditFields, LocateFields, SearchFields
 
@@ -25,6 +27,8 @@ def check_edit(fields: EditFields, has_mask: bool) -> None:
         _check_removal(fields, has_mask)
     else:
         _check_painting(fields)
+        if reading_of(fields.prompt, fields.target, _is_pointed_at(fields) or has_mask).removes:
+            _check_no_painter(fields, [name for name in PAINTERS_FIELDS if name != "prompt"], "a `prompt` that removes")
     if fields.output_format == "png" and fields.output_compression not in (None, 100):
         raise InvalidInput(
             "`output_compression` must be 100 for a png, which loses nothing: choose jpeg or webp.",
@@ -52,12 +56,16 @@ def _check_mask(fields: EditFields, has_mask: bool) -> None:
 
 
 def _check_removal(fields: EditFields, has_mask: bool) -> None:
-    for name in (*PAINTERS_FIELDS, "quality"):
-        asks_nothing = name in _NOTHING_ASKED and getattr(fields, name) == _NOTHING_ASKED[name]
-        if name in fields.model_fields_set and not asks_nothing:
-            raise InvalidInput(f"`{name}` is for the painter, and `mode` remove paints nothing: leave it out.", name)
+    _check_no_painter(fields, PAINTERS_FIELDS, "`mode` remove")
     if fields.target is None and not _is_pointed_at(fields) and not has_mask:
         raise InvalidInput("`target` is required, or else `points`, `box` or `mask`: what is to go?", "target")
+
+
+def _check_no_painter(fields: EditFields, names: Sequence[str], why: str) -> None:
+    for name in (*names, "quality"):
+        asks_nothing = name in _NOTHING_ASKED and getattr(fields, name) == _NOTHING_ASKED[name]
+        if name in fields.model_fields_set and not asks_nothing:
+            raise InvalidInput(f"`{name}` is for the painter, and {why} paints nothing: leave it out.", name)
 
 
 def _check_painting(fields: EditFields) -> None:

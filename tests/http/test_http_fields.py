@@ -8,6 +8,8 @@ from PIL import Image
 
 from deployments.complete import SCHEDULERS
 from deployments.config import DriverSettings
+from deployments.errors import InvalidInput
+from deployments.http.fields import EditFields
 
 EDITS = "/v1/images/edits"
 
@@ -15,31 +17,28 @@ EDITS = "/v1/images/edits"
 @pytest.mark.parametrize(
     ("param", "value", "allowed"),
     [
-        *[
-            ("n", value, "from 1 to 8")
-            for value in ("0", "-1", "9", "1000", "1.5", "two", "", "nan", "1e3", "9" * 5000)
-        ],
-        *[("seed", value, f"from 0 to {2**63 - 8}") for value in ("-1", str(2**63 - 7), str(2**70), "x", "")],
+        *[("n", value, "from 1 to 8") for value in ("0", "-1", "9", "1000", "1.5", "two", "nan", "1e3", "9" * 5000)],
+        *[("seed", value, f"from 0 to {2**63 - 8}") for value in ("-1", str(2**63 - 7), str(2**70), "x")],
         *[("num_inference_steps", value, "from 1 to 150") for value in ("0", "151", "1000000000", "-3", "inf")],
         *[("guidance_scale", value, "from 0 to 30") for value in ("-0.1", "30.1", "nan", "inf", "-inf", "1e400", "x")],
         *[
             ("strength", value, "must be a number from 0.01 to 1.")
-            for value in ("0", "0.009", "1.5", "nan", "inf", "x", "")
+            for value in ("0", "0.009", "1.5", "nan", "inf", "x")
         ],
-        *[("scheduler", value, f"must be one of {', '.join(SCHEDULERS)}.") for value in ("magic", "DDIM", "")],
+        *[("scheduler", value, f"must be one of {', '.join(SCHEDULERS)}.") for value in ("magic", "DDIM")],
         *[("output_compression", value, "from 0 to 100") for value in ("-1", "101", "best")],
         *[("prompt", value, "is required: it says what to paint") for value in (None, "", "  \n ")],
         *[("prompt", value, "text of 0 to 200") for value in ("x" * 201, "x" * 60_000, "x" * 200_000)],
-        *[("target", value, "text of 1 to 200") for value in ("", " ", "x" * 201)],
+        ("target", "x" * 201, "text of 1 to 200"),
         ("avoid", "x" * 201, "text of 0 to 200"),
         ("negative_prompt", "x" * 201, "text of 0 to 200"),
-        *[("candidate", value, "an integer from 0 to 31") for value in ("-1", "32", "1.5", "best", "", "9" * 5000)],
-        *[("mode", value, "one of replace, remove") for value in ("erase", "Remove", "")],
-        *[("mask_shape", value, "one of silhouette, hull, box") for value in ("circle", "")],
-        *[("fill", value, "one of noise, original, blur") for value in ("white", "")],
-        *[("dilation", value, "a number from 0 to 1") for value in ("-0.1", "1.1", "nan", "inf", "x", "")],
-        *[("min_score", value, "a number from -1 to 1") for value in ("-1.1", "1.1", "nan", "-inf", "x", "")],
-        *[("mask_mode", value, "one of auto, alpha, luminance") for value in ("invert", "")],
+        *[("candidate", value, "an integer from 0 to 31") for value in ("-1", "32", "1.5", "best", "9" * 5000)],
+        *[("mode", value, "one of replace, remove") for value in ("erase", "Remove")],
+        ("mask_shape", "circle", "one of silhouette, hull, box"),
+        ("fill", "white", "one of noise, original, blur"),
+        *[("dilation", value, "a number from 0 to 1") for value in ("-0.1", "1.1", "nan", "inf", "x")],
+        *[("min_score", value, "a number from -1 to 1") for value in ("-1.1", "1.1", "nan", "-inf", "x")],
+        ("mask_mode", "invert", "one of auto, alpha, luminance"),
         ("user", "x" * 257, "text of 0 to 256"),
         ("response_format", "url", "b64_json"),
         ("output_format", "gif", "one of png, jpeg, webp"),
@@ -53,7 +52,7 @@ EDITS = "/v1/images/edits"
         ("stream", "maybe", "must be false"),
         ("partial_images", "1", "must be 0: answers are not streamed yet"),
         ("partial_images", "-1", "must be 0"),
-        *[("size", value, "own 96x64") for value in ("1024x1024", "64x96", "1000000x1000000", "0x0", "big", "")],
+        *[("size", value, "own 96x64") for value in ("1024x1024", "64x96", "1000000x1000000", "0x0", "big")],
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -61,6 +60,79 @@ def test_refused_value(refused_edit, param, value, allowed):
     message = refused_edit(param, {param: value})
     assert f"`{param}`" in message
     assert allowed in message
+
+
+BLANK_TEXTS = [name for name in EditFields.model_fields if name != "prompt"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", " \n\t"])
+def test_a_blank_field_is_as_if_not_sent(client, driver, picture, blank):
+    """As a browser's form sends what nobody has filled in; so are the nameless and empty files of it."""
+    files = [("image", ("photo.png", picture)), ("mask", ("", b"")), ("image[]", ("", b""))]
+    data = {"prompt": "a lemon"} | dict.fromkeys(BLANK_TEXTS, blank)
+    answers = [
+        client.post(EDITS, files=files, data=data),
+        client.post(EDITS, files={"image": picture}, data={"prompt": "a lemon", "mask": blank, "box[]": blank}),
+        client.post(EDITS, files={"image": picture}, data={"prompt": "a lemon"}),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 3, answers[0].text
+    told = [repr(request).replace(repr(request.image), "") for request in driver.requests]
+    assert told[0] == told[1] == told[2]
+    located = client.post("/v1/locate", files={"image": picture}, data={"target": "x", "points": blank, "box": blank})
+    assert located.status_code == 200
+    removal = data | {"prompt": blank, "mode": "remove", "target": "x"}
+    removed = client.post(EDITS, files={"image": picture}, data=removal)
+    assert removed.status_code == 200
+
+
+def test_a_browsers_form_without_a_mask(client, driver, picture):
+    """The bytes that a browser sends for a form of which nobody chose the mask nor wrote the target."""
+
+    def part(head: bytes, content: bytes) -> bytes:
+        return b"--cut\r\nContent-Disposition: form-data; " + head + b"\r\n\r\n" + content + b"\r\n"
+
+    octets = b"\r\nContent-Type: application/octet-stream"
+    body = part(b'name="image"; filename="a.png"' + octets, picture) + part(b'name="prompt"', b"a lemon")
+    body += part(b'name="target"', b"") + part(b'name="mask"; filename=""' + octets, b"") + b"--cut--\r\n"
+    answer = client.post(EDITS, content=body, headers={"content-type": "multipart/form-data; boundary=cut"})
+    assert answer.status_code == 200, answer.text
+    assert (driver.requests[0].mask, driver.requests[0].target) == (None, None)
+
+
+def test_what_is_required_may_not_be_blank_and_what_is_unknown_stays_so(client, picture, refused_edit, refused):
+    assert "is required" in refused_edit("prompt", {"prompt": " "})
+    assert "is required" in refused_edit("image", {}, {"image": ("", b"")})
+    assert "is required" in refused_edit("image", {"image": ""}, {"mask": ("", b"")})
+    refused_edit("steps", {"steps": ""}, code="unknown_parameter")
+    form = {"target": "x", "mask": ""}
+    refused(client.post("/v1/locate", files={"image": picture}, data=form), 422, "unknown_parameter", "mask")
+    files = {"image": picture, "mask": ("mask.png", b"")}  # somebody chose this one
+    assert "is empty" in refused_edit("mask", {}, files, 415, "image_unsupported")
+
+
+@pytest.mark.parametrize("path", [EDITS, "/v1/locate", "/v1/score"])
+@pytest.mark.parametrize("name", ["seed", "prompt", "steps", "a" * 2000])
+def test_nothing_is_read_from_the_address(client, driver, picture, refused, path, name):
+    form = {"/v1/locate": {"target": "x"}, "/v1/score": {"text": "x"}}.get(path, {"prompt": "x"})
+    answer = client.post(path, params={name: "1"}, files={"image": picture}, data=form)
+    assert not driver.requests
+    message = refused(answer, 422, "unknown_parameter", name[:64])["message"]
+    assert message == f"`{name[:64]}` must be a field of the form: nothing is read from the address."
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ({"quality": "high"}, "quality", "`quality` high sets a number of steps, and must be at most 50."),
+        ({"num_inference_steps": "60"}, "num_inference_steps", "must be at most 50."),
+        ({"num_inference_steps": "60", "quality": "auto"}, "num_inference_steps", "must be at most 50."),
+        ({}, "num_inference_steps", "must be at most 50."),
+    ],
+)
+def test_steps_are_refused_by_the_name_they_were_sent_by(client, driver, picture, refused, fields, param, message):
+    driver.failures.append(InvalidInput("must be at most 50.", "num_inference_steps"))
+    answer = client.post(EDITS, files={"image": picture}, data={"prompt": "x"} | fields)
+    assert refused(answer, 422, "invalid_value", param)["message"] == message
 
 
 @pytest.mark.parametrize(

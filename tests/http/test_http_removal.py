@@ -77,6 +77,32 @@ def test_prompt_that_asks_for_a_removal(client, picture):
     assert body["data"][0]["seed"] is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("negative_prompt", "blur"),
+        ("n", "2"),
+        ("seed", "0"),
+        ("num_inference_steps", "20"),
+        *[("quality", quality) for quality in ("low", "medium", "high", "standard")],
+        ("strength", "1"),
+        ("scheduler", "ddim"),
+    ],
+)
+def test_prompt_that_asks_for_a_removal_takes_no_field_of_the_painters(refused_edit, name, value):
+    message = refused_edit(name, {"prompt": "remove the apple", name: value})
+    assert message == f"`{name}` is for the painter, and a `prompt` that removes paints nothing: leave it out."
+
+
+@pytest.mark.parametrize("fields", [{"target": "the apple"}, {"points": "30,20"}, {"box": "24,16,48,32"}, {"mask": ""}])
+def test_prompt_beside_what_says_what_is_meant_is_painted(client, driver, picture, fields):
+    files = {"image": picture, **({"mask": picture} if "mask" in fields else {})}
+    form = {"prompt": "remove the apple", "quality": "high"} | fields
+    answer = client.post(EDITS, files=files, data=form)
+    assert answer.status_code == 200, answer.text
+    assert driver.requests[0].num_inference_steps == 40
+
+
 def test_removal_needs_to_know_of_what(refused_edit):
     assert "what is to go?" in refused_edit("target", {"prompt": None, "mode": "remove"})
 
