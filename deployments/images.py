@@ -17,7 +17,7 @@ What a file becomes, whatever it holds:
 - What was converted on the way is named with the pixels: `Conversion` has the names.
 
 A mask is read like a picture, except that its colour profile means nothing, and that it is its transparency or its
-luminance that counts.
+luminance that counts, at the file's own depth.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageCms
 
+from deployments import mask_levels
 from deployments.config import Limits
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImage
 from deployments.metadata import PNG_SIGNATURE, has_metadata, png_chunks
@@ -59,6 +60,20 @@ _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # picture mode -
 _Result = TypeVar("_Result")
 
 
+@dataclass(frozen=True, eq=False)
+class ReadMask:
+    """A mask and how it was read: `marked` HxW bool, upright.
+
+    By "alpha" what is transparent marks, by "luminance" what is light: from `threshold` on, on the file's own scale
+    of transparency or light.
+    """
+
+    marked: np.ndarray
+    mode: Literal["alpha", "luminance"]
+    threshold: int
+
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Decoded:
     """A picture as it was read: `pixels` HxWx3 uint8 sRGB, upright and opaque, and what of its file was `converted`.
@@ -80,13 +95,14 @@ def decode(data: bytes, limits: Limits, param: str = "image") -> Decoded:
     return _read(data, limits, param, lambda picture: _decoded(picture, data))
 
 
-def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str = "mask") -> np.ndarray:
-    """The mask in `data` as HxW bool, upright, True where it marks something.
+def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str = "mask") -> ReadMask:
+    """The mask in `data`, which marks something.
 
     By "alpha" the more transparent half of the scale marks, as with OpenAI; by "luminance" the lighter half, where
-    what is transparent counts as black (as with `mask-mode: luminance` in CSS). "auto" goes by alpha if there is any.
+    what is transparent counts as black (as with `mask-mode: luminance` in CSS), or of a mask of two dark levels, such
+    as 0 and 1, the one that is not 0. "auto" goes by alpha if there is any, and refuses what numbers several things.
     """
-    return _read(data, limits, param, lambda file: np.array(_upright(file, _marks(file, mode, param))) >= 128)
+    return _read(data, limits, param, lambda file: _read_mask(file, mode, param))
 
 
 def _read(data: bytes, limits: Limits, param: str, reading: Callable[[Image.Image], _Result]) -> _Result:
@@ -242,15 +258,47 @@ def _colour_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | 
     return picture.convert("L" if picture.mode == "1" else "RGB"), None
 
 
-def _marks(picture: Image.Image, mode: MaskMode, param: str) -> Image.Image:
-    """The loaded mask in grey, light where it marks something."""
+def _read_mask(picture: Image.Image, mode: MaskMode, param: str) -> ReadMask:
     colour, alpha = _colour_and_alpha(picture)
     if mode == "alpha" and alpha is None:
         raise InvalidInput(f"`{param}` has no alpha channel to go by.", param)
     if alpha is not None and mode != "luminance":
-        return ImageChops.invert(alpha)
+        clear = np.asarray(ImageChops.invert(alpha))
+        if clear.min() == 254:  # an alpha of 0 and 1
+            clear = (clear == 255) * np.uint8(255)
+        if clear.max() < 128:
+            raise InvalidInput(
+                f"`{param}` marks nothing: it has an alpha channel, and nothing in it is more than half transparent. "
+                "Send `mask_mode` luminance to go by what is light.",
+                param,
+            )
+        return ReadMask(_turned(picture, clear >= 128), "alpha", 128)
+    light, top = _light(picture, colour, alpha)
+    found = mask_levels.levels_in(light, top)
+    if mode == "auto" and picture.format == "PNG":  # the others' loss makes many levels of a few
+        if colour.mode == "RGB":
+            mask_levels.check_colours(colour, param)
+        mask_levels.check_levels(found, top, param)
+    least = mask_levels.threshold(found, top)
+    if found[-1] < least:
+        raise InvalidInput(
+            f"`{param}` marks nothing: it is nowhere lighter than {found[-1]}, and what marks has a level of at least "
+            f"{least} of {top}. Send it white where the picture is to be repainted and black elsewhere.",
+            param,
+        )
+    return ReadMask(_turned(picture, light >= least), "luminance", least)
+
+
+def _light(picture: Image.Image, colour: Image.Image, alpha: Image.Image | None) -> tuple[np.ndarray, int]:
+    """How light the loaded mask is, and the top of that scale."""
+    if picture.mode.startswith("I") and alpha is None:
+        return np.asarray(picture).astype(np.int32), 65_535
     light = colour.convert("L")
-    return light if alpha is None else ImageChops.multiply(light, alpha)
+    return np.asarray(light if alpha is None else ImageChops.multiply(light, alpha)), 255
+
+
+def _turned(source: Image.Image, marked: np.ndarray) -> np.ndarray:
+    return np.array(_upright(source, Image.fromarray(marked.astype(np.uint8)))).astype(bool)
 
 
 def _grey_of_16_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:

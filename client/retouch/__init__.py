@@ -29,7 +29,7 @@ from retouch.errors import (
     UnprocessableEntityError,
 )
 from retouch.pictures import ImageInput
-from retouch.results import Candidate, Edit, EditResult, Location, Score
+from retouch.results import Candidate, Edit, EditResult, Location, MaskRead, Score
 from retouch.version import __version__
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "InternalServerError",
     "InvalidResponse",
     "Location",
+    "MaskRead",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",

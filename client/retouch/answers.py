@@ -9,7 +9,7 @@ from PIL import Image
 
 from retouch.errors import APIStatusError, InvalidResponse, TargetNotFound, status_error_class
 from retouch.reading import JsonObject
-from retouch.results import Candidate, Edit, EditResult, Location, Score
+from retouch.results import Candidate, Edit, EditResult, Location, MaskRead, Score
 
 
 def read_edit(response: httpx.Response) -> EditResult:
@@ -18,6 +18,7 @@ def read_edit(response: httpx.Response) -> EditResult:
     return EditResult(
         edits=tuple(_edit(item) for item in answer.some_objects("data")),
         mask=_mask(answer),
+        mask_read=None if answer.is_null("mask_read") else _mask_read(answer.object("mask_read")),
         mode=answer.text("mode"),
         method=answer.text("method"),
         target=answer.text("target"),
@@ -109,6 +110,10 @@ def _score(item: JsonObject) -> Score:
         region_before=item.number("region_before"),
         region_after=item.number("region_after"),
     )
+
+
+def _mask_read(item: JsonObject) -> MaskRead:
+    return MaskRead(item.text("mode"), item.integer("threshold"), item.integer("marked_px"))
 
 
 def _location(answer: JsonObject) -> Location:

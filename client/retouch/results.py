@@ -71,15 +71,29 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class MaskRead:
+    """How the service read a mask that was sent.
+
+    By the `mode` "alpha" what is transparent marks what to repaint, as OpenAI has it: of strokes on a clear ground the
+    ground. By "luminance" what is light does, from the level `threshold` of the file's own scale on. `marked_px` pixels
+    are marked.
+    """
+
+    mode: str
+    threshold: int
+    marked_px: int
+
+
+@dataclass(frozen=True)
 class EditResult:
     """The answer to `edit` and `remove`: one or more `edits`, best first.
 
     `mask` (mode L) is white where the picture was repainted; elsewhere `changed_outside_px` pixels changed of the
-    picture as the service read it, which is 0. `converted` names what reading the file did to it, for most files
-    nothing: "profile" (its colours became sRGB), "alpha" (transparency was laid over white), "depth" (16 bits became
-    8), "orientation" (it was turned upright), "frames" (only the first was read), "metadata" (EXIF, texts, resolution
-    and the like were left behind). `method` says how: "diffusion", or for the `mode` "remove" a classical fill without
-    a model.
+    picture as the service read it, which is 0. `mask_read` says how a mask of yours was read, None without one.
+    `converted` names what reading the file did to it, for most files nothing: "profile" (its colours became sRGB),
+    "alpha" (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright),
+    "frames" (only the first was read), "metadata" (EXIF, texts, resolution and the like were left behind).
+    `method` says how: "diffusion", or for the `mode` "remove" a classical fill without a model.
     From `target` to `chosen` it tells what `Location` does. `improved` tells whether the best picture matches better
     than the unedited one did (after a removal: matches the target less). `filtered_seeds` are those whose pictures the
     safety checker holds back. The same picture, texts and numbers together with an edit's `seed` give that edit again.
@@ -88,6 +102,7 @@ class EditResult:
 
     edits: tuple[Edit, ...]
     mask: Image.Image = field(repr=False)
+    mask_read: MaskRead | None
     mode: str
     method: str
     target: str

@@ -11,12 +11,14 @@ import numpy as np
 from deployments.http import schemas
 from deployments.http.fields import EditFields
 from deployments.http.requests import size_of
-from deployments.images import Conversion, encode, mask_png
+from deployments.images import Conversion, ReadMask, encode, mask_png
 from deployments.messages import Candidate, Edit, EditResult, Location, Score
 
 
-def edit_json(result: EditResult, fields: EditFields, converted: tuple[Conversion, ...]) -> bytes:
-    """The JSON body that answers an edit; `converted` is what reading the picture did to it."""
+def edit_json(
+    result: EditResult, fields: EditFields, converted: tuple[Conversion, ...], mask: ReadMask | None
+) -> bytes:
+    """The JSON body that answers an edit; `converted` is what reading the picture did to it, `mask` the one sent."""
     location = result.location
     answer = schemas.EditAnswer(
         created=int(time.time()),
@@ -35,6 +37,7 @@ def edit_json(result: EditResult, fields: EditFields, converted: tuple[Conversio
         chosen=location.chosen,
         candidates=[_candidate(candidate) for candidate in location.candidates],
         mask_b64=_base64(mask_png(result.mask)),
+        mask_read=None if mask is None else _mask_read(mask),
         changed_outside_px=result.changed_outside_px,
         converted=list(converted),
         improved=result.improved,
@@ -47,7 +50,7 @@ def edit_json(result: EditResult, fields: EditFields, converted: tuple[Conversio
 
 
 def edit_file(
-    result: EditResult, fields: EditFields, converted: tuple[Conversion, ...]
+    result: EditResult, fields: EditFields, converted: tuple[Conversion, ...], mask: ReadMask | None
 ) -> tuple[bytes, dict[str, str]]:
     """The best picture as a file, and the headers that tell what JSON would."""
     best = result.edits[0]
@@ -59,6 +62,9 @@ def edit_file(
     }
     if converted:
         headers["x-retouch-converted"] = ",".join(converted)
+    if mask is not None:
+        read = _mask_read(mask)
+        headers["x-retouch-mask-read"] = f"{read.mode}, threshold={read.threshold}, marked_px={read.marked_px}"
     if best.seed is not None:
         headers["x-retouch-seed"] = str(best.seed)
     if best.score is not None:
@@ -106,6 +112,15 @@ def _score(score: Score) -> schemas.EditScore:
         delta=score.delta,
         region_before=score.region_before,
         region_after=score.region_after,
+    )
+
+
+def _mask_read(mask: ReadMask) -> schemas.MaskRead:
+    return schemas.MaskRead(
+        mode=mask.mode,
+        marks="transparent" if mask.mode == "alpha" else "light",
+        threshold=mask.threshold,
+        marked_px=int(mask.marked.sum()),
     )
 
 

@@ -31,7 +31,7 @@ from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_o
 from deployments.http.parsing import parse, schema_of
 from deployments.http.requests import check_model, edit_request, locate_request, named_as_sent
 from deployments.http.rules import check_edit, check_locate
-from deployments.images import FORMATS, Format, MaskMode, decode, decode_mask
+from deployments.images import FORMATS, Format, MaskMode, ReadMask, decode, decode_mask
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
 
 FORMS: dict[str, type[Fields]] = {
@@ -158,7 +158,7 @@ class _Routes:
         check_edit(fields, has_mask=form.mask() is not None)
         picture = await self._off_loop(decode, form.image(), limits)
         mask = await self._mask(form, fields.mask_mode, limits)
-        asked = edit_request(fields, picture.pixels, mask, self._driver.settings)
+        asked = edit_request(fields, picture.pixels, None if mask is None else mask.marked, self._driver.settings)
         try:
             result = await self._found(self._driver.edit(asked), picture.pixels)
         except InvalidInput as refused:
@@ -166,8 +166,8 @@ class _Routes:
         # %r, because the tag is the client's and may hold line breaks.
         logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), fields.n, fields.user)
         if file_fields is None:
-            return _json(await self._off_loop(answers.edit_json, result, fields, picture.converted))
-        edited, headers = await self._off_loop(answers.edit_file, result, fields, picture.converted)
+            return _json(await self._off_loop(answers.edit_json, result, fields, picture.converted, mask))
+        edited, headers = await self._off_loop(answers.edit_file, result, fields, picture.converted, mask)
         return Response(edited, media_type=f"image/{fields.output_format}", headers=headers)
 
     async def locate(self, request: Request) -> Response:
@@ -223,7 +223,7 @@ class _Routes:
         }
         return JSONResponse({"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()})
 
-    async def _mask(self, form: Form, mode: MaskMode, limits: Limits) -> np.ndarray | None:
+    async def _mask(self, form: Form, mode: MaskMode, limits: Limits) -> ReadMask | None:
         data = form.mask()
         return None if data is None else await self._off_loop(decode_mask, data, limits, mode)
 

@@ -21,6 +21,7 @@ EXPOSED = (
     "x-retouch-seed",
     "x-retouch-score",
     "x-retouch-converted",
+    "x-retouch-mask-read",
 )
 
 

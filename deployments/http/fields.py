@@ -81,7 +81,10 @@ def _required_one_of(*conditions: dict[str, Any]) -> dict[str, Any]:
 
 
 class Fields(BaseModel):
-    """What a route accepts: the names and schemas of its files, and as fields of the model its texts."""
+    """What a route accepts: the names and schemas of its files, and as fields of the model its texts.
+
+    A field that is sent blank counts as not sent.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     FILES: ClassVar[dict[str, dict[str, str]]] = {"image": IMAGE}
@@ -124,7 +127,8 @@ class EditFields(SearchFields):
     mask_mode: MaskMode = Field(
         "auto",
         description="How the mask marks what to repaint: `alpha` where it is transparent, `luminance` where it is "
-        "light; `auto` is alpha for a file that has an alpha channel, else luminance.",
+        "light, or in a file of two dark levels, such as 0 and 1, not 0. `auto` is alpha for a file that has an alpha "
+        "channel, else luminance, and refuses levels or colours that number several things.",
     )
     candidate: int | None = Field(
         None,
@@ -138,7 +142,9 @@ class EditFields(SearchFields):
         "takes no prompt and none of the painter's fields.",
     )
     prompt: MaybeText = Field("", description="What to paint. Required unless `mode` is remove.")
-    negative_prompt: str = Field("", description="What the painter should avoid.")
+    negative_prompt: str = Field(
+        "", description="What the painter should avoid. Acts only where `guidance_scale` is above 1."
+    )
     mask_shape: MaskShape | None = Field(
         None,
         description="What is repainted: what was found as it is, its convex hull, or its box. A `mask` is meant as it "

@@ -105,12 +105,6 @@ def _check_mask(mask: np.ndarray, image: np.ndarray) -> None:
         raise InvalidInput(
             f"`mask` is {size_of(mask)} pixels; it must have the size of the upright picture, {size_of(image)}.", "mask"
         )
-    if not mask.any():
-        raise InvalidInput(
-            "`mask` marks nothing. What is transparent marks, or in a file without an alpha channel what is white; "
-            "`mask_mode` says which.",
-            "mask",
-        )
 
 
 def named_as_sent(refused: Exception, fields: EditFields) -> Exception:

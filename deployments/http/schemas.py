@@ -70,13 +70,28 @@ class FilteredImage(BaseModel):
     code: Literal["content_filtered"] = "content_filtered"
 
 
+class MaskRead(BaseModel):
+    """How a mask that was sent was read: what it marks by, and how many pixels of it mark.
+
+    By `alpha` that is what is transparent, as OpenAI has it: of strokes on a clear ground the ground. By `luminance`
+    what is light, from the level `threshold` of the file's own scale on: half of it, or less where all is dark but the
+    mask has just 0 and one other level.
+    """
+
+    mode: Literal["alpha", "luminance"]
+    marks: Literal["transparent", "light"]
+    threshold: int
+    marked_px: int
+
+
 class EditAnswer(BaseModel):
     """The pictures, best first, and how they came about.
 
-    `mask_b64` is a PNG, white where pixels were allowed to change; `changed_outside_px` counts those of the picture as
-    it was read that did elsewhere. `converted` names what reading the file did to it, for most files nothing: profile
-    (its colours became sRGB), alpha (transparency was laid over white), depth (16 bits became 8), orientation (it was
-    turned upright), frames (only the first was read), metadata (EXIF, texts, resolution and the like were left behind).
+    `mask_b64` is a PNG, white where pixels were allowed to change, and `mask_read` says how a mask that was sent was
+    read (null without one); `changed_outside_px` counts those of the picture as it was read that did elsewhere.
+    `converted` names what reading the file did to it, for most files nothing: profile (its colours became sRGB), alpha
+    (transparency was laid over white), depth (16 bits became 8), orientation (it was turned upright), frames (only the
+    first was read), metadata (EXIF, texts, resolution and the like were left behind).
     `candidates` are what may have been meant, best first, and `chosen` the index of the one that was repainted;
     `improved` tells whether the best picture matches the prompt better there than the unedited one did. The rest is
     told in `LocateAnswer`; `timings` are in seconds.
@@ -99,6 +114,7 @@ class EditAnswer(BaseModel):
     chosen: int
     candidates: list[CandidateAnswer]
     mask_b64: str
+    mask_read: MaskRead | None
     changed_outside_px: int
     converted: list[Conversion]
     improved: bool

@@ -148,6 +148,7 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
         "candidates": [candidate(number) for number in range(3)],
         "chosen": 0,
         "mask_b64": packed(ellipse(size)),
+        "mask_read": None,
         "changed_outside_px": 0,
         "converted": [],
         "improved": True,

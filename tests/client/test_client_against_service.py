@@ -152,8 +152,9 @@ def test_a_mask_arrives_as_it_was_drawn(painter: Painter, photo: Path, mode: str
 
 def test_a_mask_goes_by_what_it_is_said_to_go_by(painter: Painter, photo: Path) -> None:
     drawn = Image.fromarray(np.where(MASK, np.uint8(255), np.uint8(0))).convert("RGBA")
-    ask(painter, lambda client: client.edit(photo, "a lemon", mask=drawn, mask_mode="luminance"))
+    result = ask(painter, lambda client: client.edit(photo, "a lemon", mask=drawn, mask_mode="luminance"))
     assert (painter.requests[0].mask == MASK).all()
+    assert (result.mask_read.mode, result.mask_read.marked_px) == ("luminance", MASK.sum())
 
 
 def test_a_removal(painter: Painter, photo: Path) -> None:

@@ -86,6 +86,7 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
     assert set(answer) == {
         "edits",
         "mask",
+        "mask_read",
         "mode",
         "method",
         "target",

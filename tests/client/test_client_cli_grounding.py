@@ -62,6 +62,28 @@ def test_a_mask_is_sent_as_it_is(service: Any, photo: Path, mask: Path, command:
     assert service.seen[0].texts["mask_mode"] == "luminance"
 
 
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (("alpha", 128, 400), "400 pixels of the mask: what is transparent"),
+        (("luminance", 1, 1400), "1,400 pixels of the mask: what is light, from level 1 on"),
+    ],
+)
+def test_how_a_mask_was_read_is_told(
+    service: Any, photo: Path, mask: Path, capsys: Capture, read: tuple[str, int, int], told: str
+) -> None:
+    service.changes = {"mask_read": dict(zip(("mode", "threshold", "marked_px"), read, strict=True))}
+    assert service.run("edit", photo, "a lemon", "--mask", mask) == 0
+    out = capsys.readouterr().out
+    assert f"  marked  {told}\n" in out
+    assert "note" not in out
+    service.run("edit", photo, "a lemon", "--mask", mask, "--json")
+    assert json.loads(capsys.readouterr().out)["mask_read"] == service.changes["mask_read"]
+    service.changes = {}
+    service.run("edit", photo, "a lemon")
+    assert "marked" not in capsys.readouterr().out
+
+
 def test_a_removal_is_said_to_be_a_classical_fill(service: Any, photo: Path, capsys: Capture) -> None:
     assert service.run("remove", photo, "--target", "the apple", "--avoid", "the pear", "--candidate", 1) == 0
     out, err = capsys.readouterr()
@@ -105,6 +127,11 @@ def test_an_edit_of_one_candidate_counts_none(service: Any, photo: Path, capsys:
     ("changes", "note"),
     [
         ({"improved": False}, "nothing improved: the region matches the prompt no better than it did"),
+        (
+            {"mask_read": {"mode": "alpha", "threshold": 128, "marked_px": 800}},
+            "most of the mask is transparent, which marks it, as OpenAI has it: --mask-mode luminance goes by what is "
+            "light",
+        ),
         ({"low_confidence": True}, "low confidence: no cut-out fits what was found, so its heat map is the mask"),
         ({"filtered": [{"seed": 8}]}, "the safety checker held back 1 picture: seed 8"),
         ({"filtered": [{"seed": 8}, {"seed": 9}]}, "the safety checker held back 2 pictures: seeds 8, 9"),

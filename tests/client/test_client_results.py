@@ -46,6 +46,13 @@ def test_an_edit_tells_where_it_went(service: Any, photo: Path) -> None:
     assert result.edits[0].seam == 1.5
 
 
+def test_an_edit_tells_how_a_mask_was_read(service: Any, photo: Path) -> None:
+    assert service.client().edit(photo, "a lemon").mask_read is None
+    service.changes = {"mask_read": {"mode": "alpha", "marks": "transparent", "threshold": 128, "marked_px": 400}}
+    read = service.client().edit(photo, "a lemon", mask=photo).mask_read
+    assert read == retouch.MaskRead(mode="alpha", threshold=128, marked_px=400)
+
+
 def test_what_was_held_back_and_what_did_not_help(service: Any, photo: Path) -> None:
     filtered = [{"seed": seed, "code": "content_filtered"} for seed in (8, 9)]
     service.changes = {"improved": False, "filtered": filtered, "low_confidence": True, "chosen": 2}
@@ -95,6 +102,7 @@ def test_save_writes_every_picture_and_the_mask(service: Any, photo: Path, tmp_p
     [
         "data",
         "mask_b64",
+        "mask_read",
         "mode",
         "method",
         "target",
@@ -152,6 +160,7 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_edit: dict[str, 
         ("converted", ["alpha", 1], "a list of texts"),
         ("timings", [], "an object"),
         ("timings.locate", None, "a number"),
+        ("mask_read", "alpha", "an object"),
         ("mask_b64", "no base64!", "a picture in base64"),
         ("mask_b64", base64.b64encode(b"no picture").decode(), "a picture in base64"),
         ("data[0].b64_json", 5, "a picture in base64"),

@@ -82,6 +82,7 @@ def test_edit(client, driver, picture, opened):
         ],
         "improved": True,
         "filtered": [],
+        "mask_read": None,
         "changed_outside_px": 0,
         "converted": [],
         "num_inference_steps": 7,

@@ -71,6 +71,39 @@ def test_mask(edit, driver, opened, mask, mode):
     assert (driver.requests[0].target, driver.requests[0].prompt) == (None, "a lemon")
 
 
+@pytest.mark.parametrize(
+    ("mask", "mode", "told"),
+    [
+        (clear_where_marked(), "auto", ("alpha", "transparent", 128, 400)),
+        (WHITE_ON_BLACK, "auto", ("luminance", "light", 128, 400)),
+        (saved(Image.fromarray(MARKED.astype(np.uint8))), "auto", ("luminance", "light", 1, 400)),
+        # Strokes on the clear ground of a canvas: read as OpenAI does, which may not be what is meant, so it is said.
+        (saved(Image.fromarray(np.dstack([LIGHT] * 4))), "auto", ("alpha", "transparent", 128, 96 * 64 - 400)),
+        (saved(Image.fromarray(np.dstack([LIGHT] * 4))), "luminance", ("luminance", "light", 128, 400)),
+    ],
+    ids=["alpha", "luminance", "ones", "canvas", "canvas-by-luminance"],
+)
+def test_answer_says_how_the_mask_was_read(edit, client, picture, mask, mode, told):
+    read = edit(mask, {"mask_mode": mode}).json()["mask_read"]
+    assert read == dict(zip(("mode", "marks", "threshold", "marked_px"), told, strict=True))
+    form, files = {"prompt": "x", "mask_mode": mode}, {"image": picture, "mask": mask}
+    headers = client.post(EDITS, files=files, data=form, headers={"accept": "image/png"}).headers
+    assert headers["x-retouch-mask-read"] == f"{told[0]}, threshold={told[2]}, marked_px={told[3]}"
+
+
+def test_without_a_mask_none_was_read(client, picture):
+    assert client.post(EDITS, files={"image": picture}, data={"prompt": "x"}).json()["mask_read"] is None
+    form, headers = {"prompt": "x"}, {"accept": "image/png"}
+    answer = client.post(EDITS, files={"image": picture}, data=form, headers=headers)
+    assert "x-retouch-mask-read" not in answer.headers
+
+
+def test_mask_of_labels(refused_mask):
+    labels = MARKED.astype(np.uint8)
+    labels[40:50] = 2
+    assert "`mask` has the levels 0, 1, 2, as if each stood for a thing" in refused_mask(saved(Image.fromarray(labels)))
+
+
 def test_mask_mode_decides_where_a_file_says_both(edit, driver):
     """Light left, clear right."""
     levels = np.zeros((64, 96, 4), np.uint8)
@@ -123,7 +156,7 @@ def test_mask_of_another_size(refused_mask, size):
     ids=["black", "grey", "ones", "opaque", "half-clear"],
 )
 def test_mask_that_marks_nothing(refused_mask, mask):
-    assert "`mask` marks nothing." in refused_mask(mask)
+    assert refused_mask(mask).startswith("`mask` marks nothing: ")
 
 
 def test_alpha_of_a_file_that_has_none(refused_mask):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from deployments import images
 from deployments.config import Limits
 from deployments.errors import InvalidInput, UnsupportedImage
-from deployments.images import decode_mask, mask_png
+from deployments.images import mask_png
 
 LIMITS = Limits()
 MARKED = np.zeros((24, 32), bool)
@@ -22,6 +23,10 @@ def saved(picture: Image.Image, format: str = "PNG", **options: object) -> bytes
     out = io.BytesIO()
     picture.save(out, format, **options)
     return out.getvalue()
+
+
+def decode_mask(*args: object, **options: object) -> np.ndarray:
+    return images.decode_mask(*args, **options).marked
 
 
 def with_alpha(light: np.ndarray, alpha: np.ndarray, mode: str = "LA") -> Image.Image:
@@ -61,15 +66,137 @@ def test_files_with_alpha_mark_where_they_are_clear(mode, how, format):
     np.testing.assert_array_equal(decode_mask(saved(picture, format, **options), LIMITS, how), MARKED)
 
 
-@pytest.mark.parametrize(("level", "marks"), [(0, True), (127, True), (128, False), (255, False)])
+@pytest.mark.parametrize(("level", "marks"), [(0, True), (127, True), (128, False), (254, False)])
 def test_half_clear_is_the_border(level, marks):
     alpha = np.full((24, 32), level, np.uint8)
-    assert (decode_mask(saved(with_alpha(LIGHT, alpha)), LIMITS) == marks).all()
+    alpha[0] = [0, 255] * 16
+    read = images.decode_mask(saved(with_alpha(LIGHT, alpha)), LIMITS)
+    assert (read.marked[1:] == marks).all()
+    assert (read.mode, read.threshold) == ("alpha", 128)
 
 
-@pytest.mark.parametrize(("level", "marks"), [(0, False), (127, False), (128, True), (255, True)])
+@pytest.mark.parametrize(("level", "marks"), [(1, False), (127, False), (128, True), (254, True)])
 def test_middle_grey_is_the_border(level, marks):
-    assert (decode_mask(saved(Image.new("L", (32, 24), level)), LIMITS) == marks).all()
+    """Of soft masks, whose levels are many."""
+    light = np.full((24, 32), level, np.uint8)
+    light[:2] = np.linspace(0, 255, 64).reshape(2, 32)
+    read = images.decode_mask(saved(Image.fromarray(light)), LIMITS)
+    assert (read.marked[2:] == marks).all()
+    assert (read.mode, read.threshold) == ("luminance", 128)
+
+
+# What programs write
+
+
+@pytest.mark.parametrize("mode", ["auto", "luminance"])
+@pytest.mark.parametrize("level", [1, 2, 15, 127])
+def test_zero_and_one_dark_level_are_a_mask_of_it(level, mode):
+    masks = [MARKED.astype(np.uint8) * level, MARKED.astype(np.uint16) * level]
+    for mask in masks:
+        read = images.decode_mask(saved(Image.fromarray(mask)), LIMITS, mode)
+        np.testing.assert_array_equal(read.marked, MARKED)
+        assert (read.mode, read.threshold) == ("luminance", level)
+
+
+def test_zero_and_one_in_the_alpha_channel():
+    alpha = 1 - MARKED.astype(np.uint8)
+    read = images.decode_mask(saved(with_alpha(LIGHT, alpha)), LIMITS)
+    np.testing.assert_array_equal(read.marked, MARKED)
+
+
+def labelled(*levels: int, kind: type = np.uint8) -> Image.Image:
+    """Stripes of these levels."""
+    return Image.fromarray(np.tile(np.array(levels, kind), (24, 8)))
+
+
+def coloured(*colours: tuple[int, int, int], as_palette: bool) -> Image.Image:
+    stripes = Image.fromarray(np.tile(np.array(colours, np.uint8), (24, 8, 1)))
+    return stripes.quantize(len(colours)) if as_palette else stripes
+
+
+VOC = ((0, 0, 0), (192, 128, 128), (224, 224, 192))
+
+
+@pytest.mark.parametrize(
+    ("picture", "what"),
+    [
+        (labelled(0, 1, 2), "the levels 0, 1, 2,"),
+        (labelled(0, 1, 255), "the levels 0, 1, 255,"),
+        (labelled(0, 3, 17, 255), "the levels 0, 3, 17, 255,"),
+        (labelled(1, 2, 3, 4, 5, 6), "the levels 1, 2, 3, 4, ...,"),
+        (labelled(0, 12, 140), "the levels 0, 12, 140,"),
+        (labelled(0, 1, 2, kind=np.uint16), "the levels 0, 1, 2,"),
+        (labelled(0, 400, 40_000, kind=np.uint16), "the levels 0, 400, 40000,"),
+        (coloured(*VOC, as_palette=True), "3 colours,"),
+        (coloured(*VOC, as_palette=False), "3 colours,"),
+    ],
+    ids=str,
+)
+def test_labels_are_refused_with_a_hint(picture, what):
+    with pytest.raises(InvalidInput) as refused:
+        decode_mask(saved(picture), LIMITS)
+    assert refused.value.param == "mask"
+    assert refused.value.message == (
+        f"`mask` has {what} as if each stood for a thing, and does not say which is meant. Send white where that thing "
+        "is and black elsewhere, or `mask_mode` luminance to go by what is light."
+    )
+
+
+def test_asked_to_go_by_light_labels_do():
+    np.testing.assert_array_equal(
+        decode_mask(saved(labelled(0, 1, 255)), LIMITS, "luminance"), np.tile([False, False, True], (24, 8))
+    )
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        labelled(0, 128, 255),
+        labelled(0, 64, 255),
+        labelled(20, 255),
+        labelled(0, 255),
+        labelled(*range(0, 256, 4)),
+        coloured((0, 0, 0), (255, 255, 0), as_palette=True),
+    ],
+    ids=["trimap", "three", "dark-ground", "two", "ramp", "palette"],
+)
+def test_what_goes_from_dark_to_light_is_no_labels(picture):
+    light = np.asarray(picture.convert("L"))
+    np.testing.assert_array_equal(decode_mask(saved(picture), LIMITS), light >= 128)
+
+
+def test_levels_that_a_jpeg_makes_of_two_are_no_labels():
+    rough = Image.fromarray(np.kron(MARKED[::2, ::2], np.ones((2, 2), bool)).astype(np.uint8) * 255)
+    for format in ("JPEG", "WEBP"):
+        np.testing.assert_array_equal(decode_mask(saved(rough, format, quality=95), LIMITS), MARKED)
+
+
+@pytest.mark.parametrize(
+    ("picture", "mode", "why"),
+    [
+        (
+            Image.new("L", (32, 24), 0),
+            "auto",
+            "it is nowhere lighter than 0, and what marks has a level of ",
+        ),
+        (Image.new("L", (32, 24), 1), "auto", "it is nowhere lighter than 1, "),
+        (labelled(*range(0, 120, 2)), "auto", "it is nowhere lighter than 118, "),
+        (labelled(0, 1, 2), "luminance", "it is nowhere lighter than 2, "),
+        (
+            labelled(*range(0, 30_000, 500), kind=np.uint16),
+            "auto",
+            "lighter than 29500, ",
+        ),
+        (Image.new("RGBA", (32, 24), "white"), "auto", "it has an alpha channel, and nothing in it is more than half "),
+        (Image.new("RGBA", (32, 24), "white"), "alpha", "Send `mask_mode` luminance to go by what is light."),
+        (Image.new("RGBA", (32, 24), (255, 255, 255, 0)), "luminance", "it is nowhere lighter than 0, "),
+    ],
+    ids=str,
+)
+def test_a_mask_that_marks_nothing_is_refused_with_a_hint(picture, mode, why):
+    with pytest.raises(InvalidInput, match=r"^`mask` marks nothing: ") as refused:
+        decode_mask(saved(picture), LIMITS, mode)
+    assert why in refused.value.message
 
 
 def test_what_is_clear_is_not_light():
@@ -77,7 +204,9 @@ def test_what_is_clear_is_not_light():
     white = np.full((24, 32), 255, np.uint8)
     strokes = saved(with_alpha(white, LIGHT))
     np.testing.assert_array_equal(decode_mask(strokes, LIMITS, "luminance"), MARKED)
-    np.testing.assert_array_equal(decode_mask(strokes, LIMITS, "auto"), ~MARKED)
+    by_default = images.decode_mask(strokes, LIMITS)
+    np.testing.assert_array_equal(by_default.marked, ~MARKED)
+    assert by_default.mode == "alpha"
 
 
 def test_one_clear_colour():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from retouch.results import Edit, EditResult, Location, Point, Score
+from retouch.results import Edit, EditResult, Location, MaskRead, Point, Score
 
 Facts = list[tuple[str, str]]
 Rows = list[tuple[str, ...]]
@@ -14,12 +14,17 @@ NOTE = "note"
 
 LOW_CONFIDENCE = "low confidence: no cut-out fits what was found, so its heat map is the mask"
 NOT_IMPROVED = "nothing improved: the region matches the prompt no better than it did"
+CLEAR_GROUND = (
+    "most of the mask is transparent, which marks it, as OpenAI has it: --mask-mode luminance goes by what is light"
+)
 NOT_REMOVED = "nothing improved: the region matches what was to be removed no less than it did"
 
 
 def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, elapsed_s: float) -> Facts:
     best, *others = result.edits
     facts = [("found", _found(result))]
+    if result.mask_read:
+        facts.append(("marked", _marked(result.mask_read)))
     if result.mode == "remove":
         facts.append(("how", f"{result.method} from the surroundings, without a model"))
     if best.score:
@@ -98,6 +103,11 @@ def _found(result: EditResult) -> str:
     return f"{named(result.target, result.point_xy)}, confidence {result.confidence:.2f}{among}"
 
 
+def _marked(read: MaskRead) -> str:
+    by = "transparent" if read.mode == "alpha" else f"light, from level {read.threshold} on"
+    return f"{read.marked_px:,} pixels of the mask: what is {by}"
+
+
 def _scored(score: Score, remark: str) -> Facts:
     region = match(score.region_before, score.region_after)
     return [("match", match(score.before, score.after) + remark), ("region", region + remark)]
@@ -117,6 +127,9 @@ def _edit_notes(result: EditResult) -> Iterator[str]:
         yield NOT_REMOVED if result.mode == "remove" else NOT_IMPROVED
     if result.low_confidence:
         yield LOW_CONFIDENCE
+    read, size = result.mask_read, result.mask.size
+    if read and read.mode == "alpha" and 2 * read.marked_px > size[0] * size[1]:
+        yield CLEAR_GROUND
     if seeds := result.filtered_seeds:
         plural = "s" if len(seeds) > 1 else ""
         yield f"the safety checker held back {len(seeds)} picture{plural}: seed{plural} {', '.join(map(str, seeds))}"

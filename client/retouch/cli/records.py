@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, el
     return {
         "edits": edits,
         "mask": str(mask) if mask else None,
+        "mask_read": asdict(result.mask_read) if result.mask_read else None,
         "mode": result.mode,
         "method": result.method,
         **_place(result),

@@ -1,0 +1,53 @@
+"""From which level on a grey mask marks, and which masks are not light and dark at all.
+
+Programs write masks in several ways: white on black, as 0 and 1, or with a number for each of several things. The first
+two are plain. Of the last nobody but the caller knows which thing is meant, so it is refused with what to send instead.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from deployments.errors import InvalidInput
+
+FEW = 32  # a mask drawn by hand or by a model has its edges smoothed, so more levels than that, or just two
+SMALL = 31  # of labels beside the top level, which marks what is to be ignored
+
+
+def check_colours(picture: Image.Image, param: str) -> None:
+    """Refuses an RGB picture of a few colours that are no greys: each stands for a thing."""
+    colours = [colour for _, colour in picture.getcolors(FEW) or ()]
+    if len(colours) > 2 and any(isinstance(colour, tuple) and len(set(colour)) > 1 for colour in colours):
+        raise _labelled(param, f"{len(colours)} colours")
+
+
+def levels_in(light: np.ndarray, top: int) -> np.ndarray:
+    """The levels that occur in an HxW picture of levels 0..`top`, from dark to light."""
+    seen = np.zeros(top + 1, bool)
+    for row in light:  # all at once would take eight bytes a pixel
+        seen[row] = True
+    return np.flatnonzero(seen)
+
+
+def check_levels(found: np.ndarray, top: int, param: str) -> None:
+    """Refuses levels that number several things, such as 0, 1 and 2."""
+    if not 2 < len(found) <= FEW:
+        return
+    if found[-1] < top or found[-2] <= SMALL:
+        shown = ", ".join(map(str, found[:4])) + (", ..." if len(found) > 4 else "")
+        raise _labelled(param, f"the levels {shown}")
+
+
+def threshold(found: np.ndarray, top: int) -> int:
+    """The least level that marks: half of the scale, less for a mask of 0 and one dark level, such as 0 and 1."""
+    half = (top + 1) // 2
+    return int(found[1]) if len(found) == 2 and found[0] == 0 and found[1] < half else half
+
+
+def _labelled(param: str, what: str) -> InvalidInput:
+    return InvalidInput(
+        f"`{param}` has {what}, as if each stood for a thing, and does not say which is meant. Send white where that "
+        "thing is and black elsewhere, or `mask_mode` luminance to go by what is light.",
+        param,
+    )
