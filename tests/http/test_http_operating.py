@@ -190,11 +190,12 @@ def test_every_answer_can_be_read(client, driver, picture, case):
     origin = {"origin": HOME}
     form = {"data": {"prompt": "a lemon"}, "files": {"image": picture}}
     cut_out = form | {"files": {"image": clear_picture()}}
+    with_mask = form | {"files": {"image": picture, "mask": picture}}
     errors = {"busy": Overloaded(), "unforeseen": RuntimeError("CANARY")}
     driver.failures += [errors[case]] if case in errors else []
     answer, status = {
         "success": lambda: (client.post(EDITS, headers=origin, **form), 200),
-        "file": lambda: (client.post(EDITS, headers={**origin, "accept": "image/png"}, **form), 200),
+        "file": lambda: (client.post(EDITS, headers={**origin, "accept": "image/png"}, **with_mask), 200),
         "converted": lambda: (client.post(EDITS, headers={**origin, "accept": "image/png"}, **cut_out), 200),
         "refused": lambda: (client.post(EDITS, headers=origin), 415),
         "busy": lambda: (client.post(EDITS, headers=origin, **form), 429),
@@ -212,6 +213,7 @@ def test_every_answer_can_be_read(client, driver, picture, case):
     assert own <= exposed
     assert ("x-retouch-seed" in own) == (case in ("file", "converted"))
     assert ("x-retouch-converted" in own) == (case == "converted")
+    assert ("x-retouch-mask-read" in own) == (case == "file")
     assert ("retry-after-ms" in own) == (case == "busy")
 
 
