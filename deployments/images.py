@@ -292,7 +292,7 @@ def _read_mask(picture: Image.Image, mode: MaskMode, param: str) -> ReadMask:
 def _light(picture: Image.Image, colour: Image.Image, alpha: Image.Image | None) -> tuple[np.ndarray, int]:
     """How light the loaded mask is, and the top of that scale."""
     if picture.mode.startswith("I") and alpha is None:
-        return np.asarray(picture).astype(np.int32), 65_535
+        return np.asarray(picture).astype(np.uint16, copy=False), 65_535
     light = colour.convert("L")
     return np.asarray(light if alpha is None else ImageChops.multiply(light, alpha)), 255
 
