@@ -136,6 +136,20 @@ def check_points(
     return pixels, tuple(_label(label) for label in labels)
 
 
+def check_pointer(points: tuple[Point, ...], labels: tuple[int, ...], box: Box | None) -> None:
+    """Refuse points and a box that no mask could obey."""
+    if points and box is None and 1 not in labels:
+        raise InvalidInput("labels must have at least one 1: something has to be on it.", "labels")
+    labelled = set(zip(points, labels, strict=True))
+    if len(labelled) > len(set(points)):
+        raise InvalidInput("labels must not say of one point both that it is on it and that it is not.", "labels")
+    if box is None:
+        return
+    left, top, right, bottom = box
+    if not all(left <= x < right and top <= y < bottom for (x, y), label in labelled if label):
+        raise InvalidInput("points that are on it must lie in the box.", "points")
+
+
 def check_box(box: Any, image: np.ndarray) -> Box | None:
     """Left, top, right and bottom in the picture, right and bottom exclusive."""
     if box is None:

@@ -18,6 +18,7 @@ from deployments.checks import (
     check_mask,
     check_negative_prompt,
     check_number,
+    check_pointer,
     check_points,
     check_text,
 )
@@ -42,8 +43,8 @@ _Request = TypeVar("_Request", EditRequest, LocateRequest)
 class CompleteLocate:
     """A `LocateRequest` that can be acted on: `wordings` are what to look for, the likeliest reading first.
 
-    There are none where points or a box say what is meant. `target` is what the answer calls it, and `param` the
-    request's field that says it.
+    Where points, a box or a mask say what is meant it is `pointed` at, and they are what has to lie there, if anything.
+    `target` is what the answer calls it, and `param` the request's field that says it.
     """
 
     image: np.ndarray
@@ -53,6 +54,7 @@ class CompleteLocate:
     points_xy: tuple[Point, ...]
     labels: tuple[int, ...]
     box_xyxy: Box | None
+    pointed: bool
     param: str = "target"
 
 
@@ -168,8 +170,7 @@ def _where(
     image = check_image(request.image, limits)
     points, labels = check_points(request.points_xy, request.labels, image, limits)
     box = check_box(request.box_xyxy, image)
-    if points and box is None and 1 not in labels:
-        raise InvalidInput("labels must have at least one 1: something has to be on it.", "labels")
+    check_pointer(points, labels, box)
     pointed = _is_pointed_at(request)
     avoid = check_text(request.avoid, "avoid", limits, may_be_empty=True)
     if avoid and pointed:
@@ -177,11 +178,15 @@ def _where(
     target = None if request.target is None else check_text(request.target, "target", limits)
     if target is None and not from_prompt and not pointed:
         raise InvalidInput("target is required: nothing else says what to repaint.", "target")
-    texts = () if pointed else (target,) if target is not None else from_prompt
+    texts = from_prompt if target is None else (target,)
     wordings = tuple(parse(text) if settings.grounding.places else Wording(text) for text in texts)
-    named = target or next(iter(from_prompt), "")
+    if pointed and any(wording.order or wording.relation for wording in wordings):
+        raise InvalidInput(
+            "target must say no place or order beside points, a box or a mask: they say where.", "target"
+        )
+    name = target or next(iter(from_prompt), "")
     param = "prompt" if target is None else "target"
-    return CompleteLocate(image, named, wordings, _listed(avoid), points, labels, box, param)
+    return CompleteLocate(image, name, wordings, _listed(avoid), points, labels, box, pointed, param)
 
 
 def _with_tuples(request: _Request, limits: Limits) -> _Request:

@@ -79,6 +79,7 @@ class Driver:
             painter = Painter(self._clip, self._inpaint, calls, self.settings.painting)
             location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
             location = _chosen(location, job.candidate)
+            await finder.check_target(job.where, location)
             region = await asyncio.to_thread(self._region, job, location)
             done = await (painter.remove if job.mode == "remove" else painter.paint)(job, region)
         trace = (*calls.spans, *finder.spans, *painter.spans, Span("edit", start, time.time()))
@@ -90,7 +91,9 @@ class Driver:
         sought = complete_locate(request, self.settings)
         start = time.time()
         async with self._calls() as calls:
-            location = await Finder(self._clip, self._sam, calls, self.settings.grounding).find(sought)
+            finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
+            location = await finder.find(sought)
+            await finder.check_target(sought, location)
         return replace(location, timings_s={**calls.timings_s(), "total": time.time() - start})
 
     async def score(self, request: ScoreRequest) -> float:

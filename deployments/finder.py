@@ -2,6 +2,7 @@
 
 clip.locate --> things --> sam.segment --> candidates --> (nearby: sam.encode, sam.segment) --> the one that is meant
 sam.encode  -------------^
+points, box -------------^
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import numpy as np
 from deployments.calls import Calls
 from deployments.complete import CompleteLocate
 from deployments.config import GroundingSettings
-from deployments.errors import TargetNotFound
-from deployments.grounding.candidates import WEIGHTS, View
-from deployments.grounding.case import Case, Pointer, Proposal, Seen, anchor_point, rescored, with_nearby
-from deployments.grounding.masks import box_of, spotlight
+from deployments.errors import InvalidInput, TargetNotFound
+from deployments.grounding import pointing
+from deployments.grounding.candidates import WEIGHTS, Question, View, nearby_view
+from deployments.grounding.case import Case, Proposal, Seen, anchor_point, rescored, with_nearby
+from deployments.grounding.masks import box_of, middle_of, spotlight
+from deployments.grounding.pointing import Pointer, Pointing
 from deployments.grounding.words import parse
 from deployments.messages import (
     Candidate,
     HeatMap,
     Location,
     Masks,
-    PackedMask,
     Progress,
     ScoreRequest,
     Search,
@@ -51,29 +53,54 @@ class Finder:
     async def find(self, sought: CompleteLocate) -> Location:
         """Where it is, with all candidates; `found` False where CLIP sees nothing like it.
 
-        Raises TargetNotFound for the other thing of a relation ("left of the dog"), and what `arrange` raises.
+        Raises TargetNotFound for the other thing of a relation ("left of the dog"), InvalidInput for a pointer that
+        leaves nothing, and what `arrange` raises.
         """
         # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
         # unresolved, so the embedding goes from replica to replica and never through here.
         self._calls.report(Progress("locate"))
         embedding = self._calls.begin(self._sam.encode.remote(sought.image))
-        case = await self._case(sought)
+        if sought.pointed:
+            return await self._pointed_at(sought, embedding)
+        case = await asyncio.to_thread(Case.of_words, sought.image, await self._look(sought), self._settings)
         self._calls.report(Progress("segment"))
         proposals, small_side = await self._propose(case, case.whole, embedding)
         arranged = await asyncio.to_thread(case.arranged, proposals)
         if arranged and self._settings.look_closer:
             arranged = await self._look_closer(case, arranged, small_side)
-        if arranged and self._settings.compare_crops and case.seen is not None:
+        if arranged and self._settings.compare_crops:
             arranged = await self._compare_crops(case, arranged)
         final = await asyncio.to_thread(case.with_heat, arranged)
         return _location(sought, case, final[: self._settings.max_candidates])
 
-    async def _case(self, sought: CompleteLocate) -> Case:
-        if not sought.wordings:
-            pointer = Pointer(sought.points_xy, sought.labels, sought.box_xyxy)
-            return Case.of_pointer(sought.image, pointer, self._settings)
-        seen = await self._look(sought)
-        return await asyncio.to_thread(Case.of_words, sought.image, seen, self._settings)
+    async def check_target(self, sought: CompleteLocate, location: Location) -> None:
+        """Raise InvalidInput where something was pointed at and CLIP does not see there what the target names."""
+        if not sought.pointed or not sought.wordings:
+            return
+        (wording,) = sought.wordings
+        request = SearchRequest(sought.image, (wording.phrase,))
+        search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
+        self.spans += search.spans
+        mask = location.candidates[location.chosen].mask
+        if not await asyncio.to_thread(lambda: pointing.shows(search.maps[0], mask.unpack())):
+            raise InvalidInput(
+                f"target must name what is pointed at: what lies there is not {sought.target}.", "target"
+            )
+
+    async def _pointed_at(self, sought: CompleteLocate, embedding: Any) -> Location:
+        """What points or a box mean. There is always a candidate, if only a small region around the points."""
+        pointer = Pointer(sought.points_xy, sought.labels, sought.box_xyxy)
+        case = Pointing(sought.image, pointer, self._settings)
+        self._calls.report(Progress("segment"))
+        asked = case.questions(case.whole)
+        masks = await self._segment(case.whole, asked, embedding)
+        found = await asyncio.to_thread(case.answers, case.whole, asked, masks)
+        view = case.closer_view(found[0], max(masks.small.shape[1:])) if self._settings.look_closer else None
+        if view is not None:
+            asked = case.questions(view)
+            masks = await self._segment(view, asked, self._calls.begin(self._sam.encode.remote(view.image)))
+            found = pointing.with_nearby(found, await asyncio.to_thread(case.answers, view, asked, masks))
+        return _pointed_location(sought, found[: self._settings.max_candidates])
 
     async def _look(self, sought: CompleteLocate) -> Seen:
         """CLIP's best reading of the target. All phrases share one look at the picture."""
@@ -96,6 +123,10 @@ class Finder:
     ) -> tuple[list[Proposal], int]:
         """What SAM makes of a view, and the longer side of its small masks."""
         asked = await asyncio.to_thread(case.questions, view, thing)
+        masks = await self._segment(view, asked, embedding)
+        return await asyncio.to_thread(case.proposals, view, asked, masks), max(masks.small.shape[1:])
+
+    async def _segment(self, view: View, asked: Sequence[Question], embedding: Any) -> Masks:
         request = SegmentRequest(tuple(question.prompt for question in asked))
 
         def call(attempt: int) -> Any:
@@ -105,12 +136,12 @@ class Finder:
 
         masks: Masks = await self._calls.run("segment", call)
         self.spans += masks.spans
-        return await asyncio.to_thread(case.proposals, view, asked, masks), max(masks.small.shape[1:])
+        return masks
 
     async def _look_closer(self, case: Case, arranged: list[Proposal], small_side: int) -> list[Proposal]:
         """The same, with better masks of the first thing in front if it is small: SAM sees it again, from nearby."""
         first = arranged[0]
-        view = case.closer_view(first.candidate, small_side)
+        view = nearby_view(case.image, first.candidate, small_side)
         if view is None:
             return arranged
         embedding = self._calls.begin(self._sam.encode.remote(view.image))
@@ -119,7 +150,6 @@ class Finder:
 
     async def _compare_crops(self, case: Case, arranged: list[Proposal]) -> list[Proposal]:
         """The same, with the first thing's candidates ranked anew: CLIP looks at each on a blurred ground."""
-        assert case.seen is not None
         own = [one for one in arranged if one.thing == arranged[0].thing]
         others = [one for one in arranged if one.thing != arranged[0].thing]
         phrase = case.seen.map.phrase
@@ -135,17 +165,19 @@ class Finder:
 
 def drawn_by_hand(sought: CompleteLocate, mask: np.ndarray) -> Location:
     """For a mask that the caller drew: nothing has to be found."""
-    box = box_of(mask)
-    middle = (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
-    candidate = Candidate(middle, box, float(mask.mean()), 1.0, 0.0, "mask", PackedMask.of(mask))
-    return Location(sought.target, sought.target, middle, 1.0, 0.0, True, None, (candidate,))
+    candidate = pointing.candidate_of(mask, middle_of(box_of(mask)), "mask", 1.0, 0.0)
+    return Location(sought.target, sought.target, candidate.point_xy, 1.0, 0.0, True, None, (candidate,))
+
+
+def _pointed_location(sought: CompleteLocate, found: Sequence[Candidate]) -> Location:
+    best = found[0]
+    sure, rough = pointing.confidence(best), best.source == "around"
+    location = Location(sought.target, sought.target, best.point_xy, sure, 0.0, True, None, tuple(found))
+    return replace(location, low_confidence=rough)
 
 
 def _location(sought: CompleteLocate, case: Case, final: Sequence[Proposal]) -> Location:
     candidates = tuple(one.candidate for one in final)
-    if case.seen is None:
-        point = candidates[0].point_xy if candidates else (0, 0)
-        return Location(sought.target, sought.target, point, 1.0, 0.0, bool(candidates), None, candidates)
     by_heat = bool(candidates) and candidates[0].source == "heat"
     found = replace(_best_guess(sought, case.seen.map), candidates=candidates, low_confidence=by_heat)
     return replace(found, point_xy=candidates[0].point_xy) if candidates else found

@@ -22,7 +22,7 @@ BoxLike = Sequence[int] | np.ndarray
 Mode = Literal["replace", "remove"]
 MaskShape = Literal["silhouette", "hull", "box"]
 Fill = Literal["noise", "original", "blur"]
-Source = Literal["peak", "peaks", "box", "heat", "points", "mask"]
+Source = Literal["peak", "peaks", "box", "heat", "points", "around", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,9 @@ class EditRequest:
 
     What to repaint: `target` None means that the prompt itself says what to find; nothing that `avoid` names is
     taken for it. Points (`labels` 1 on it, 0 not; none given: all 1) or a box replace the search by CLIP, a `mask`
-    (HxW bool, True = repaint) everything up to the painting. Lists, tuples and arrays of points, labels and a box are
-    alike; one point may be a bare pair, its label a bare number. `candidate` takes another of the candidates that
+    (HxW bool, True = repaint) everything up to the painting; a `target` beside them has to name what lies there. Lists,
+    tuples and arrays of points, labels and a box are alike; one point may be a bare pair, its label a bare number.
+    `candidate` takes another of the candidates that
     `locate` lists. `mask_shape` and `dilation` (a share of the region's longest side) say what the painter is
     offered: the mask as it is, its convex hull, or its box.
 
@@ -133,7 +134,8 @@ class Candidate:
     `point_xy` is where it was found, `box_xyxy` and `area` (a share of the picture) its mask's. `score` ranks it among
     those from the same view (a thing seen from nearby has a view of its own),
     `sam_score` is SAM's own guess of the mask's IoU (0 for a mask that SAM did not make), `features` are what the
-    score was made from. `source` says which prompt to SAM it answers, or that it is the heat map itself ("heat").
+    score was made from. `source` says which prompt to SAM it answers, or that it is the heat map itself ("heat"), a
+    region around points or the box as it is ("around"), or the caller's own ("mask").
     """
 
     point_xy: Point
@@ -152,11 +154,13 @@ class Location:
 
     `phrase` is what CLIP was asked for. `point_xy` is the best place; `confidence` in 0..1 how surely something there
     matches, `margin` the same in logits over everything else a picture may show; `found` whether that is enough to
-    act on. `heat` is an hxw float32 grid in 0..1 over the whole picture, hot where the text matches. Where points, a
-    box or a mask said what is meant, CLIP was not asked: confidence 1, margin 0, no heat.
+    act on. `heat` is an hxw float32 grid in 0..1 over the whole picture, hot where the text matches. Where points or a
+    box said what is meant, `confidence` is how sure SAM is of its mask; a mask of the caller's has confidence 1. Both
+    have margin 0 and no heat.
 
     `candidates` are the things that may be meant, best first, and `chosen` the index of the one an edit repaints;
-    none where nothing was found. `low_confidence` tells that no mask fitted the heat map, which then is the mask.
+    none where nothing was found. `low_confidence` tells that no mask fitted: the mask is the heat map, or a small
+    region around the points, or the box.
     """
 
     target: str

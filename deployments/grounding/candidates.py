@@ -15,7 +15,7 @@ from PIL import Image
 
 from deployments.config import GroundingSettings
 from deployments.grounding.peaks import HotSpot
-from deployments.messages import Box, Masks, Point, Prompt, Source
+from deployments.messages import Box, Candidate, Masks, Point, Prompt, Source
 
 WEIGHTS = {
     "density": 1.0,
@@ -32,7 +32,8 @@ SAME_IOU = 0.95
 LEAST_AREA, MOST_AREA = 0.001, 0.9  # shares of what SAM saw
 MISFIT_DENSITY = 0.7  # a best mask with less is worse than the heat map itself
 MAX_LOGIT = 6.0
-SPECK_SHARE = 0.02  # of a mask's area: smaller holes are errors
+SMALL_CELLS = 8  # a thing that covers fewer of SAM's patches, side by side, deserves a look from nearby
+NEARBY = 2.5  # side of that look over the thing's longest side
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,20 +75,37 @@ class View:
         return np.asarray(grid.resize(size_hw[::-1], Image.Resampling.BILINEAR, box=box))
 
 
+def whole_view(image: np.ndarray) -> View:
+    """The whole picture."""
+    return View(image, (0, 0, image.shape[1], image.shape[0]))
+
+
+def nearby_view(image: np.ndarray, candidate: Candidate, small_side: int) -> View | None:
+    """A square around a thing that is small among SAM's patches; None if it is not.
+
+    `small_side` is the longer side of SAM's small masks, four pixels to a patch.
+    """
+    left, top, right, bottom = candidate.box_xyxy
+    longest, height, width = max(right - left, bottom - top), *image.shape[:2]
+    if longest * small_side / max(height, width) >= 4 * SMALL_CELLS:
+        return None
+    side = min(round(NEARBY * longest), height, width)
+    x = min(max(0, (left + right - side) // 2), width - side)
+    y = min(max(0, (top + bottom - side) // 2), height - side)
+    view = View(image[y : y + side, x : x + side], (x, y, x + side, y + side))
+    # A mask may lie beside the point that it answers; seen from nearby, that point would mean nothing.
+    return view if view.shows(candidate.point_xy) else None
+
+
 @dataclass(frozen=True, eq=False)
 class Thing:
     """What is known of one thing that SAM is asked about.
 
-    `points_xy` lie on it, in pixels of the picture, the best first; `spot` is what CLIP saw of it, None where the
-    caller pointed at it.
+    `points_xy` lie on it, in pixels of the picture, the best first; `spot` is what CLIP saw of it.
     """
 
     points_xy: tuple[Point, ...]
-    spot: HotSpot | None
-
-    @property
-    def strength(self) -> float:
-        return 1.0 if self.spot is None else self.spot.strength
+    spot: HotSpot
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +121,11 @@ class Question:
 class Evidence:
     """What speaks for or against a mask of one thing, at the small size of SAM's masks.
 
-    `heat` hxw float32, 0 where it is no more than usual, or None; `others` hxw bool is what belongs to other things,
-    which counts neither way; `points_xy` lie on the thing, in pixels of that size.
+    `heat` hxw float32, 0 where it is no more than usual; `others` hxw bool is what belongs to other things, which
+    counts neither way; `points_xy` lie on the thing, in pixels of that size.
     """
 
-    heat: np.ndarray | None
+    heat: np.ndarray
     others: np.ndarray
     points_xy: tuple[Point, ...]
 
@@ -135,7 +153,7 @@ def questions(
         asked.append(Question(Prompt(points[:1], (1,), several=True), "peak", number))
         if len(points) > 1:
             asked.append(Question(Prompt(points, (1,) * len(points), several=True), "peaks", number))
-        if settings.use_box and thing.spot is not None:
+        if settings.use_box:
             rough = view.grid(_logits(np.where(thing.spot.cells, heat, 0.0)), size_hw, view.size_hw)
             box = view.box_inside(thing.spot.box_xyxy)
             asked.append(Question(Prompt(points[:1], (1,), box, rough), "box", number))
@@ -149,18 +167,17 @@ def _logits(heat: np.ndarray) -> np.ndarray:
 
 
 def evidence(
-    view: View, things: Sequence[Thing], heat: np.ndarray | None, size_hw: tuple[int, int], small_hw: tuple[int, int]
+    view: View, things: Sequence[Thing], heat: np.ndarray, size_hw: tuple[int, int], small_hw: tuple[int, int]
 ) -> list[Evidence]:
     """For each of the things; `heat` is that of the whole picture, of `size_hw`."""
     scale_x, scale_y = small_hw[1] / view.size_hw[1], small_hw[0] / view.size_hw[0]
-    spots = [None if thing.spot is None else thing.spot.cells for thing in things]
-    cells = [None if spot is None else view.grid(spot, size_hw, small_hw) > 0.5 for spot in spots]
-    warm = None if heat is None else view.grid(np.maximum(0, heat - np.median(heat)), size_hw, small_hw)
+    cells = [view.grid(thing.spot.cells, size_hw, small_hw) > 0.5 for thing in things]
+    warm = view.grid(np.maximum(0, heat - np.median(heat)), size_hw, small_hw)
     found = []
     for number, thing in enumerate(things):
         others = np.zeros(small_hw, bool)
         for other, area in enumerate(cells):
-            if area is not None and other != number:
+            if other != number:
                 others |= area
         inside = map(view.inside, thing.points_xy)
         points = tuple((int(x * scale_x), int(y * scale_y)) for x, y in inside)
@@ -171,11 +188,8 @@ def evidence(
 def rate(
     masks: Masks, asked: Sequence[Question], known: Sequence[Evidence], settings: GroundingSettings
 ) -> list[Rated]:
-    """All masks worth keeping, the best first, each thing's by itself.
-
-    Where there is no heat, since the caller pointed at the thing, points, agreement and SAM's score decide.
-    """
-    kept = _usable(masks.small)
+    """All masks worth keeping, the best first, each thing's by itself."""
+    kept = usable(masks.small)
     rated = []
     for number in kept:
         question = asked[masks.prompts[number]]
@@ -184,7 +198,7 @@ def rate(
         found |= _features(masks.small[number], masks.small[siblings], known[question.thing])
         score = weigh(found) if settings.choose else found["sam"]
         rated.append(Rated(number, question, found, score))
-    return _distinct(sorted(rated, key=lambda one: -one.score), masks.small)
+    return distinct(sorted(rated, key=lambda one: -one.score), masks.small)
 
 
 def weigh(features: dict[str, float]) -> float:
@@ -193,22 +207,23 @@ def weigh(features: dict[str, float]) -> float:
 
 
 def _features(mask: np.ndarray, siblings: np.ndarray, known: Evidence) -> dict[str, float]:
-    inside = [bool(mask[y, x]) for x, y in known.points_xy] or [True]  # a box has no points that could lie outside
-    found = {
-        "area": float(mask.mean()),
-        "agreement": float(np.mean([iou(mask, other) for other in siblings])) if len(siblings) else 1.0,
-        "points": float(np.mean(inside)),
-        "top": float(inside[0]),
-    }
-    if known.heat is None:
-        return found
+    inside = [bool(mask[y, x]) for x, y in known.points_xy]
     judged = ~known.others
     hot, around = known.heat[mask & judged], known.heat[~mask & judged]
     total = float(known.heat[judged].sum())
-    return found | {
+    return {
+        "area": float(mask.mean()),
+        "agreement": agreement(mask, siblings),
+        "points": float(np.mean(inside)),
+        "top": float(inside[0]),
         "density": _log_ratio(hot, around),
         "coverage": float(hot.sum()) / total if total else 0.0,
     }
+
+
+def agreement(mask: np.ndarray, siblings: np.ndarray) -> float:
+    """The mean IoU of a mask (hxw bool) with other answers about the same thing (kxhxw); 1 where there are none."""
+    return float(np.mean([iou(mask, other) for other in siblings])) if len(siblings) else 1.0
 
 
 def _log_ratio(hot: np.ndarray, around: np.ndarray) -> float:
@@ -218,15 +233,15 @@ def _log_ratio(hot: np.ndarray, around: np.ndarray) -> float:
     return float(np.clip(np.log((inside + 1e-6) / (outside + 1e-6)), -MAX_DENSITY, MAX_DENSITY))
 
 
-def _usable(small: np.ndarray) -> list[int]:
-    """Neither specks nor nearly everything, unless there is nothing else."""
+def usable(small: np.ndarray) -> list[int]:
+    """The numbers of the masks that are neither specks nor nearly everything, unless there is nothing else."""
     areas = small.mean(axis=(1, 2))
     fitting = [n for n, area in enumerate(areas) if LEAST_AREA <= area <= MOST_AREA]
     return fitting or [n for n, area in enumerate(areas) if area]
 
 
-def _distinct(rated: Sequence[Rated], small: np.ndarray) -> list[Rated]:
-    """Without those that look like a better one."""
+def distinct(rated: Sequence[Rated], small: np.ndarray) -> list[Rated]:
+    """Leave out those that look like a better one."""
     kept: list[Rated] = []
     for one in rated:
         if all(iou(small[one.number], small[other.number]) <= SAME_IOU for other in kept):

@@ -1,7 +1,8 @@
-"""Masks of the whole picture: from SAM's answer in a view of it, or from the heat map itself."""
+"""Masks of the whole picture: from SAM's answer in a view of it, from the heat map itself, or around points."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,12 +16,12 @@ from deployments.messages import Box, Point
 SPECK_SHARE = 0.02  # of a mask's area: smaller holes are errors
 
 
-def whole_mask(mask: np.ndarray, view: View, points_xy: Sequence[Point], size_hw: tuple[int, int]) -> np.ndarray:
-    """A view's mask as one of the whole picture: HxW bool, without specks and without what touches no point."""
+def whole_mask(mask: np.ndarray, view: View, size_hw: tuple[int, int]) -> np.ndarray:
+    """A view's mask as one of the whole picture: HxW bool."""
     left, top, right, bottom = view.box_xyxy
     whole = np.zeros(size_hw, bool)
     whole[top:bottom, left:right] = mask
-    return tidy(whole, points_xy)
+    return whole
 
 
 def tidy(mask: np.ndarray, points_xy: Sequence[Point]) -> np.ndarray:
@@ -50,12 +51,35 @@ def _without_specks(mask: np.ndarray) -> np.ndarray:
     return np.asarray(mask | (np.isin(holes, small[small > 0])))
 
 
+def disc(size_hw: tuple[int, int], point: Point, radius_px: float) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The disc around a point: the window of a picture that it lies in, and hxw bool in that window."""
+    (x, y), reach = point, int(radius_px)
+    rows = slice(max(0, y - reach), min(size_hw[0], y + reach + 1))
+    columns = slice(max(0, x - reach), min(size_hw[1], x + reach + 1))
+    row, column = np.ogrid[rows, columns]
+    return (rows, columns), np.hypot(row - y, column - x) <= radius_px
+
+
+def distance_px(mask: np.ndarray, point: Point, most_px: float) -> float:
+    """Return how far the nearest pixel of a mask is from a point; infinity if that is more than `most_px`."""
+    window, near = disc((mask.shape[0], mask.shape[1]), point, most_px)
+    rows, columns = np.nonzero(mask[window] & near)
+    if not rows.size:
+        return math.inf
+    row, column = point[1] - window[0].start, point[0] - window[1].start
+    return float(np.hypot(rows - row, columns - column).min())
+
+
 def box_of(mask: np.ndarray) -> Box:
     """Around the pixels that are set; right and bottom are exclusive. All zero where there are none."""
     if not mask.any():
         return 0, 0, 0, 0
     rows, columns = bounding_slices(mask)
     return columns.start, rows.start, columns.stop, rows.stop
+
+
+def middle_of(box: Box) -> Point:
+    return (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
 
 
 def outline(mask: np.ndarray, width_px: int) -> np.ndarray:

@@ -93,7 +93,11 @@ class Fields(BaseModel):
 class SearchFields(Fields):
     """What is meant: something to find by words, or by pointing at it."""
 
-    target: Text | None = Field(None, description="What to find. An edit without it finds what the prompt names.")
+    target: Text | None = Field(
+        None,
+        description="What to find. An edit without it finds what the prompt names. Beside points, a box or a mask it "
+        "has to name what lies there.",
+    )
     avoid: MaybeText = Field("", description="What is not meant, however much it looks like the target.")
     points: Points | None = Field(
         None, description="Pixels of the upright picture, as x,y. They say what is meant, instead of a search by words."

@@ -22,7 +22,8 @@ class ScoreAnswer(BaseModel):
 class CandidateAnswer(BaseModel):
     """Something that may be meant: where it is, its share of the picture, and what `score` it is ranked by.
 
-    `sam_score` is SAM's own guess of how good the mask is; `source` what SAM was asked with, "heat" if it was not.
+    `sam_score` is SAM's own guess of how good the mask is; `source` what SAM was asked with. It did not make those of
+    "heat" (CLIP's map), "around" (a region around points, or the box itself) and "mask" (the caller's).
     """
 
     point: Point
@@ -128,9 +129,9 @@ class LocateAnswer(BaseModel):
     """Where the target is in a picture of `size` [width, height], and what may be meant, best first.
 
     `phrase` is what CLIP was asked for; `confidence`, 0..1, how surely something at `point` matches it, `margin` the
-    same in logits over whatever else a picture may show. `heat` has the rows of CLIP's map, 0..1; it is null where
-    points or a box were given, for which CLIP is not asked. An edit repaints the candidate number `chosen`. With
-    `low_confidence` no mask fitted the heat map, which is the mask itself then.
+    same in logits over whatever else a picture may show. `heat` has the rows of CLIP's map, 0..1. Where points or a box
+    were given it is null and `confidence` that of SAM's mask. An edit repaints the candidate number `chosen`. With
+    `low_confidence` no mask fitted: it is the heat map, or a small region around the points, or the box.
     """
 
     target: str

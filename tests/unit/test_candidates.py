@@ -64,7 +64,8 @@ def test_area_speaks_against_the_larger_of_two_that_hold_all_heat():
 
 def test_agreement_is_the_mean_iou_with_the_thing_s_other_masks():
     twin = box(10, 10, 20, 19)
-    first, second, third = sorted(rated([THING, twin, box(30, 20, 50, 40)], None), key=lambda one: one.number)
+    masks, everywhere = [THING, twin, box(30, 20, 40, 30)], np.full(SHAPE, 0.9, np.float32)
+    first, second, third = sorted(rated(masks, everywhere), key=lambda one: one.number)
     assert first.features["agreement"] == pytest.approx((0.9 + 0) / 2)
     assert third.features["agreement"] == 0
     assert second.score > third.score

@@ -82,6 +82,13 @@ def test_points_and_boxes_take_the_place_of_words():
     assert request.wordings == ()
     assert edit(points_xy=((3, 4),)).where.labels == (1,)
     assert complete_locate(LocateRequest(IMAGE, points_xy=((1, 1),)), SETTINGS).wordings == ()
+    assert edit(
+        points_xy=((9, 9),), labels=(0,), box_xyxy=(0, 0, 9, 9)
+    ).where.pointed  # what is not on it may be beside it
+    # Beside them the target says what has to lie there.
+    request = edit(points_xy=((3, 4),), target="the cup").where
+    assert (request.pointed, request.target, request.wordings[0].phrase) == (True, "the cup", "cup")
+    assert not edit(target="the cup").where.pointed
 
 
 def test_a_mask_is_meant_as_it_is_unless_said_otherwise():
@@ -190,6 +197,12 @@ def test_weights_and_loras_in_a_text_are_refused(param):
         ({"points_xy": ((1, 1),), "labels": (2,)}, "labels"),
         ({"points_xy": ((1, 1),), "labels": (0,)}, "labels"),
         ({"labels": (1,)}, "labels"),
+        ({"points_xy": ((1, 1), (2, 2), (1, 1)), "labels": (1, 1, 0)}, "labels"),
+        ({"points_xy": ((1, 1), (9, 4)), "box_xyxy": (0, 0, 9, 9)}, "points"),
+        ({"points_xy": ((4, 9),), "box_xyxy": (0, 0, 9, 9)}, "points"),
+        ({"points_xy": ((1, 1),), "target": "the left cup"}, "target"),
+        ({"box_xyxy": (0, 0, 9, 9), "target": "the largest cup"}, "target"),
+        ({"mask": MASK, "target": "the cup next to the dog"}, "target"),
         ({"points_xy": ((1, 1),), "avoid": "x"}, "avoid"),
         ({"mask": MASK, "points_xy": ((1, 1),)}, "points"),
         ({"mask": MASK, "box_xyxy": (0, 0, 9, 9)}, "box"),

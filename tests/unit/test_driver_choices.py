@@ -33,7 +33,7 @@ async def test_points_go_to_sam_and_clip_is_not_asked(graph):
     assert prompts(graph)[0].points_xy == ((70, 60), (20, 20))
     assert prompts(graph)[0].labels == (1, 0)
     assert result.location.candidates[0].source == "points"
-    assert (result.location.confidence, result.location.heat) == (1.0, None)
+    assert result.location.heat is None
     assert result.mask[60, 70]
     assert not result.mask[20, 20]
 
@@ -52,23 +52,69 @@ async def test_arrays_of_points_go_to_sam_as_pairs(graph):
 async def test_from_nearby_only_points_that_are_seen_count(graph):
     """Moved to the edge of the view, a far point would be a wrong one."""
     await graph.driver.locate(LocateRequest(graph.image, points_xy=((70, 60), (72, 62), (3, 3)), labels=(1, 1, 0)))
-    whole, nearby = prompts(graph)
+    whole, nearby = (request.prompts[0] for request in graph.sam.stage.requests)
     assert whole.labels == (1, 1, 0)
     assert nearby.labels == (1, 1)
     (x0, y0), (x1, y1) = nearby.points_xy
     assert (x1 - x0, y1 - y0) == (2, 2)
 
 
-async def test_a_mask_beside_the_point_is_not_looked_at_from_nearby(graph):
+async def test_a_mask_beside_the_point_is_no_answer(graph):
+    """The issue's cactus: SAM cuts out what stands in another corner."""
+
     def beside(size, prompt):
         mask = np.zeros(size, bool)
         mask[70:78, 90:98] = True
         return np.zeros_like(mask), mask
 
     graph.sam.stage._masks = beside
-    location = await graph.driver.locate(LocateRequest(graph.image, points_xy=((20, 20),)))
-    assert location.candidates
-    assert len(graph.sam.stage.images) == 1
+    location = await graph.driver.locate(LocateRequest(graph.image, points_xy=((2, 2),)))
+    (candidate,) = location.candidates
+    assert (location.found, location.low_confidence, location.confidence) == (True, True, 0.0)
+    assert (candidate.source, candidate.sam_score, candidate.point_xy) == ("around", 0.0, (2, 2))
+    assert candidate.box_xyxy == (0, 0, 7, 7)  # 4 pixels around: a twentieth of the shorter side
+    assert len(graph.sam.stage.images) == 1  # nothing was found that could be seen from nearby
+    removed = await graph.edit(target=None, mode="remove", prompt="", seed=None, points_xy=((2, 2),))
+    assert removed.mask[2, 2]
+    assert not removed.mask[40:, 40:].any()
+
+
+async def test_points_on_two_things_mean_both(graph):
+    result = await graph.edit(target=None, points_xy=((20, 20), (80, 60)), mask_shape="silhouette")
+    best = result.location.candidates[0].mask.unpack()
+    assert best[20, 20]
+    assert best[60, 80]
+    assert best.sum() == 2 * 20 * 20
+    assert not result.location.low_confidence
+    assert result.mask[20, 20]
+    assert result.mask[60, 80]
+
+
+async def test_the_target_has_to_be_what_is_pointed_at(graph):
+    """This CLIP sees whatever it is asked for around (40, 30), but a dog around (80, 30)."""
+    mask = np.zeros((80, 100), bool)
+    mask[22:38, 32:48] = True
+    for pointer in ({"points_xy": ((40, 30),)}, {"box_xyxy": (30, 20, 50, 40)}, {"mask": mask}):
+        assert (await graph.edit(target="the apple", **pointer)).location.target == "the apple"
+        with pytest.raises(InvalidInput, match="what lies there is not the dog") as refused:
+            await graph.edit(target="the dog", **pointer)
+        assert refused.value.param == "target"
+    with pytest.raises(InvalidInput, match="not the apple"):
+        await graph.driver.locate(LocateRequest(graph.image, "the apple", points_xy=((80, 30),)))
+    assert (await graph.driver.locate(LocateRequest(graph.image, "the dog", points_xy=((80, 30),)))).found
+    # What cannot be found at all lies nowhere.
+    graph.clip.stage.found = False
+    with pytest.raises(InvalidInput, match="not the apple"):
+        await graph.edit(target="the apple", mask=mask)
+
+
+async def test_a_removal_by_mask_is_scored_by_the_target_that_lies_there(graph):
+    mask = np.zeros((80, 100), bool)
+    mask[22:38, 32:48] = True
+    fields = {"mode": "remove", "prompt": "", "seed": None, "mask": mask}
+    assert (await graph.edit(target="the apple", **fields)).edits[0].score is not None
+    with pytest.raises(InvalidInput, match="not the dog"):
+        await graph.edit(target="the dog", **fields)
 
 
 async def test_a_lone_point_may_mean_several_things(graph):
