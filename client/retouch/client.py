@@ -73,8 +73,9 @@ class Retouch(BaseClient):
         What to repaint: nothing that `avoid` names is taken for the target. `points` (x, y), whose `labels` are 1 on it
         and 0 not on it (left out: all 1), or a `box` replace the search by words. A `mask` of the picture's size leaves
         nothing to search: repainted is what is transparent in it, or white if it has no alpha channel; `mask_mode` says
-        which to go by. `candidate` takes another of those that `locate` lists. `mask_shape` and `dilation` (a share of
-        the region's longest side) say how much around it may be painted.
+        which to go by. A `target` beside these has to name what lies there. `candidate` takes another of those that
+        `locate` lists. `mask_shape` and `dilation` (a share of the region's longest side) say how much around it may be
+        painted.
 
         How: `n` pictures are painted from different seeds and come best first. `strength` below 1 keeps more of what is
         there, and `fill` says what the painting starts from. While the best one scores below `min_score` in its region,

@@ -56,8 +56,8 @@ class Candidate:
 
     `point_xy` is where it was found; `box_xyxy` and `area` (a share of the picture) are its mask's. `score` ranks it,
     `sam_score` is the segmentation model's own guess of how good the mask is, `features` are what the score was made
-    from. `source` says what the mask was made from, such as "peak", "box" or "heat". `mask` (mode L) is white where
-    it is; an edit's answer has neither masks nor features.
+    from. `source` says what the mask was made from, such as "peak", "box", "heat" or "around". `mask` (mode L) is white
+    where it is; an edit's answer has neither masks nor features.
     """
 
     point_xy: Point
@@ -163,10 +163,11 @@ class Location:
     `phrase` is what was looked for. `confidence` in 0..1 says how surely something at `point_xy` matches, `margin`
     the same as an open scale. `size` is the picture's (width, height). `heat` is a Pillow image of mode F, 0..1, hot
     where the text matches; it covers the whole picture and may be coarser than it. Where points or a box said what is
-    meant nothing was looked for: confidence 1, margin 0, no heat.
+    meant `confidence` is that of the cut-out, and there is neither margin nor heat.
 
     `candidates` are what may be meant, best first, and `chosen` is the index of the one that an edit repaints; `edit`
-    takes another with `candidate`. `low_confidence` tells that no mask fitted the heat, which then is the mask.
+    takes another with `candidate`. `low_confidence` tells that no cut-out fitted: the mask is the heat, or a small
+    region around the points, or the box.
     """
 
     target: str

@@ -132,7 +132,10 @@ def test_an_edit_of_one_candidate_counts_none(service: Any, photo: Path, capsys:
             "most of the mask is transparent, which marks it, as OpenAI has it: --mask-mode luminance goes by what is "
             "light",
         ),
-        ({"low_confidence": True}, "low confidence: no cut-out fits what was found, so its heat map is the mask"),
+        (
+            {"low_confidence": True},
+            "low confidence: no cut-out fits, so the mask is the heat map or a region around the points",
+        ),
         ({"filtered": [{"seed": 8}]}, "the safety checker held back 1 picture: seed 8"),
         ({"filtered": [{"seed": 8}, {"seed": 9}]}, "the safety checker held back 2 pictures: seeds 8, 9"),
     ],
@@ -172,7 +175,7 @@ def test_one_candidate_is_no_choice(service: Any, photo: Path, capsys: Capture, 
     service.run("locate", photo, "the apple")
     assert capsys.readouterr().out.splitlines()[1:4] == [
         "  confidence  0.83",
-        "  note        low confidence: no cut-out fits what was found, so its heat map is the mask",
+        "  note        low confidence: no cut-out fits, so the mask is the heat map or a region around the points",
         HEADING,
     ]
 
