@@ -73,7 +73,6 @@ class ReadMask:
     threshold: int
 
 
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Decoded:
     """A picture as it was read: `pixels` HxWx3 uint8 sRGB, upright and opaque, and what of its file was `converted`.
