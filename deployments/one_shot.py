@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 import uuid
@@ -99,12 +98,13 @@ def _ray() -> Iterator[bool]:
 def _orderly_endings() -> Iterator[None]:
     """Let the signals that end a program do so as Ctrl-C does, so that everything is taken down.
 
-    Ray's own handler of SIGTERM prints a stack trace. Python allows handlers in the main thread alone.
+    Ray's own handler of SIGTERM prints a stack trace, and Ray makes exit code 1 of a SystemExit that reaches it while
+    it waits. Python allows handlers in the main thread alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ENDINGS}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDINGS}
     try:
         yield
     finally:

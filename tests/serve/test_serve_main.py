@@ -270,6 +270,6 @@ def test_on_a_running_cluster_nothing_is_left_behind(flags, tmp_path, serve_runs
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert f"CODE {143 if stopped else 0}" in done.stdout, done.stdout
+    assert f"CODE {130 if stopped else 0}" in done.stdout, done.stdout
     assert "LEFT []" in done.stdout, done.stdout
     assert (tmp_path / "out" / "edited.png").is_file() is not stopped

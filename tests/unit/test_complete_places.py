@@ -316,7 +316,7 @@ KINDS = (list, tuple, np.array, lambda rows: [np.array(row) for row in rows], la
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 47), st.integers(0, 63)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(0, 47), st.integers(0, 63)), min_size=1, max_size=5, unique=True),
     st.sampled_from(KINDS),
     st.sampled_from(KINDS[:3]),
 )

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import ray
 
 from deployments import one_shot, status
 from deployments.errors import StartFailed
@@ -97,5 +98,6 @@ def test_serve_ends_although_deleting_the_application_failed(monkeypatch):
 
 @pytest.mark.parametrize(("address", "joins"), [("", False), ("local", False), ("10.0.0.1:6379", True), ("auto", True)])
 def test_which_address_is_a_cluster(monkeypatch, address, joins):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", address)
     assert one_shot.joins_a_cluster() is joins
