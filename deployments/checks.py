@@ -42,7 +42,8 @@ def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False
     emphasis = emphasis_in(stripped)
     if emphasis:
         raise InvalidInput(
-            f"{param} must be plain words: weights and LoRAs in a text, as in {emphasis[:64]!r}, are not understood.",
+            f"{param} must be plain words: weights and LoRAs in a text, as in {emphasis[:64]!r}, are not understood. "
+            "Put words that the picture is to show in quotation marks.",
             param,
         )
     return stripped
@@ -51,7 +52,7 @@ def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False
 def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) -> None:
     """Refuses a text of which `reader`, which reads `most` tokens of `tokenizer`, would not see the end.
 
-    What is told does not count the marks of a text's start and end.
+    The counts in the message leave out the marks of a text's start and end.
     """
     count = len(tokenizer(text, verbose=False)["input_ids"])
     if count > most:
@@ -142,12 +143,12 @@ def check_pointer(points: tuple[Point, ...], labels: tuple[int, ...], box: Box |
         raise InvalidInput("labels must have at least one 1: something has to be on it.", "labels")
     labelled = set(zip(points, labels, strict=True))
     if len(labelled) > len(set(points)):
-        raise InvalidInput("labels must not say of one point both that it is on it and that it is not.", "labels")
+        raise InvalidInput("labels must be the same for equal points: one point is labelled both 1 and 0.", "labels")
     if box is None:
         return
     left, top, right, bottom = box
     if not all(left <= x < right and top <= y < bottom for (x, y), label in labelled if label):
-        raise InvalidInput("points that are on it must lie in the box.", "points")
+        raise InvalidInput("points with label 1 must lie in the box.", "points")
 
 
 def check_box(box: Any, image: np.ndarray) -> Box | None:

@@ -98,7 +98,9 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
         _refuse_for_removal(request)
     reading = _reading(request, settings.limits)
     if reading.removes:
-        removal = complete_edit(replace(request, mode="remove", prompt="", target=reading.targets[0]), settings)
+        # Beside points or a mask, words of place are about what is marked already.
+        target = parse(reading.targets[0]).phrase if _is_pointed_at(request) else reading.targets[0]
+        removal = complete_edit(replace(request, mode="remove", prompt="", target=target), settings)
         return replace(removal, where=replace(removal.where, param="prompt"))
     where = _where(request, reading.targets, settings)
     shape, dilation = _offer(request, settings.painting)
@@ -129,8 +131,15 @@ def _reading(request: EditRequest, limits: Limits) -> PromptReading:
 
 
 def reading_of(prompt: str, target: str | None, is_pointed_at: bool) -> PromptReading:
-    """What the prompt says. With a target of its own, or beside points or a mask, it is what to paint and no more."""
-    return PromptReading((), prompt) if target is not None or is_pointed_at else read_prompt(prompt)
+    """What the prompt says. With a target of its own, or beside points or a mask, it is what to paint and no more.
+
+    Beside points or a mask it may still ask to remove what they mark.
+    """
+    if target is None:
+        reading = read_prompt(prompt)
+        if reading.removes or not is_pointed_at:
+            return reading
+    return PromptReading((), prompt)
 
 
 def _steps(request: EditRequest, settings: DriverSettings) -> int:
@@ -182,7 +191,10 @@ def _where(
     wordings = tuple(parse(text) if settings.grounding.places else Wording(text) for text in texts)
     if pointed and any(wording.order or wording.relation for wording in wordings):
         raise InvalidInput(
-            "target must say no place or order beside points, a box or a mask: they say where.", "target"
+            "target must not say which of several things is meant (by place, order or size) beside points, a box or a "
+            f"mask, where that cannot be checked. Name only what lies there, such as {wordings[0].phrase!r}, or leave "
+            "target out.",
+            "target",
         )
     name = target or next(iter(from_prompt), "")
     param = "prompt" if target is None else "target"

@@ -1,8 +1,8 @@
-"""The prompt syntax of other programs, which no model here understands: `(a lemon:1.6)`, `[lemon]`, `<lora:x:0.8>`.
+"""The prompt syntax of other programs, which no model here understands: `(a lemon:1.6)`, `[a|b]`, `<lora:x:0.8>`.
 
 It is what stable-diffusion-webui made common. To a plain model it is so many odd words, so whoever sends it would get
-something else than what they mean. Plain parentheses, times and what stands in quotation marks ("a sign that says
-'[EXIT]'") are left alone.
+something else than what they mean. Plain parentheses and brackets, times and what stands in quotation marks are left
+alone.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 
 _QUOTED = re.compile(r"""(?<!\w)(?:"[^"]*"|'[^']*'|“[^”]*”|‘[^’]*’)(?!\w)""")
 _NETWORK = re.compile(r"<\s*(?:lora|lyco|hypernet)\s*:[^<>]*>", re.IGNORECASE)
-# "lemon:1.6)", and with no blank behind the colon "lemon:2)"; neither "10:30)" nor "Exit: 5)".
-_WEIGHT = re.compile(r"(?<![\d\s:])\s?:(?:\s?[+-]?\d*\.\d+|[+-]?\d+)\s?\)")
+# "lemon:1.6)", and with no blank behind the colon "lemon:2)"; neither "10:30)" nor "Exit: 5)" nor "ISO:100)".
+_WEIGHT = re.compile(r"(?<![\d\s:])\s?:(?:\s?[+-]?\d*\.\d+|[+-]?\d)\s?\)")
 _DOUBLED = re.compile(r"\(\([^()]*\)\)")
-_BRACKETED = re.compile(r"\[[^\[\]]+\]")
+_BRACKETED = re.compile(r"\[[^\[\]]*[:|][^\[\]]*\]")
 
 
 def emphasis_in(text: str) -> str | None:

@@ -84,7 +84,9 @@ class Finder:
         mask = location.candidates[location.chosen].mask
         if not await asyncio.to_thread(lambda: pointing.shows(search.maps[0], mask.unpack())):
             raise InvalidInput(
-                f"target must name what is pointed at: what lies there is not {sought.target}.", "target"
+                f"{sought.param} must name what the points, the box or the mask are on, and CLIP does not see "
+                f"{sought.target!r} there. Correct it, or leave the name out to go by what is marked.",
+                sought.param,
             )
 
     async def _pointed_at(self, sought: CompleteLocate, embedding: Any) -> Location:

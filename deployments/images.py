@@ -273,11 +273,12 @@ def _read_mask(picture: Image.Image, mode: MaskMode, param: str) -> ReadMask:
             )
         return ReadMask(_turned(picture, clear >= 128), "alpha", 128)
     light, top = _light(picture, colour, alpha)
-    found = mask_levels.levels_in(light, top)
+    counts = mask_levels.counts_of(light, top)
+    found = np.flatnonzero(counts)
     if mode == "auto" and picture.format == "PNG":  # the others' loss makes many levels of a few
         if colour.mode == "RGB":
             mask_levels.check_colours(colour, param)
-        mask_levels.check_levels(found, top, param)
+        mask_levels.check_levels(counts, top, param)
     least = mask_levels.threshold(found, top)
     if found[-1] < least:
         raise InvalidInput(

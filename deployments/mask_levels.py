@@ -13,6 +13,7 @@ from deployments.errors import InvalidInput
 
 FEW = 32  # a mask drawn by hand or by a model has its edges smoothed, so more levels than that, or just two
 SMALL = 31  # of labels beside the top level, which marks what is to be ignored
+EDGE_SHARE = 0.05  # of the pixels of the lightest level: what lies between it and the darkest may be an edge
 
 
 def check_colours(picture: Image.Image, param: str) -> None:
@@ -22,17 +23,21 @@ def check_colours(picture: Image.Image, param: str) -> None:
         raise _labelled(param, f"{len(colours)} colours")
 
 
-def levels_in(light: np.ndarray, top: int) -> np.ndarray:
-    """The levels that occur in an HxW picture of levels 0..`top`, from dark to light."""
-    seen = np.zeros(top + 1, bool)
+def counts_of(light: np.ndarray, top: int) -> np.ndarray:
+    """Return how many pixels of an HxW picture have each of the levels 0..`top`."""
+    counts = np.zeros(top + 1, np.int64)
     for row in light:  # all at once would take eight bytes a pixel
-        seen[row] = True
-    return np.flatnonzero(seen)
+        levels, found = np.unique(row, return_counts=True)
+        counts[levels] += found
+    return counts
 
 
-def check_levels(found: np.ndarray, top: int, param: str) -> None:
-    """Refuses levels that number several things, such as 0, 1 and 2."""
+def check_levels(counts: np.ndarray, top: int, param: str) -> None:
+    """Refuse levels that number several things, such as 0, 1 and 2. A few pixels between dark and light are an edge."""
+    found = np.flatnonzero(counts)
     if not 2 < len(found) <= FEW:
+        return
+    if 2 * found[-1] >= top and counts[found[1:-1]].sum() < EDGE_SHARE * counts[found[-1]]:
         return
     if found[-1] < top or found[-2] <= SMALL:
         shown = ", ".join(map(str, found[:4])) + (", ..." if len(found) > 4 else "")

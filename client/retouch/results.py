@@ -90,7 +90,7 @@ class EditResult:
 
     `mask` (mode L) is white where the picture was repainted; elsewhere `changed_outside_px` pixels changed of the
     picture as the service read it, which is 0. `mask_read` says how a mask of yours was read, None without one.
-    `converted` names what reading the file did to it, for most files nothing: "profile" (its colours became sRGB),
+    `converted` names what reading the file did to it, if anything: "profile" (its colours became sRGB),
     "alpha" (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright),
     "frames" (only the first was read), "metadata" (EXIF, texts, resolution and the like were left behind).
     `method` says how: "diffusion", or for the `mode` "remove" a classical fill without a model.

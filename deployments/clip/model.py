@@ -234,8 +234,16 @@ class ClipMatcher:
         ]
 
     def _embed(self, sentences: Sequence[str]) -> torch.Tensor:
-        ids = self._tokenizer(list(sentences), padding=True, return_tensors="pt").to(self._model.device)
-        return self._model.get_text_features(**ids).pooler_output
+        # Padded here and not by the tokenizer, which remembers how it was last asked to pad: searches and scores use
+        # the same one from two threads.
+        ids = self._tokenizer(list(sentences), verbose=False)["input_ids"]
+        longest = max(map(len, ids))
+        padding = self._tokenizer.pad_token_id
+        tokens = torch.tensor([one + [padding] * (longest - len(one)) for one in ids])
+        mask = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids])
+        device = self._model.device
+        features = self._model.get_text_features(input_ids=tokens.to(device), attention_mask=mask.to(device))
+        return features.pooler_output
 
     def _memory(self) -> int:
         """How many pictures can be remembered, if each needs as many windows as a scale may have."""

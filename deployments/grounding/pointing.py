@@ -37,8 +37,11 @@ INSIDE_SHARE = 0.5  # of a mask: with less of it in the box it is of something e
 FILLED_SHARE = 0.05  # of the box: a mask that fills less of it is not what the box is around
 AROUND_SHARE = 0.05  # of the picture's shorter side: the radius of the region around a point that no mask holds
 MIN_AROUND_PX = 2
-HOT_PERCENTILE = 90  # a mask may be drawn wide of the thing, and the tenth part of it that is hottest still shows it
 HOT_SHARE = 0.5  # of the picture's greatest heat: what is weaker is not what the words name
+# How much of a mask has to be as hot as that: a part of it, or, as a mask may be drawn wide of the thing, a part of all
+# that is hot in the picture.
+HOT_PART_OF_MASK = 0.1
+HOT_PART_OF_HEAT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +115,7 @@ class Pointer:
         inside = np.zeros_like(region)
         inside[top:bottom, left:right] = region[top:bottom, left:right]
         if not inside.any():
-            raise InvalidInput("points that are not on it leave nothing of the box.", "points")
+            raise InvalidInput("points with label 0 leave nothing of the box.", "points")
         return inside
 
 
@@ -244,7 +247,10 @@ def shows(found: HeatMap, mask: np.ndarray) -> bool:
     left, top, right, bottom = box = box_of(mask)
     window = mask[top:bottom, left:right]
     heat = View(window, box).grid(found.heat, (mask.shape[0], mask.shape[1]), (bottom - top, right - left))
-    return float(np.percentile(heat[window], HOT_PERCENTILE)) >= HOT_SHARE * float(found.heat.max())
+    least = HOT_SHARE * float(found.heat.max())
+    hot_px = float((found.heat >= least).mean()) * mask.size
+    wanted_px = max(1.0, min(HOT_PART_OF_MASK * float(window.sum()), HOT_PART_OF_HEAT * hot_px))
+    return float((heat[window] >= least).sum()) >= wanted_px
 
 
 def candidate_of(mask: np.ndarray, point: Point, source: Source, score: float, sam_score: float) -> Candidate:

@@ -90,7 +90,7 @@ class EditAnswer(BaseModel):
 
     `mask_b64` is a PNG, white where pixels were allowed to change, and `mask_read` says how a mask that was sent was
     read (null without one); `changed_outside_px` counts those of the picture as it was read that did elsewhere.
-    `converted` names what reading the file did to it, for most files nothing: profile (its colours became sRGB), alpha
+    `converted` names what reading the file did to it, if anything: profile (its colours became sRGB), alpha
     (transparency was laid over white), depth (16 bits became 8), orientation (it was turned upright), frames (only the
     first was read), metadata (EXIF, texts, resolution and the like were left behind).
     `candidates` are what may have been meant, best first, and `chosen` the index of the one that was repainted;

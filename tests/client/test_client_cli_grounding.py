@@ -134,7 +134,7 @@ def test_an_edit_of_one_candidate_counts_none(service: Any, photo: Path, capsys:
         ),
         (
             {"low_confidence": True},
-            "low confidence: no cut-out fits, so the mask is the heat map or a region around the points",
+            "low confidence: no cut-out fits, so the mask is the heat map, a region around the points, or the box",
         ),
         ({"filtered": [{"seed": 8}]}, "the safety checker held back 1 picture: seed 8"),
         ({"filtered": [{"seed": 8}, {"seed": 9}]}, "the safety checker held back 2 pictures: seeds 8, 9"),
@@ -175,7 +175,8 @@ def test_one_candidate_is_no_choice(service: Any, photo: Path, capsys: Capture, 
     service.run("locate", photo, "the apple")
     assert capsys.readouterr().out.splitlines()[1:4] == [
         "  confidence  0.83",
-        "  note        low confidence: no cut-out fits, so the mask is the heat map or a region around the points",
+        "  note        low confidence: no cut-out fits, so the mask is the heat map, "
+        "a region around the points, or the box",
         HEADING,
     ]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -324,6 +327,32 @@ def test_the_shipped_tokenizer_is_the_one_its_source_builds() -> None:
 
 
 # The deployment
+
+
+def test_searches_and_scores_do_not_disturb_each_other() -> None:
+    """They run in two threads and share the tokenizer, which must not keep anything of one call for the next."""
+    matcher, picture = ClipMatcher.load(ModelArgs()), scene(5).image
+    over = threading.Event()
+
+    def search() -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            matcher.locate([SearchRequest(picture, (f"dog {number}",))], ClipSettings())
+
+    with ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(search)
+        asked = [
+            [ScoreRequest(picture, f"dog {number}"), ScoreRequest(picture, f"a red balloon and cat {number}")]
+            for number in range(150)
+        ]
+        try:
+            scores = [matcher.score(requests) for requests in asked]
+        finally:
+            over.set()
+        searching.result(60)
+    alone = ClipMatcher.load(ModelArgs())
+    assert scores[-1] == pytest.approx(alone.score(asked[-1]), abs=1e-5)
 
 
 async def test_the_server_answers_together_and_obeys_new_settings() -> None:

@@ -139,3 +139,13 @@ def test_a_name_is_held_against_what_lies_there():
     assert np.mean(right) > 0.9
     assert sum(elsewhere) + sum(absent) <= 3  # of 24; 5 % of 240
     assert not any(ground)
+
+
+def test_a_mask_may_be_drawn_wide_of_what_its_name_says():
+    matcher, settings = ClipMatcher.load(ModelArgs()), ClipSettings()
+    for seed in range(SCENES // 2):
+        scene, _ = drawn(seed)
+        placed = scene.placed[0]
+        heat = matcher.locate([SearchRequest(scene.image, (placed.sticker.name,))], settings)[0].maps[0]
+        if pointing.shows(heat, placed.mask):
+            assert pointing.shows(heat, np.ones_like(placed.mask))

@@ -96,15 +96,15 @@ async def test_the_target_has_to_be_what_is_pointed_at(graph):
     mask[22:38, 32:48] = True
     for pointer in ({"points_xy": ((40, 30),)}, {"box_xyxy": (30, 20, 50, 40)}, {"mask": mask}):
         assert (await graph.edit(target="the apple", **pointer)).location.target == "the apple"
-        with pytest.raises(InvalidInput, match="what lies there is not the dog") as refused:
+        with pytest.raises(InvalidInput, match="does not see 'the dog' there") as refused:
             await graph.edit(target="the dog", **pointer)
         assert refused.value.param == "target"
-    with pytest.raises(InvalidInput, match="not the apple"):
+    with pytest.raises(InvalidInput, match="does not see 'the apple' there"):
         await graph.driver.locate(LocateRequest(graph.image, "the apple", points_xy=((80, 30),)))
     assert (await graph.driver.locate(LocateRequest(graph.image, "the dog", points_xy=((80, 30),)))).found
     # What cannot be found at all lies nowhere.
     graph.clip.stage.found = False
-    with pytest.raises(InvalidInput, match="not the apple"):
+    with pytest.raises(InvalidInput, match="does not see 'the apple' there"):
         await graph.edit(target="the apple", mask=mask)
 
 
@@ -113,8 +113,21 @@ async def test_a_removal_by_mask_is_scored_by_the_target_that_lies_there(graph):
     mask[22:38, 32:48] = True
     fields = {"mode": "remove", "prompt": "", "seed": None, "mask": mask}
     assert (await graph.edit(target="the apple", **fields)).edits[0].score is not None
-    with pytest.raises(InvalidInput, match="not the dog"):
+    with pytest.raises(InvalidInput, match="does not see 'the dog' there"):
         await graph.edit(target="the dog", **fields)
+
+
+async def test_a_prompt_may_ask_to_remove_what_is_marked(graph):
+    """This CLIP sees whatever it is asked for around (40, 30), but a dog around (80, 30)."""
+    mask = np.zeros((80, 100), bool)
+    mask[22:38, 32:48] = True
+    result = await graph.edit(prompt="remove the apple on the left", target=None, seed=None, mask=mask)
+    assert result.mode == "remove"
+    assert (result.mask == mask).all()
+    assert not graph.inpaint.responses
+    with pytest.raises(InvalidInput, match="does not see 'dog' there") as refused:
+        await graph.edit(prompt="remove the dog", target=None, seed=None, mask=mask)
+    assert refused.value.param == "prompt"
 
 
 async def test_a_lone_point_may_mean_several_things(graph):

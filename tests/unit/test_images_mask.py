@@ -165,6 +165,16 @@ def test_what_goes_from_dark_to_light_is_no_labels(picture):
     np.testing.assert_array_equal(decode_mask(saved(picture), LIMITS), light >= 128)
 
 
+@pytest.mark.parametrize("top", [200, 254, 255])
+def test_a_smoothed_edge_is_no_label(top):
+    """A brush of less than full strength, and a plain mask with a few pixels nearly black."""
+    light = np.zeros((64, 64), np.uint8)
+    light[16:48, 16:48] = top
+    light[16, 16:40:4] = (13, 25, 60, 110, 150, 190)
+    light[0, :3] = 1
+    np.testing.assert_array_equal(decode_mask(saved(Image.fromarray(light)), LIMITS), light >= 128)
+
+
 def test_levels_that_a_jpeg_makes_are_no_labels():
     """Its loss makes others of two, and whoever numbers things does not store them so."""
     light = np.kron(np.array([[0, 60, 250, 250]] * 3, np.uint8), np.ones((8, 8), np.uint8))

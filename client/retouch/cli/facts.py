@@ -12,7 +12,7 @@ Rows = list[tuple[str, ...]]
 NOTE = "note"
 """The label of what should not be overlooked."""
 
-LOW_CONFIDENCE = "low confidence: no cut-out fits, so the mask is the heat map or a region around the points"
+LOW_CONFIDENCE = "low confidence: no cut-out fits, so the mask is the heat map, a region around the points, or the box"
 NOT_IMPROVED = "nothing improved: the region matches the prompt no better than it did"
 CLEAR_GROUND = (
     "most of the mask is transparent, which marks it, as OpenAI has it: --mask-mode luminance goes by what is light"
