@@ -40,7 +40,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: the rows that were wanted, those that were run, pictures left waiting, seconds."""
+    """One step: the rows that were wanted, those that were run, pictures of all sizes left waiting, seconds."""
 
     rows: int
     padded_rows: int
@@ -216,7 +216,11 @@ class StepLoop:
         lane.spent_s += seconds / len(seats)
         if self._on_step:
             rows = sum(painting.rows for painting in chosen)
-            self._on_step(StepRecord(rows, self._denoiser.padded(rows), len(lane.waiting), seconds))
+            self._on_step(StepRecord(rows, self._denoiser.padded(rows), self._waiting(), seconds))
+
+    def _waiting(self) -> int:
+        with self._changed:
+            return sum(len(lane.waiting) for lane in self._lanes.values())
 
     def _choose(self, paintings: list[Painting], area: float) -> list[Painting]:
         cost = self._cost

@@ -21,6 +21,7 @@ from deployments.inpaint.steps import StepLoop
 
 WAIT_S = 60
 LONG = 900  # steps; cancelled long before they are taken
+SIDE = 32  # the model's own, in pixels
 
 
 @pytest.fixture
@@ -99,6 +100,16 @@ def test_beyond_the_cap_pictures_wait_their_turn(request_, new_engine):
         job.future.result(WAIT_S)
     assert max(record.rows for record in steps.records) == 4
     assert max(record.waiting for record in steps.records) >= 1
+
+
+def test_pictures_of_all_sizes_are_counted_among_those_who_wait(request_, new_engine):
+    steps = Steps()
+    engine = new_engine({"max_rows": 2}, on_step=steps)
+    long = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    jobs = [engine.submit(replace(long, model_px=side)) for side in (SIDE, SIDE, 2 * SIDE, 2 * SIDE)]
+    steps.wait_for(lambda record: record.waiting == 2)
+    for job in jobs:
+        engine.cancel(job)
 
 
 def test_the_cap_changes_live(request_, new_engine):
