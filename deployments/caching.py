@@ -13,6 +13,8 @@ import numpy as np
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
+OnLookup = Callable[[bool], None]  # called with whether the value was there
+
 
 def digest(image: np.ndarray) -> str:
     """Names a picture by its shape, dtype and pixels."""
@@ -22,10 +24,14 @@ def digest(image: np.ndarray) -> str:
 
 
 class Lru(Generic[Key, Value]):
-    """The `entries` values used last. Safe to share between threads; two that ask at once may both compute."""
+    """The `entries` values used last. Safe to share between threads; two that ask at once may both compute.
 
-    def __init__(self, entries: int) -> None:
+    `on_lookup` is called after each lookup, in the thread of whoever looks.
+    """
+
+    def __init__(self, entries: int, on_lookup: OnLookup | None = None) -> None:
         self._entries = entries
+        self._on_lookup = on_lookup
         self._kept: OrderedDict[Key, Value] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -37,7 +43,10 @@ class Lru(Generic[Key, Value]):
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-            return self._kept.get(key)
+            found = self._kept.get(key)
+        if self._on_lookup:
+            self._on_lookup(found is not None)
+        return found
 
     def keep(self, key: Key, value: Value) -> None:
         """Remembers `value`, and forgets what was not used for the longest time."""

@@ -31,6 +31,7 @@ from deployments.messages import (
 from deployments.painter import Finished, Painter
 from deployments.progress import Latest
 from deployments.regions import Region
+from deployments.serving.metrics import Recorder, recorder, result
 from deployments.status import StageStatus, read_own
 
 STAGES = ("clip", "sam", "inpaint")
@@ -45,11 +46,13 @@ class Driver:
         sam: DeploymentHandle,
         inpaint: DeploymentHandle,
         read_stages: Callable[[], Mapping[str, StageStatus]] = read_own,
+        metrics: Recorder | None = None,
     ) -> None:
         self._clip = clip
         self._sam = sam
         self._inpaint = inpaint
         self._health = Health(read_stages)
+        self._metrics = metrics or recorder()
         self.settings = DriverSettings()
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -72,6 +75,10 @@ class Driver:
                 yield item
 
     async def _edit(self, request: EditRequest, on_progress: OnProgress | None = None) -> EditResult:
+        with result(self._metrics, "driver", "edit"):
+            return await self._edited(request, on_progress)
+
+    async def _edited(self, request: EditRequest, on_progress: OnProgress | None) -> EditResult:
         job = complete_edit(request, self.settings)
         start = time.time()
         async with self._calls(on_progress) as calls:
@@ -88,6 +95,10 @@ class Driver:
 
     async def locate(self, request: LocateRequest) -> Location:
         """Where something is, without touching it; `found` says whether an edit would go ahead."""
+        with result(self._metrics, "driver", "locate"):
+            return await self._located(request)
+
+    async def _located(self, request: LocateRequest) -> Location:
         sought = complete_locate(request, self.settings)
         start = time.time()
         async with self._calls() as calls:
@@ -98,9 +109,10 @@ class Driver:
 
     async def score(self, request: ScoreRequest) -> float:
         """CLIP's cosine of picture and text, in -1..1."""
-        request = complete_score(request, self.settings)
-        async with self._calls() as calls:
-            return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
+        with result(self._metrics, "driver", "score"):
+            request = complete_score(request, self.settings)
+            async with self._calls() as calls:
+                return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
 
     async def ready(self) -> dict[str, Readiness]:
         """Say of each stage whether it would answer now.

@@ -14,6 +14,30 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "deployments.http.proxy:middleware"
 # Autoscaling is watched at the pace of a test, not of a data centre.
 os.environ.setdefault("RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
+# So are the figures for Prometheus.
+os.environ.setdefault("RAY_metrics_report_interval_ms", "1000")
+
+
+class Recorded:
+    """A recorder of metrics that keeps what it gets, and refuses what Ray would refuse."""
+
+    def __init__(self):
+        self._records = []
+
+    def record(self, metric, value, tags):
+        assert set(tags) == set(metric.tags)
+        assert type(value) in (int, float)
+        assert value > 0 or metric.kind != "counter"
+        self._records.append((metric, value, dict(tags)))
+
+    def values(self, metric, **tags):
+        """What was recorded for the metric, in order, where it has these tags among its own."""
+        return [value for its, value, its_tags in self._records if its is metric and tags.items() <= its_tags.items()]
+
+
+@pytest.fixture
+def metrics():
+    return Recorded()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ import torch
 from transformers import CLIPModel
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
-from deployments.caching import Lru
+from deployments.caching import Lru, OnLookup
 from deployments.config import ClipMethod
 
 Method = ClipMethod
@@ -224,22 +224,28 @@ class Phrases:
     """Text embeddings of phrases, averaged over their wordings and remembered. Safe to share between threads.
 
     `embed` maps n sentences to nxD; `wordings` a phrase to its sentences, the same number for each phrase.
+    `on_lookup` is called for each phrase but those of the ground: every search asks for them, and always finds them.
     """
 
     def __init__(
         self,
         embed: Callable[[Sequence[str]], torch.Tensor],
         wordings: Callable[[str], Sequence[str]],
+        on_lookup: OnLookup | None = None,
         max_cached: int = MAX_CACHED_PHRASES,
     ) -> None:
         self._embed = embed
         self._wordings = wordings
+        self._on_lookup = on_lookup
         self._known: Lru[str, torch.Tensor] = Lru(max_cached)
 
     def __call__(self, phrases: Sequence[str]) -> torch.Tensor:
         """nxD float32 unit vectors. All phrases not yet known share one pass of the text encoder."""
         known = {phrase: self._known.find(phrase) for phrase in phrases}
         missing = [phrase for phrase, vector in known.items() if vector is None]
+        if self._on_lookup:
+            for phrase in known.keys() - GROUND:
+                self._on_lookup(phrase not in missing)
         if missing:
             made = unit(self._embed([sentence for phrase in missing for sentence in self._wordings(phrase)]))
             averaged = unit(made.unflatten(0, (len(missing), -1)).mean(1))

@@ -29,6 +29,7 @@ from deployments.config import ClipSettings, ModelArgs
 from deployments.errors import InvalidInput
 from deployments.grounding.peaks import best_cell, to_pixel
 from deployments.messages import HeatMap, ScoreRequest, Search, SearchRequest
+from deployments.serving.metrics import NOWHERE, Recorder, lookups
 
 VIEWS_PER_PASS = 32  # through the vision tower; more would only need more memory
 REMEMBERED = 16  # pictures, so that another phrase for the same one costs no second look
@@ -60,7 +61,13 @@ class Seen:
 class ClipMatcher:
     """A `transformers.CLIPModel` with its tokenizer and preprocessor. Safe to use from several threads."""
 
-    def __init__(self, model: CLIPModel, tokenizer: PreTrainedTokenizerBase, processor: CLIPImageProcessorPil) -> None:
+    def __init__(
+        self,
+        model: CLIPModel,
+        tokenizer: PreTrainedTokenizerBase,
+        processor: CLIPImageProcessorPil,
+        metrics: Recorder = NOWHERE,
+    ) -> None:
         self._model = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
         self._processor = processor
@@ -70,13 +77,14 @@ class ClipMatcher:
         self._mean = torch.tensor(processor.image_mean).view(3, 1, 1)
         self._deviation = torch.tensor(processor.image_std).view(3, 1, 1)
         self._most_tokens = model.config.text_config.max_position_embeddings
-        self._ensembles = dense.Phrases(self._embed, self._wordings)
-        self._bare = dense.Phrases(self._embed, lambda phrase: self._wordings(phrase, [dense.PLAIN_TEMPLATE]))
-        self._texts = dense.Phrases(self._embed, lambda text: [text])
-        self._remembered: Lru[Key, Seen] = Lru(self._memory())
+        texts = lookups(metrics, "clip", "texts")
+        self._ensembles = dense.Phrases(self._embed, self._wordings, texts)
+        self._bare = dense.Phrases(self._embed, lambda phrase: self._wordings(phrase, [dense.PLAIN_TEMPLATE]), texts)
+        self._texts = dense.Phrases(self._embed, lambda text: [text], texts)
+        self._remembered: Lru[Key, Seen] = Lru(self._memory(), lookups(metrics, "clip", "pictures"))
 
     @classmethod
-    def load(cls, args: ModelArgs) -> ClipMatcher:
+    def load(cls, args: ModelArgs, metrics: Recorder = NOWHERE) -> ClipMatcher:
         """Return the model that the setting `clip` names. Raises SettingError, saying what is wrong with it."""
         source = checkpoint.check(args, Hub(LOADING_PATIENCE_S))
         device = devices.chosen("clip.device", args.device)
@@ -94,7 +102,7 @@ class ClipMatcher:
             check_report(source, report)
             tokenizer = AutoTokenizer.from_pretrained(source.location, **revision)
             processor = CLIPImageProcessorPil.from_pretrained(source.location, **revision)
-        return cls(model.to(device), tokenizer, processor)
+        return cls(model.to(device), tokenizer, processor, metrics)
 
     @torch.inference_mode()
     def locate(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> list[Search | Exception]:

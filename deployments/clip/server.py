@@ -11,20 +11,26 @@ from deployments.batching import Batcher
 from deployments.config import ClipSettings, ModelArgs
 from deployments.messages import ScoreRequest, Search, SearchRequest, Span
 from deployments.placement import loading
+from deployments.serving.metrics import Recorder, batches, recorder, result
 
 
 class ClipServer:
     """Two batchers share one model: a score need not wait for a batch of searches, nor the other way round."""
 
-    def __init__(self, args: dict[str, Any] | ModelArgs) -> None:
+    def __init__(self, args: dict[str, Any] | ModelArgs, metrics: Recorder | None = None) -> None:
         # torch and transformers take seconds to import; only the replica that runs the model pays for them.
         from deployments.clip.model import ClipMatcher
 
+        self._metrics = metrics = metrics or recorder()
         with loading("clip"):
-            self._matcher = ClipMatcher.load(ModelArgs.model_validate(args))
+            self._matcher = ClipMatcher.load(ModelArgs.model_validate(args), metrics)
         self._settings = ClipSettings()
-        self._locating: Batcher[SearchRequest, Search] = Batcher(self._locate, self._settings)
-        self._scoring: Batcher[ScoreRequest, float] = Batcher(self._matcher.score, self._settings)
+        self._locating: Batcher[SearchRequest, Search] = Batcher(
+            self._locate, self._settings, batches(metrics, "clip", "locate")
+        )
+        self._scoring: Batcher[ScoreRequest, float] = Batcher(
+            self._matcher.score, self._settings, batches(metrics, "clip", "score")
+        )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Takes effect with the next batch. Pydantic's ValidationError names a setting that is not allowed."""
@@ -35,12 +41,14 @@ class ClipServer:
     async def locate(self, request: SearchRequest) -> Search:
         """Where in the picture each phrase is; a map's `found` is False where nothing there matches well enough."""
         start = time.time()
-        search = await self._locating.submit(request)
+        with result(self._metrics, "clip", "locate"):
+            search = await self._locating.submit(request)
         return replace(search, spans=(Span("clip.locate", start, time.time()),))
 
     async def score(self, request: ScoreRequest) -> float:
         """The cosine of picture and text, -1..1."""
-        return await self._scoring.submit(request)
+        with result(self._metrics, "clip", "score"):
+            return await self._scoring.submit(request)
 
     def check_health(self) -> None:
         """Raises RuntimeError when one of the two would never answer again."""

@@ -22,6 +22,7 @@ from deployments.inpaint.painting import Painting
 from deployments.inpaint.safety import SafetyChecker
 from deployments.inpaint.schedulers import schedule
 from deployments.messages import Fill, InpaintRequest
+from deployments.serving.metrics import NOWHERE, Recorder, lookups
 
 CACHED_TEXTS = 256  # a few hundred KiB each with the published models
 
@@ -34,6 +35,7 @@ class InpaintModel:
         pipeline: StableDiffusionInpaintPipeline,
         checker: SafetyChecker | None = None,
         painting_defaults: PaintingDefaults | None = None,
+        metrics: Recorder = NOWHERE,
     ) -> None:
         self.defaults = painting_defaults or PaintingDefaults()
         self.tokenizer = pipeline.tokenizer
@@ -46,12 +48,12 @@ class InpaintModel:
         # The UNet halves its latents between its levels.
         self.multiple_px = self.vae_scale_factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
         self._checker = checker
-        self._texts: Lru[str, torch.Tensor] = Lru(CACHED_TEXTS)
+        self._texts: Lru[str, torch.Tensor] = Lru(CACHED_TEXTS, lookups(metrics, "inpaint", "texts"))
 
     @classmethod
-    def load(cls, args: ModelArgs) -> InpaintModel:
+    def load(cls, args: ModelArgs, metrics: Recorder = NOWHERE) -> InpaintModel:
         """Return the model that the setting `inpaint` names. Raises SettingError, saying what is wrong with it."""
-        return cls(*loading.load(args))
+        return cls(*loading.load(args), metrics)
 
     @torch.inference_mode()
     def prepare(self, request: InpaintRequest, previews: int = 0) -> list[Painting]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +11,38 @@ from deployments.config import InpaintArgs, InpaintSettings
 from deployments.messages import InpaintRequest, Painted, Progress
 from deployments.placement import loading
 from deployments.progress import Latest
+from deployments.serving.metrics import (
+    PICTURES,
+    PICTURES_WAITING,
+    ROWS,
+    STEP_ROWS,
+    STEP_TIME,
+    Level,
+    Recorder,
+    recorder,
+    result,
+)
 
 if TYPE_CHECKING:
-    from deployments.inpaint.engine import StepTaken
+    from deployments.inpaint.engine import Job, OnProgress, StepTaken
+    from deployments.inpaint.steps import StepRecord
+
+STAGE = {"stage": "inpaint"}
 
 
 class InpaintServer:
     """Paints all requests together, step by step. A cancelled one leaves between two steps."""
 
-    def __init__(self, args: dict[str, Any] | InpaintArgs) -> None:
+    def __init__(self, args: dict[str, Any] | InpaintArgs, metrics: Recorder | None = None) -> None:
         # torch and diffusers take seconds to import; only the replica that runs the model pays for them.
         from deployments.inpaint.engine import InpaintEngine
         from deployments.inpaint.model import InpaintModel
 
+        self._metrics = metrics = metrics or recorder()
+        self._pictures = Level(metrics, PICTURES, STAGE)
         args = InpaintArgs.model_validate(args)
         with loading("inpaint"):
-            self._engine = InpaintEngine(InpaintModel.load(args), args)
+            self._engine = InpaintEngine(InpaintModel.load(args, metrics), args, on_step=_steps(metrics))
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Takes new `InpaintSettings`, from the next step and the next request on."""
@@ -34,15 +50,22 @@ class InpaintServer:
 
     async def inpaint(self, request: InpaintRequest) -> Painted:
         """See `InpaintRequest`. Raises InvalidInput, Overloaded, or what went wrong with this one request."""
-        job = self._engine.submit(request)
-        try:
-            return await asyncio.wrap_future(job.future)
-        except asyncio.CancelledError:
-            self._engine.cancel(job)
-            raise
+        with result(self._metrics, "inpaint", "inpaint"):
+            job = self._submit(request)
+            try:
+                return await asyncio.wrap_future(job.future)
+            except asyncio.CancelledError:
+                self._engine.cancel(job)
+                raise
 
     async def inpaint_stream(self, request: InpaintRequest) -> AsyncIterator[Progress | Painted]:
         """Yield how many steps have been taken, as they are taken, and last what `inpaint` returns."""
+        with result(self._metrics, "inpaint", "inpaint"):
+            async with aclosing(self._watched(request)) as news:
+                async for item in news:
+                    yield item
+
+    async def _watched(self, request: InpaintRequest) -> AsyncGenerator[Progress | Painted]:
         loop = asyncio.get_running_loop()
         latest: Latest[Progress] = Latest()
         count = _counter(len(request.seeds))
@@ -50,7 +73,7 @@ class InpaintServer:
         def on_step(step: StepTaken) -> None:
             loop.call_soon_threadsafe(latest.put, count(step))
 
-        job = self._engine.submit(request, on_step)
+        job = self._submit(request, on_step)
         news = latest.followed_by(asyncio.wrap_future(job.future))
         try:
             async with aclosing(news):
@@ -59,9 +82,37 @@ class InpaintServer:
         finally:
             self._engine.cancel(job)
 
+    def _submit(self, request: InpaintRequest, on_progress: OnProgress | None = None) -> Job:
+        """Hand the request to the engine, and count its pictures until it has ended, in whatever way."""
+        job = self._engine.submit(request, on_progress)
+        self._pictures.move(len(request.seeds))
+        job.future.add_done_callback(lambda _: self._ended(len(request.seeds)))
+        return job
+
+    def _ended(self, pictures: int) -> None:
+        if self._pictures.move(-pictures) == 0:
+            # Those who waited may all have been cancelled, and then no further step says that nobody waits any more.
+            self._metrics.record(PICTURES_WAITING, 0, STAGE)
+
     def check_health(self) -> None:
         """Raises RuntimeError when nothing would ever be painted again."""
         self._engine.check_health()
+
+
+def _steps(to: Recorder) -> Callable[[StepRecord], None]:
+    """Return the function that records each step of the engine, in the thread that takes the steps."""
+    picture, padding = ({**STAGE, "content": content} for content in ("picture", "padding"))
+    to.record(PICTURES_WAITING, 0, STAGE)
+
+    def record(step: StepRecord) -> None:
+        to.record(STEP_ROWS, step.rows, STAGE)
+        to.record(STEP_TIME, step.seconds, STAGE)
+        to.record(ROWS, step.rows, picture)
+        if step.padded_rows > step.rows:
+            to.record(ROWS, step.padded_rows - step.rows, padding)
+        to.record(PICTURES_WAITING, step.waiting, STAGE)
+
+    return record
 
 
 def _counter(pictures: int) -> Callable[[StepTaken], Progress]:

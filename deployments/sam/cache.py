@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from deployments.caching import OnLookup
+
 Value = TypeVar("Value")
 
 
@@ -21,13 +23,15 @@ class SharedCache(Generic[Value]):
     """The `entries` values used last, each made once even when several callers ask for it together.
 
     A value is given up only when everyone who waits for it has gone; a failure goes to those who wait
-    and is not remembered. Use from one event loop only.
+    and is not remembered. Use from one event loop only. `on_lookup` is called with each `get`; a value that somebody
+    else is making counts as there.
     """
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, entries: int, on_lookup: OnLookup | None = None) -> None:
         if entries < 1:
             raise ValueError(f"a cache holds at least 1 entry, not {entries}")
         self._entries = entries
+        self._on_lookup = on_lookup
         self._ready: OrderedDict[str, Value] = OrderedDict()
         self._making: dict[str, _Making[Value]] = {}
 
@@ -36,6 +40,8 @@ class SharedCache(Generic[Value]):
 
     async def get(self, key: str, make: Callable[[], Awaitable[Value]]) -> Value:
         """The value of `key`; awaits `make()` for it when it is not there and nobody is making it."""
+        if self._on_lookup:
+            self._on_lookup(key in self._ready or key in self._making)
         if key in self._ready:
             self._ready.move_to_end(key)
             return self._ready[key]

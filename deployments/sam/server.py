@@ -13,6 +13,7 @@ from deployments.config import ModelArgs, SamSettings
 from deployments.messages import Embedding, Masks, SegmentRequest, Span
 from deployments.placement import loading
 from deployments.sam.cache import SharedCache
+from deployments.serving.metrics import Recorder, batches, lookups, recorder, result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,16 +26,23 @@ class SamServer:
     embeddings are kept, 4 MiB each with the published models.
     """
 
-    def __init__(self, args: ModelArgs | dict[str, Any], cache_entries: int = 32) -> None:
+    def __init__(
+        self, args: ModelArgs | dict[str, Any], cache_entries: int = 32, metrics: Recorder | None = None
+    ) -> None:
         # Here and not above: whoever only builds the graph needs no torch.
         from deployments.sam.model import SamSegmenter
 
         with loading("sam"):
             self._segmenter = SamSegmenter.load(ModelArgs.model_validate(args))
-        self._embeddings: SharedCache[Embedding] = SharedCache(cache_entries)
+        self._metrics = metrics = metrics or recorder()
+        self._embeddings: SharedCache[Embedding] = SharedCache(cache_entries, lookups(metrics, "sam", "embeddings"))
         settings = SamSettings()
-        self._encoder: Batcher[np.ndarray, Embedding] = Batcher(self._segmenter.encode, settings)
-        self._decoder: Batcher[tuple[Embedding, SegmentRequest], Masks] = Batcher(self._decode_each, settings)
+        self._encoder: Batcher[np.ndarray, Embedding] = Batcher(
+            self._segmenter.encode, settings, batches(metrics, "sam", "encode")
+        )
+        self._decoder: Batcher[tuple[Embedding, SegmentRequest], Masks] = Batcher(
+            self._decode_each, settings, batches(metrics, "sam", "segment")
+        )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Takes new `SamSettings`, from the next batch on."""
@@ -50,14 +58,16 @@ class SamServer:
     async def encode(self, image: np.ndarray) -> Embedding:
         """The embedding of `image` (HxWx3 uint8 RGB), remembered by its pixels."""
         start = time.time()
-        key = await asyncio.to_thread(digest, image)
-        embedding = await self._embeddings.get(key, lambda: self._encoder.submit(image))
+        with result(self._metrics, "sam", "encode"):
+            key = await asyncio.to_thread(digest, image)
+            embedding = await self._embeddings.get(key, lambda: self._encoder.submit(image))
         return replace(embedding, spans=(Span("sam.encode", start, time.time()),))
 
     async def segment(self, embedding: Embedding, request: SegmentRequest) -> Masks:
         """What the prompts of `request` may mean in the picture of `embedding`."""
         start = time.time()
-        masks = await self._decoder.submit((embedding, request))
+        with result(self._metrics, "sam", "segment"):
+            masks = await self._decoder.submit((embedding, request))
         return replace(masks, spans=(*embedding.spans, Span("sam.segment", start, time.time())))
 
     def _decode_each(self, items: list[tuple[Embedding, SegmentRequest]]) -> list[Masks | Exception]:

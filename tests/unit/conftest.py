@@ -185,9 +185,9 @@ class Inpaint:
 
 
 class Graph:
-    def __init__(self):
+    def __init__(self, metrics):
         self.clip, self.sam, self.inpaint = Handle(Clip()), Handle(Sam()), Handle(Inpaint())
-        self.driver = Driver(self.clip, self.sam, self.inpaint)
+        self.driver = Driver(self.clip, self.sam, self.inpaint, metrics=metrics)
 
     image = IMAGE
     point = POINT
@@ -203,8 +203,8 @@ class Graph:
 
 
 @pytest.fixture
-async def graph():
-    return Graph()
+async def graph(metrics):
+    return Graph(metrics)
 
 
 @pytest.fixture(autouse=True)

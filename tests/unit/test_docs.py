@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = [
     "README.md",
     "docs/how-it-works.md",
+    "docs/operating.md",
     "docs/step-engine.md",
     "docs/grounding.md",
     "pocket/README.md",

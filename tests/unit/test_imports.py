@@ -45,13 +45,19 @@ FORBIDDEN = {
     "deployments/inpaint/parts.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/inpaint/lora.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/caching.py": OURS | HEAVY,
+    "deployments/serving": HEAVY - {"ray"} | {"pocket", "graph", "main"},
     "deployments/check_config": HEAVY - {"ray"} | {"pocket", "main"},
     "deployments/inpaint": {"ray", "starlette", "fastapi", "pocket", "graph", "main"},
     "deployments/http": {"ray", "torch", "transformers", "diffusers", "segment_anything", "pocket", "graph", "main"},
     "client": OURS - {"retouch"} | HEAVY | {"numpy"},
 }
 # Files that a process imports before it knows whether it will run the model.
-LIGHT = ["deployments/clip/server.py", "deployments/sam/server.py", "deployments/inpaint/server.py"]
+LIGHT = [
+    "deployments/clip/server.py",
+    "deployments/sam/server.py",
+    "deployments/inpaint/server.py",
+    "deployments/serving/metrics.py",
+]
 
 
 def files(place):

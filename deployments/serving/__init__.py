@@ -1,0 +1,1 @@
+"""What any deployment needs and Ray Serve does not give."""
