@@ -173,27 +173,37 @@ class ClipMatcher:
         `heat` shows that from its least to its greatest, hot somewhere in every picture, and no calibration of the
         confidence can be right for all pictures.
         """
-        avoid = [vectors[name] for name in request.avoid]
         size_hw = (request.image.shape[0], request.image.shape[1])
         logits_of = self._margins if settings.contrast else self._cosines
-        margins = views.blend(logits_of(phrase, avoid, seen, vectors).cpu(), seen.plan)
+        margins = views.blend(logits_of(phrase, request.avoid, seen, vectors).cpu(), seen.plan)
         if settings.contrast:
             return _answer(phrase, margins, margins.sigmoid(), size_hw, settings)
         above = margins - margins.mean()
         spread = (above.max() - above.min()).clamp(min=1e-9)
         return _answer(phrase, above, (above - above.min()) / spread, size_hw, settings)
 
-    def _margins(self, phrase: str, avoid: list[torch.Tensor], seen: Seen, vectors: Vectors) -> torch.Tensor:
-        """By how many logits each patch looks more like the phrase than like the ground and what to avoid: Vxghxgw."""
-        ground = torch.stack([vectors[word] for word in dense.GROUND])
-        contrast = torch.cat([dense.contrast(phrase, vectors[phrase], ground), *(vector[None] for vector in avoid)])
-        return dense.margins(seen.features, vectors[phrase][None], contrast, self._scale)[..., 0]
+    def _margins(self, phrase: str, avoid: Sequence[str], seen: Seen, vectors: Vectors) -> torch.Tensor:
+        """By how many logits each patch looks more like the phrase than like the ground and what to avoid: Vxghxgw.
 
-    def _cosines(self, phrase: str, avoid: list[torch.Tensor], seen: Seen, vectors: Vectors) -> torch.Tensor:
+        What to avoid is often the phrase and one word more ("red balloon", for a balloon that is not red), and a red
+        balloon looks like both. So a patch that looks like what to avoid is taken down by as much as it does.
+        """
+        ground = torch.stack([vectors[word] for word in dense.GROUND])
+        others = [vectors[name][None] for name in avoid]
+        contrast = torch.cat([dense.contrast(phrase, vectors[phrase], ground), *others])
+        margins = dense.margins(seen.features, vectors[phrase][None], contrast, self._scale)[..., 0]
+        for name, other in zip(avoid, others, strict=True):
+            of_other = dense.margins(seen.features, other, dense.contrast(name, other[0], ground), self._scale)[..., 0]
+            around = torch.nn.functional.max_pool2d(of_other, 3, stride=1, padding=1)
+            margins = torch.minimum(margins, margins - around)
+        return margins
+
+    def _cosines(self, phrase: str, avoid: Sequence[str], seen: Seen, vectors: Vectors) -> torch.Tensor:
         """The cosine of each patch and the phrase, less the greatest of what to avoid, in logits: Vxghxgw."""
         cosines = seen.features @ vectors[phrase]
         if avoid:
-            cosines = cosines - (seen.features @ torch.stack(avoid).T).amax(-1).clamp(min=0)
+            others = torch.stack([vectors[name] for name in avoid])
+            cosines = cosines - (seen.features @ others.T).amax(-1).clamp(min=0)
         return self._scale * cosines
 
     def _see(self, images: Mapping[Key, np.ndarray], settings: ClipSettings) -> Mapping[Key, Seen | Exception]:
