@@ -24,8 +24,9 @@ from deployments.checks import (
 )
 from deployments.config import DriverSettings, Limits, PaintingSettings, SchedulerName
 from deployments.errors import InvalidInput
-from deployments.grounding.words import PromptReading, Wording, parse, read_prompt
+from deployments.grounding.words import PromptReading, Wording
 from deployments.messages import Box, EditRequest, Fill, LocateRequest, MaskShape, Mode, Point, ScoreRequest
+from deployments.reading import check_reading, reading_of, things_removed, wordings_of
 
 SEED_LIMIT = 2**63
 SCHEDULERS = get_args(SchedulerName)
@@ -96,12 +97,11 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
     check_choice(request.mode, "mode", get_args(Mode))
     if request.mode == "remove":
         _refuse_for_removal(request)
-    reading = _reading(request, settings.limits)
+    reading = _reading(request, settings)
     if reading.removes:
-        # Beside points or a mask, words of place are about what is marked already.
-        target = parse(reading.targets[0]).phrase if _is_pointed_at(request) else reading.targets[0]
-        removal = complete_edit(replace(request, mode="remove", prompt="", target=target), settings)
-        return replace(removal, where=replace(removal.where, param="prompt"))
+        request = replace(request, mode="remove", prompt="")
+        _refuse_for_removal(request)
+        reading = PromptReading(things_removed(reading, _is_pointed_at(request)), "")
     where = _where(request, reading.targets, settings)
     shape, dilation = _offer(request, settings.painting)
     return CompleteEdit(
@@ -112,7 +112,7 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
         mask_shape=shape,
         dilation=dilation,
         prompt=reading.painted,
-        scored=reading.painted or request.target,
+        scored=reading.painted or where.target or None,
         negative_prompt=_negative_prompt(request, settings),
         seeds=() if request.mode == "remove" else _seeds(request, settings.limits),
         num_inference_steps=_steps(request, settings),
@@ -124,22 +124,14 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
     )
 
 
-def _reading(request: EditRequest, limits: Limits) -> PromptReading:
+def _reading(request: EditRequest, settings: DriverSettings) -> PromptReading:
     if request.mode == "remove":
         return PromptReading((), "")
-    return reading_of(check_text(request.prompt, "prompt", limits), request.target, _is_pointed_at(request))
-
-
-def reading_of(prompt: str, target: str | None, is_pointed_at: bool) -> PromptReading:
-    """What the prompt says. With a target of its own, or beside points or a mask, it is what to paint and no more.
-
-    Beside points or a mask it may still ask to remove what they mark.
-    """
-    if target is None:
-        reading = read_prompt(prompt)
-        if reading.removes or not is_pointed_at:
-            return reading
-    return PromptReading((), prompt)
+    prompt, pointed = check_text(request.prompt, "prompt", settings.limits), _is_pointed_at(request)
+    reading = reading_of(prompt, request.target, pointed)
+    if reading.targets and not pointed:
+        check_reading(prompt, reading, settings.grounding.places)
+    return reading
 
 
 def _steps(request: EditRequest, settings: DriverSettings) -> int:
@@ -187,18 +179,18 @@ def _where(
     target = None if request.target is None else check_text(request.target, "target", limits)
     if target is None and not from_prompt and not pointed:
         raise InvalidInput("target is required: nothing else says what to repaint.", "target")
-    texts = from_prompt if target is None else (target,)
-    wordings = tuple(parse(text) if settings.grounding.places else Wording(text) for text in texts)
-    if pointed and any(wording.order or wording.relation for wording in wordings):
+    wordings = wordings_of(target, from_prompt, settings.grounding.places)
+    if pointed and any(wording.order or wording.relation or wording.among or wording.avoid for wording in wordings):
         raise InvalidInput(
-            "target must not say which of several things is meant (by place, order or size) beside points, a box or a "
-            f"mask, where that cannot be checked. Name only what lies there, such as {wordings[0].phrase!r}, or leave "
-            "target out.",
+            "target must not say which of several things is meant (by place, order, size or what it is not) beside "
+            "points, a box or a mask, where that cannot be checked. Name only what lies there, such as "
+            f"{wordings[0].phrase!r}, or leave target out.",
             "target",
         )
     name = target or next(iter(from_prompt), "")
     param = "prompt" if target is None else "target"
-    return CompleteLocate(image, name, wordings, _listed(avoid), points, labels, box, pointed, param)
+    avoided = tuple(dict.fromkeys((*_listed(avoid), *(phrase for wording in wordings for phrase in wording.avoid))))
+    return CompleteLocate(image, name, wordings, avoided, points, labels, box, pointed, param)
 
 
 def _with_tuples(request: _Request, limits: Limits) -> _Request:

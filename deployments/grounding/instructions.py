@@ -21,7 +21,15 @@ _OTHERS = """
     long short tall thick thin round square striped dotted plain very more less completely fully slightly and broken
     bald beautiful cute realistic
 """
+# What one thing may look like and another not; neither a size nor a degree.
+_LOOKS = """
+    bright dark pale vivid neon pastel shiny glossy matte metallic transparent wooden furry fluffy open closed
+    empty full wet dry square round striped dotted spotted checked patterned plain broken bald coloured colored
+"""
+ATTRIBUTES = COLOURS | frozenset(_LOOKS.split())
 ADJECTIVES = COLOURS | frozenset(_OTHERS.split())
+
+NOT = frozenset(("not", "isn't", "aren't", "isnt", "arent", "without", "nor", "neither", "or", "non"))
 
 _THE = any_of(("the", "this", "that", "these", "those", *OWNERS))
 _A = any_of((*ARTICLES, *OWNERS, "more", "another", "two", "three", "four", "five", "several", "many"))
@@ -33,6 +41,7 @@ _ACTS = """
     wear hold smile have eat drink ride play sit stand dance run jump sleep fly read cry laugh wave glow shine sparkle
     disappear
 """
+ACTS_AS = tuple(_ACTS.split())
 # "a building on fire": nobody builds there.
 _NO_ACTS = "building painting ceiling clothing wedding pudding dumpling railing awning earring string"
 
@@ -43,7 +52,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 POLITE = _pattern(
     r"^(?:(?:please|kindly|now|just|can you|could you|would you|will you|i want you to|i want to|i would like to"
-    r"|i'd like to|let's),? )+"
+    r"|i'd like to|let's|first|firstly),? )+"
 )
 SENTENCE_END = re.compile(r"(?<![.!?;])[.!?;]+(?= |$)")
 # "draw a", "make me a": what follows is what the prompt is about. So it is behind "a photo of".
@@ -53,6 +62,11 @@ MEDIUM = _pattern(
     r"|render|portrait|close-up|shot) of "
 )
 OUTCOME = _pattern(r" (?:as|into|instead)(?!\S)")
+# "a dog runs": what it does.
+DOES = _pattern(
+    r" (?:wears|holds|smiles|has|eats|drinks|rides|plays|sits|stands|dances|runs|jumps|sleeps|flies|reads|cries|laughs"
+    r"|waves|glows|shines|sparkles|walks|looks|swims|lies|hangs|floats|grows|stares|barks|sings|climbs|chases)(?!\S)"
+)
 # Where a description leaves its noun: "wearing", "in a", "that".
 CLAUSE = _pattern(
     rf" (?!of(?!\S)){any_of(LINKS)}(?!\S)"
@@ -75,9 +89,24 @@ ACTS = _pattern(rf" {any_of(_ACTS.split())}(?!\S)")
 
 REPLACE = _pattern(r"(?:replace|swap|exchange|substitute|switch)(?: out)? (?P<rest>.+)")
 CHANGE = _pattern(r"(?:turn|change|transform|convert|morph|reshape|modify|edit) (?P<rest>.+)")
-MAKE = _pattern(rf"(?:make|turn|paint|colou?r|recolou?r|dye|tint|render) (?P<rest>(?:{_THE}|all|both) .+)")
+MAKE = _pattern(
+    rf"(?:make|turn|paint|colou?r|recolou?r|dye|tint|render) (?P<rest>(?:{_THE}|all|both|each|every|any) .+)"
+)
 REMOVE = _pattern(
     r"(?:remove|delete|erase|eliminate|take away|take out|get rid of|cut out|clear away|wipe out|crop out) (?P<old>.+)"
+)
+# "remove the dog and put a cat there" replaces it.
+REMOVE_AND_PAINT = _pattern(
+    r"(?:remove|delete|erase|take away|take out|get rid of|cut out) (?P<old>.+?),?(?: and| then|, then)+ "
+    r"(?:(?:replace|substitute|swap|exchange) (?:it|them) (?:with|by|for) (?P<new>.+)"
+    r"|(?:put|paint|add|insert|place|draw) (?P<put>.+) (?:instead|there|in (?:its|their) (?:place|stead)|where it was))"
+)
+# "but keep the rest": nothing else is changed anyway.
+KEPT = _pattern(
+    rf"(?:(?:,|,? and|,? but|,? while|,? yet) (?:please )?(?:keep|keeping|leave|leaving|preserve|preserving) "
+    rf"(?:{_THE}|everything|all|other|rest) "
+    r"|(?:,|,? and|,? but|,? while|,? yet) (?:please )?(?:don't|do not|never|not) (?:change|touch|alter|remove|modify) "
+    r"|,? without (?:changing|touching|altering|moving|affecting|removing|modifying) ).+$"
 )
 INSTEAD = _pattern(
     r"(?:(?:use|put|place|paint|draw|add|show) )?(?P<new>.+?),? (?:instead of|in place of|rather than) (?P<old>.+)"

@@ -22,18 +22,38 @@ def whole_words(text: str) -> re.Pattern[str]:
 
 
 ARTICLES = ("the", "a", "an", "this", "that", "these", "those", "some", "any", "all", "both")
+POINTERS = ("the", "a", "an", "this", "that", "these", "those")  # articles that say nothing of how many
 OWNERS = ("my", "your", "our", "his", "her", "its", "their")
 NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "many", "several")
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 # Words that end a noun phrase: what follows is said of something else, or of what the thing does.
 _LINKS = """
     with without wearing holding having has in on onto at to into from of by as and or but that which who whose is are
-    was near next beside behind above below over under beneath underneath inside outside between against around
-    through across along for than while when sitting standing lying counting please then
+    was that's which's who's near next beside behind above below over under beneath underneath inside outside between
+    against around through across along for than while when sitting standing lying counting please then
 """
 LINKS = tuple(_LINKS.split())
+# Words that may stand behind a noun and say nothing of what it is: "the dogs there".
+_AFTER_NOUN = "there here together alone standing lying outside inside facing visible shown"
+AFTER_NOUN = frozenset(_AFTER_NOUN.split())
 # Said between a thing and its place; they mean nothing at the end of a phrase.
-COPULAS = ("that", "which", "who", "is", "are", "was", "located", "positioned", "placed", "situated", "counting", "and")
+COPULAS = (
+    "that",
+    "which",
+    "who",
+    "that's",
+    "which's",
+    "who's",
+    "is",
+    "are",
+    "was",
+    "located",
+    "positioned",
+    "placed",
+    "situated",
+    "counting",
+    "and",
+)
 # "facing left" tells where it looks, not where it is.
 _MOTIONS = """
     facing looking pointing turned turning leaning moving walking running heading going tilted glancing gazing staring
@@ -145,6 +165,9 @@ NOUN_END = re.compile(
     rf"|(?<! to) {any_of((*ARTICLES, *OWNERS))}(?!\S)",
     _PLAIN_LETTERS,
 )
+# The same, where "and" has been seen to join no two things: "black and white cats".
+PHRASE_END = re.compile(rf" {any_of(word for word in LINKS if word not in ('and', 'or', 'but'))}(?!\S)", _PLAIN_LETTERS)
+LINKED = whole_words(any_of(word for word in LINKS if word != "of"))
 NEXT_WORD = re.compile(r" (\S+)")
 LAST = re.compile("last|penultimate", _PLAIN_LETTERS)
 # "second largest", "leftmost", "top left", "third"; before the noun.
@@ -167,6 +190,8 @@ PLACED = whole_words(
 TRAILING = whole_words(
     rf"(?<=\S )(?:{_FAR} )?(?P<place>{_PAIR}|{_ACROSS})(?:[- ]?most)?{_HAND}(?: {_REGION})?{_OF_MIDDLE}$"
 )
+EACH_AND_EVERY = whole_words("each and every|any and all")
+OF_SEVERAL = re.compile(r"(?:ones? )?of ", _PLAIN_LETTERS)
 # "of the two"; after a word of order that has no noun of its own.
 COUNTED = re.compile(rf" (?:ones? )?of (?:the |these |those |all )?{any_of(NUMBERS)}(?!\S)", _PLAIN_LETTERS)
 RELATED = whole_words(

@@ -18,62 +18,17 @@ import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Literal, cast, get_args
+from functools import lru_cache
+from typing import cast, get_args
 
 from deployments.grounding import vocabulary
+from deployments.grounding.exclusion import without_excluded
+from deployments.grounding.meaning import ANYTHING, Key, Kind, Order, Relation, Spot, Wording
+from deployments.grounding.quantity import as_one, how_many, without_count
 
-Spot = Literal[
-    "upper_left",
-    "upper_middle",
-    "upper_right",
-    "middle_left",
-    "centre",
-    "middle_right",
-    "lower_left",
-    "lower_middle",
-    "lower_right",
-]
-Key = Literal["x", "y", "area", "height", "width", "middle", "anchor"] | Spot
-Kind = Literal["left_of", "right_of", "above", "below", "near"]
+__all__ = ["ANYTHING", "Order", "Relation", "Wording", "parse", "plain", "tidy", "without_articles"]
 
-ANYTHING = "object"  # what to look for where no noun is said: "the largest one"
 PUNCTUATION = ".,;:!?\"'`()[]{}<>«»“”„…–—-¿¡*_~|/\\"
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Which of several: the `rank`-th by `key`, from the smallest value on, or from the largest if `descending`.
-
-    A spot's value is the distance to it, "anchor" the distance to the other thing of a relation, "middle" that to the
-    middle one of them all. An order that is not `firm` is a hint: it decides among about equally good matches only.
-    """
-
-    key: Key
-    descending: bool = False
-    rank: int = 1
-    firm: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """Where it is as seen from something else; `anchor` is a noun phrase for that."""
-
-    kind: Kind
-    anchor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """What CLIP should look for (never empty), and which of what it finds is meant.
-
-    `among` is the part of the picture in which the order is counted: "the largest balloon on the left".
-    """
-
-    phrase: str
-    order: Order | None = None
-    relation: Relation | None = None
-    among: Order | None = None
-
 
 PLACES: dict[frozenset[str], Order] = {
     frozenset({"left"}): Order("x"),
@@ -87,26 +42,52 @@ PLACES: dict[frozenset[str], Order] = {
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """The words of order before a noun: "second", "left", "second largest". `from_end` counts from the last."""
+    """The words of order before a noun: "second", "left", "second largest". `from_end` counts from the last.
+
+    `is_place` says that they are no more than a place: "left", not "leftmost".
+    """
 
     rank: int
     from_end: bool
     key: Order | None
+    is_place: bool = False
 
 
+@lru_cache(maxsize=64)  # the checks of a request ask several times
 def parse(text: str) -> Wording:
-    """The meaning of a target such as "the second red balloon from the left". Takes any text."""
+    """Return the meaning of a target such as "the second red balloon from the left".
+
+    Takes any text. What cannot be acted on stays in the phrase, and `refusals` finds it.
+    """
     said = plain(text)
-    head, relation = _without_relation(without_articles(vocabulary.FIND.sub("", said)))
+    asked, excluded = without_excluded(vocabulary.FIND.sub("", said))
+    quantity, head = how_many(asked)
+    head, relation = _without_relation(without_articles(head))
     head, named = _without_named(head)
     head, place = _without_place(head, may_count=named is not None and named.key is None)
     order, among = _order(named, place, relation)
     phrase = _noun_phrase(head, counted=order is not None)
-    if order is None and relation is None:
-        order = _hint(phrase)
-    if not phrase:
-        phrase = ANYTHING if order or relation or not said else said
-    return Wording(phrase, order, relation, among)
+    count, phrase = without_count(phrase)
+    one, is_plural = (phrase, False) if quantity.is_single else as_one(phrase)
+    if quantity.every is None:
+        is_plural = (is_plural or count is not None) and not (order and vocabulary.OF_SEVERAL.match(head))
+    every = is_plural if quantity.every is None else quantity.every
+    if every:
+        order, among = _part_of_picture(order, among, named)
+    elif order is None and relation is None:
+        order = _hint(one)
+    if not one:
+        one = ANYTHING if order or relation or not said else said
+    count = (quantity.count or count) if every else None
+    return Wording(one, order, relation, among, excluded.phrases(one), every, count)
+
+
+def _part_of_picture(
+    order: Order | None, among: Order | None, named: _Named | None
+) -> tuple[Order | None, Order | None]:
+    """The place that several things have in common, where it is one: "on the left", but not "second", "leftmost"."""
+    is_place = order is not None and order.key in (*get_args(Spot), "x", "y") and (named is None or named.is_place)
+    return (None, order) if is_place and among is None else (order, among)
 
 
 def plain(text: str) -> str:
@@ -158,7 +139,8 @@ def _without_named(head: str) -> tuple[str, _Named | None]:
         return _cut(head, counted), _named(counted, _place(counted["place"]))
     for match in vocabulary.NAMED.finditer(head, 0, end):
         if _is_order(head, match, end):
-            return _cut(head, match), _named(match, _key(match))
+            is_place = match[0].lower() == (match["place"] or "").lower()
+            return _cut(head, match), replace(_named(match, _key(match)), is_place=is_place)
     return head, None
 
 

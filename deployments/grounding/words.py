@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from deployments.grounding import instructions
+from deployments.grounding import instructions, vocabulary
+from deployments.grounding.quantity import as_one, without_count
+from deployments.grounding.refusals import is_refused
 from deployments.grounding.wording import ANYTHING, Order, Relation, Wording, parse, plain, tidy, without_articles
 
 __all__ = ["Order", "PromptReading", "Relation", "Wording", "head_phrases", "parse", "read_prompt"]
@@ -24,23 +26,27 @@ class PromptReading:
     """What to look for, the likeliest first (never empty, each a text for `parse`), and what to paint there.
 
     `removes` tells that the prompt asks to take something away: there is nothing to paint but the prompt as it is.
+    `describes` tells that it is no instruction: the targets are a guess at what its picture has to do with this one.
     """
 
     targets: tuple[str, ...]
     painted: str
     removes: bool = False
+    describes: bool = False
 
 
 def read_prompt(prompt: str) -> PromptReading:
     """What an instruction changes into what; a description is painted as it is over what its head names."""
     sentence, rest = _first_sentence(tidy(prompt))
     told = instructions.POLITE.sub("", sentence)
+    kept = instructions.KEPT.search(told)
+    told = told[: kept.start()] if kept else told
     for pattern, read in _INSTRUCTIONS:
         match = pattern.fullmatch(told)
         reading = read(match) if match else None
         if reading is not None:
             return replace(reading, painted=prompt.strip() if reading.removes else reading.painted + rest)
-    return PromptReading(_different(_head(told), prompt.strip()), prompt.strip())
+    return PromptReading(_different(_head(told), prompt.strip()), prompt.strip(), describes=True)
 
 
 def head_phrases(prompt: str) -> tuple[str, ...]:
@@ -67,9 +73,13 @@ def _first_sentence(text: str) -> tuple[str, str]:
 def _head(text: str) -> str:
     """The noun phrase that a description is about, of a few words; all of it where a place is said."""
     clause = instructions.OUTCOME.split(_first_clause(text), maxsplit=1)[0]
-    said = without_articles(plain(instructions.MEDIUM.sub("", instructions.CREATED.sub("", clause, count=1), count=1)))
-    if _is_placed(said):
-        return said
+    named = plain(instructions.MEDIUM.sub("", instructions.CREATED.sub("", clause, count=1), count=1))
+    said = without_articles(named)
+    if _says_which(_without_the(named), is_definite=instructions.DEFINITE.match(named) is not None):
+        return _without_the(named)
+    if named.lower().startswith(("a ", "an ")):
+        said = instructions.DOES.split(said, maxsplit=1)[0]
+    said = without_count(said)[1]  # how many are to be painted says nothing of how many there are
     end = instructions.CLAUSE.search(said)
     words = (said[: end.start()] if end else said).split()
     of = words.index("of") if "of" in words else len(words)
@@ -86,17 +96,33 @@ def _first_clause(text: str) -> str:
     return ",".join(clause)
 
 
-def _is_placed(said: str) -> bool:
+def _says_which(said: str, is_definite: bool = True) -> bool:
+    """Whether the words say which of several is meant, or may not be acted on; then none of them may be left out."""
     wording = parse(said)
-    return wording.relation is not None or (wording.order is not None and wording.order.firm)
+    is_placed = wording.relation or wording.among or (wording.order is not None and wording.order.firm)
+    return bool(is_placed) or (is_definite and (bool(wording.avoid) or wording.count is not None or is_refused(said)))
 
 
 def _told(old: str) -> tuple[str, ...]:
     """What to look for where an instruction names it."""
-    said = without_articles(plain(old))
-    if _is_placed(said) or len(said.split()) <= MOST_WORDS_TOLD:
+    said = _without_the(plain(old))
+    if not without_articles(said):  # "remove all"
+        return (said or ANYTHING,)
+    if _says_which(said) or len(said.split()) <= MOST_WORDS_TOLD:
         return _different(said)
     return _different(_head(said), said)
+
+
+def _without_the(said: str) -> str:
+    """Without articles, and with what says how many: "all the dogs"."""
+    words = said.split(" ")
+    first = next((index for index, word in enumerate(words) if word.lower() not in vocabulary.POINTERS), len(words))
+    return " ".join(words[first:]) or said
+
+
+def _for_each(old: str, new: str) -> str:
+    """What to paint at each of several: "lemon" for "lemons"."""
+    return as_one(new)[0] if parse(old).every else new
 
 
 def _split(text: str, separators: Sequence[re.Pattern[str]]) -> tuple[str, str] | None:
@@ -123,10 +149,10 @@ def _changed(old: str, new: str) -> PromptReading:
     owner = instructions.PROPERTY_OF.fullmatch(old)
     thing = instructions.FROM_COLOUR.sub("", (owner["thing"] or owner["owner"]) if owner else old)
     if owner and not without_articles(thing):
-        return PromptReading(_told(old), new)
+        return PromptReading(_told(old), _for_each(old, new))
     if owner or all(word.lower() in instructions.ADJECTIVES for word in plain(new).split()):
         return PromptReading(_told(thing), _with_property(thing, new))
-    return PromptReading(_told(thing), new)
+    return PromptReading(_told(thing), _for_each(thing, new))
 
 
 def _with_property(thing: str, new: str) -> str:
@@ -154,6 +180,7 @@ def _made(match: re.Match[str]) -> PromptReading | None:
     start = len(words)
     while start > 2 and words[start - 1].lower() in instructions.ADJECTIVES:
         start -= 1
+    start += words[start - 1].lower() in instructions.NOT  # "make the one that is not red green"
     old = " ".join(words[: start - (words[start - 1].lower() in ("in", "with"))])
     return _changed(old, " ".join(words[start:])) if start < len(words) else None
 
@@ -176,11 +203,16 @@ def _removed(match: re.Match[str]) -> PromptReading:
     return PromptReading(_told(match["old"]), "", removes=True)
 
 
+def _removed_and_painted(match: re.Match[str]) -> PromptReading:
+    return _changed(match["old"], match["new"] or match["put"])
+
+
 def _instead(match: re.Match[str]) -> PromptReading:
-    return PromptReading(_told(match["old"]), match["new"])
+    return PromptReading(_told(match["old"]), _for_each(match["old"], match["new"]))
 
 
 _INSTRUCTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], PromptReading | None]], ...] = (
+    (instructions.REMOVE_AND_PAINT, _removed_and_painted),
     (instructions.REMOVE, _removed),
     (instructions.REPLACE, _replaced),
     (instructions.CHANGE, _changed_into),

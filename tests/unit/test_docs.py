@@ -31,7 +31,7 @@ def test_links_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_make_targets_exist(document):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make ([a-z-]+)", (ROOT / document).read_text())) - {"a", "it"} <= targets
+    assert set(re.findall(r"make ([a-z-]+)", (ROOT / document).read_text())) - {"a", "it", "the"} <= targets
 
 
 def test_nothing_is_left_to_be_filled_in():

@@ -23,6 +23,7 @@ FORBIDDEN = {
     "deployments/emphasis.py": OURS | HEAVY,
     "deployments/checks.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/complete.py": HEAVY | {"pocket", "graph", "main"},
+    "deployments/reading.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/colours.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/removal.py": HEAVY | {"pocket", "graph", "main"},
     "deployments/membrane.py": HEAVY | {"pocket", "graph", "main"},
