@@ -81,7 +81,7 @@ REPLACED = tuple(_pattern(rf"(?<!next)(?<!close) (?:{words})(?= \S)") for words 
 CHANGED = tuple(_pattern(rf"(?<!next)(?<!close) (?:{words})(?= \S)") for words in ("into", "to", "with|for"))
 PROPERTY_OF = _pattern(
     r"(?:the )?(?:colou?r|hue|shade|material|texture|pattern) of (?P<thing>.+)"
-    r"|(?P<owner>.+?)(?:'s|s')? (?:colou?r|hue|shade|material|texture|pattern)"
+    r"|(?P<owner>.+?)(?:'s|(?<=s)')? (?:colou?r|hue|shade|material|texture|pattern)"
 )
 FROM_COLOUR = _pattern(rf" from {any_of(sorted(COLOURS))}$")
 LOOKS = _pattern(r" (?:look like|look|appear|become|be|into)(?= \S)")

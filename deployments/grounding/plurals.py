@@ -7,14 +7,14 @@ A word that looks like a plural and is none ("bus", "octopus", "series"), names 
 from __future__ import annotations
 
 _UNCHANGED = """
-    sunglasses eyeglasses glasses scissors shears trousers jeans headphones earphones earbuds shorts pants tights pliers
-    tweezers goggles binoculars pyjamas pajamas leggings overalls dungarees braces suspenders knickers briefs boxers
-    tongs spectacles clippers handcuffs clothes stairs blinds groceries fireworks headquarters crossroads barracks
-    molasses bellows gallows works ruins woods surroundings outskirts remains cornflakes grapes fries noodles oats
-    lentils news series species means chassis corps sheep deer moose fish salmon trout shrimp bison aircraft spacecraft
-    hovercraft offspring physics mathematics athletics gymnastics graphics politics billiards dominoes darts his hers
-    its this was is as has us yes does always perhaps less across towards upwards sideways besides whereas thanks adidas
-    mercedes texas paris lexus james thomas charles arkansas kansas dallas vegas
+    teeth sunglasses eyeglasses glasses scissors shears trousers jeans headphones earphones earbuds shorts pants tights
+    pliers tweezers goggles binoculars pyjamas pajamas leggings overalls dungarees braces suspenders knickers briefs
+    boxers tongs spectacles clippers handcuffs clothes stairs blinds groceries fireworks headquarters crossroads
+    barracks molasses bellows gallows works ruins woods surroundings outskirts remains cornflakes grapes fries noodles
+    oats lentils news series species means chassis corps sheep deer moose fish salmon trout shrimp bison aircraft
+    spacecraft hovercraft offspring physics mathematics athletics gymnastics graphics politics billiards dominoes darts
+    his hers its this was is as has us yes does always perhaps less across towards upwards sideways besides whereas
+    thanks adidas mercedes texas paris lexus james thomas charles arkansas kansas dallas vegas
 """
 UNCHANGED = frozenset(_UNCHANGED.split())
 # Singulars that end in one s, besides all that end in -us and -is.
@@ -24,15 +24,15 @@ SINGULARS = frozenset(_SINGULARS.split())
 _SHORT = "menus emus gnus tutus skis taxis kiwis bikinis zucchinis martinis paninis tsunamis alibis safaris yetis"
 SHORT = frozenset(_SHORT.split())
 _IRREGULAR = """
-    people:person persons:person children:child grandchildren:grandchild men:man women:woman feet:foot teeth:tooth
-    geese:goose mice:mouse oxen:ox dice:die cacti:cactus octopi:octopus fungi:fungus radii:radius nuclei:nucleus
-    alumni:alumnus hippopotami:hippopotamus leaves:leaf sheaves:sheaf loaves:loaf wolves:wolf werewolves:werewolf
-    shelves:shelf bookshelves:bookshelf halves:half calves:calf elves:elf thieves:thief knives:knife wives:wife
-    housewives:housewife lives:life hooves:hoof scarves:scarf wharves:wharf dwarves:dwarf axes:axe pickaxes:pickaxe
-    quizzes:quiz criteria:criterion phenomena:phenomenon oases:oasis trellises:trellis pelvises:pelvis ibises:ibis
-    irises:iris headaches:headache moustaches:moustache mustaches:mustache caches:cache avalanches:avalanche
-    quiches:quiche niches:niche canoes:canoe shoes:shoe horseshoes:horseshoe snowshoes:snowshoe hoes:hoe oboes:oboe
-    toes:toe tiptoes:tiptoe does:doe
+    people:person persons:person children:child grandchildren:grandchild men:man women:woman feet:foot geese:goose
+    mice:mouse oxen:ox dice:die cacti:cactus octopi:octopus fungi:fungus radii:radius nuclei:nucleus alumni:alumnus
+    hippopotami:hippopotamus leaves:leaf sheaves:sheaf loaves:loaf wolves:wolf werewolves:werewolf shelves:shelf
+    bookshelves:bookshelf halves:half calves:calf elves:elf thieves:thief knives:knife wives:wife housewives:housewife
+    lives:life hooves:hoof scarves:scarf wharves:wharf dwarves:dwarf axes:axe pickaxes:pickaxe quizzes:quiz
+    criteria:criterion phenomena:phenomenon oases:oasis trellises:trellis pelvises:pelvis ibises:ibis irises:iris
+    headaches:headache moustaches:moustache mustaches:mustache caches:cache avalanches:avalanche quiches:quiche
+    niches:niche canoes:canoe shoes:shoe horseshoes:horseshoe snowshoes:snowshoe hoes:hoe oboes:oboe toes:toe
+    tiptoes:tiptoe does:doe
 """
 IRREGULAR = dict(pair.split(":") for pair in _IRREGULAR.split())
 _IN_IE = """

@@ -32,42 +32,51 @@ def _pattern(text: str) -> re.Pattern[str]:
 STARTS = _pattern(rf"(?:{any_of((*_CERTAIN.split(), *_LIKELY.split()))})(?!\S)")
 # A further instruction; "and make it shiny" is said of what is painted.
 _FURTHER = (
-    r"(?:,|;|\.|!| and| then| but| also| &)(?: (?:and|then|also|please|finally|next|afterwards|now|instead),?){0,3} "
+    r"(?:,|;|\.|!| and| then| but| also| &| -| \d[.)])"
+    r"(?: (?:and|then|also|please|finally|next|afterwards|now|instead),?){0,3} "
 )
 SECOND = _pattern(
     rf"{_FURTHER}(?:(?:{any_of(_CERTAIN.split())}) \S"
     rf"|(?:take|get|cut|clear|wipe|crop) (?:away|out|off|rid of)(?: \S|$)"
     rf"|(?:{any_of(_LIKELY.split())}) {_DETERMINER} )|(?:,|;| and)(?: and)? (?:then|also) {_DETERMINER} "
     rf"| (?:{any_of(_CERTAIN.split())}) (?:the|this|that|my) "
+    r"| while (?:also )?(?:removing|deleting|erasing|replacing|changing|making|adding|turning|painting) "
 )
 SECOND_SENTENCE = _pattern(rf"[.;!?,] (?:then |also |please |and ){{0,2}}(?:{any_of(_CERTAIN.split())}) {_DETERMINER} ")
 # "replace the dog with a cat and the apple with a lemon"
 SECOND_PAIR = _pattern(rf"(?:,|,? and) {_THE} (?:[^\s,]+ ){{1,5}}(?:with|into|by|for|to) \S")
 SECOND_ACT = _pattern(rf" and {_THE} (?:[^\s,]+ ){{1,3}}(?:{any_of(instructions.ACTS_AS)})(?!\S)")
 
+_BULLET = _pattern(r"^(?:[-*•]|\d+[.)]) ")
+PUT_IT = _pattern(
+    r"(?:put|place|add|stick|hang|insert) (?:it|them|this|that)(?= (?:in|on|into|onto|to|at|inside|next)(?!\S)|$)"
+)
+
 FORBIDS = _pattern(
-    rf"(?:(?:please )?(?:do not|don't|dont|never|avoid|without|not|nothing|no|cannot|can't) \S"
+    r"(?:(?:do not|don't|dont|no|not|never|nothing|stop|cancel|wait)$"
+    rf"|(?:please )?(?:do not|don't|dont|never|avoid|without|not|nothing|no|cannot|can't) \S"
     r"|make sure|be careful not|there (?:should|must|may|can|shall) (?:not )?be no|there (?:should|must) not be"
     r"|(?:i|we) (?:do not|don't|dont) (?:want|like|need)|(?:anything|everything|all) (?:but|except)"
     rf"|(?:keep|leave|preserve|retain|protect|spare|exclude|ignore|skip) (?:{_THE}|{_IT}|alone)(?!\S)"
     r"|(?:keep|leave|preserve|retain) (?:\S+ ){1,4}(?:as|alone|unchanged|untouched|intact|the same|in place)(?!\S))"
 )
 _OPERATIONS = """
-    blur sharpen denoise enhance improve upscale downscale rotate resize straighten desaturate saturate brighten darken
-    lighten retouch restore stylize stylise animate increase decrease reduce boost adjust apply uncrop outpaint crop
-    beautify relight recompose refocus defocus declutter vectorize vectorise undo pixelate posterize invert
+    blur sharpen denoise enhance improve upscale downscale rotate resize straighten desaturate saturate colou?rize
+    brighten darken lighten retouch restore stylize stylise animate increase decrease reduce boost adjust apply uncrop
+    outpaint crop beautify relight recompose refocus defocus declutter vectorize vectorise undo pixelate posterize
+    invert
 """
 _OPERATIONS_ON_IT = """
     mirror flip scale copy clone duplicate move shift extend expand fix clean smooth soften count tone filter correct
     compress center centre align tidy describe translate zoom colorize colourize shrink enlarge stretch focus
 """
 _ONWARD = (
-    r"in|out|by|to|up|down|horizontally|vertically|upside|left|right|clockwise|image|picture|photo|background|a bit"
+    r"in|out|by|to|up|down|horizontally|vertically|upside|left|right|clockwise|\d+|image|picture|photo|background|a bit"
 )
 OPERATION = _pattern(
     rf"(?:auto-?)?(?:{any_of(_OPERATIONS.split())})(?: (?:{_THE}|{_IT}|an?|{_ONWARD}|colou?rs?|contrast)(?!\S)|$)"
     rf"|(?:{any_of(_OPERATIONS_ON_IT.split())}) (?:up )?(?:{_THE}|{_IT}|horizontally|vertically)(?!\S)"
-    r"|zoom (?:in|out)(?!\S)"
+    r"|zoom (?:in|out|into|on)(?!\S)"
     r"|add (?:more|less|some) (?:light|lighting|brightness|contrast|details?|colou?r|saturation|blur|depth|shadows"
     r"|warmth)"
     r"|clean up|touch up|swap (?:places|faces)|(?:use|apply|add) (?:an? |some |the )?(?:\S+ )?(?:filter"
@@ -95,7 +104,7 @@ def check_prompt(prompt: str, reading: PromptReading, by_words: bool = True) -> 
 
     `by_words` False leaves what the targets say unchecked: they are looked for as they are.
     """
-    said = instructions.POLITE.sub("", tidy("; ".join(prompt.strip().splitlines())))
+    said = instructions.POLITE.sub("", _BULLET.sub("", tidy("; ".join(prompt.strip().splitlines()))))
     _check_kind(said, reading)
     _check_one_change(said, reading)
     if by_words:
@@ -109,13 +118,16 @@ def _check_kind(said: str, reading: PromptReading) -> None:
             "change, such as 'replace the apple with a lemon', or 'remove the dog' to take something away."
         )
     bare = plain(said)
-    if reading.describes and (OPERATION.match(bare) or STYLE.fullmatch(bare)):
+    starts = STARTS.match(bare)
+    on_all = starts and refused_words.OF_WHOLE_PICTURE.match(bare, starts.end() + 1)
+    if reading.describes and (on_all or (OPERATION.match(bare) or STYLE.fullmatch(bare))):
         raise NotUnderstood(
             "asks for an adjustment, which is not offered: Retouch repaints one named thing, or all things of one "
             "name. Say what to paint, such as 'make the sky purple', or send a mask of the area to repaint and what to "
             "paint there."
         )
-    if reading.describes and (ON_NOTHING.match(bare) or refused_words.NO_NAME.fullmatch(bare)):
+    names_nothing = ON_NOTHING.match(bare) or refused_words.NO_NAME.fullmatch(bare)
+    if PUT_IT.match(bare) or (reading.describes and names_nothing):
         raise NotUnderstood(
             f"does not name the thing to change. Name it, such as 'make the car red', or {MARK_IT} and say what to "
             "paint."
@@ -126,7 +138,8 @@ def _check_one_change(said: str, reading: PromptReading) -> None:
     if STARTS.match(said):
         painted = "" if reading.removes or reading.describes else reading.painted
         further = SECOND.search(said)
-        if further and not instructions.REMOVE_AND_PAINT.fullmatch(plain(said)):
+        is_one = not reading.removes and instructions.REMOVE_AND_PAINT.fullmatch(plain(said))
+        if further and not is_one:
             raise _two_changes()
         if SECOND_PAIR.search(painted) or SECOND_ACT.search(painted):
             raise _two_changes()

@@ -47,7 +47,10 @@ _VAGUE = any_of(
         *("(?:a )?bit of", "(?:a )?part of"),
     )
 )
-_OTHER = rf"(?:{_DEFINITE} |all |every |any )?(?:other|others|another|rest of|remaining)"
+_OTHER = rf"(?:{_DEFINITE} |all |every |any )?(?:other(?! (?:side|end|half))|others|another|rest of|remaining)"
+
+
+_DRINKS = ("wine", "drinking", "shot", "beer", "champagne", "cocktail", "martini", "water", "juice", "empty", "full")
 
 
 def _start(text: str) -> re.Pattern[str]:
@@ -123,10 +126,22 @@ def head_noun(phrase: str) -> int | None:
     return len(words) - 1 if words else None
 
 
+def _is_pair(words: list[str]) -> bool:
+    """Tell whether the words end in the name of one thing that is two, such as "fish and chips"."""
+    return len(words) > 2 and words[-2] == "and" and f"{words[-3]}:{words[-1]}".lower() in vocabulary.PAIRS
+
+
+def _are_for_drinks(words: list[str]) -> bool:
+    """Tell whether the words end in "wine glasses" or the like, which are several; "glasses" are one thing."""
+    return len(words) > 1 and words[-1].lower() == "glasses" and words[-2].lower() in _DRINKS
+
+
 def as_one(phrase: str) -> tuple[str, bool]:
     """Return a noun phrase in the singular, and whether it was a plural."""
     noun = head_noun(phrase)
     words = phrase.split(" ")
-    if noun is None or not is_plural(words[noun]):
+    if noun is not None and _are_for_drinks(words[: noun + 1]):
+        return " ".join((*words[:noun], words[noun][:-2], *words[noun + 1 :])), True
+    if noun is None or not is_plural(words[noun]) or _is_pair(words[: noun + 1]):
         return phrase, False
     return " ".join((*words[:noun], singular(words[noun]), *words[noun + 1 :])), True

@@ -14,8 +14,8 @@ from deployments.grounding.exclusion import without_excluded
 from deployments.grounding.instructions import ADJECTIVES, COLOURS
 from deployments.grounding.meaning import ANYTHING
 from deployments.grounding.plurals import is_plural
-from deployments.grounding.quantity import as_one, how_many
-from deployments.grounding.wording import parse, plain, tidy
+from deployments.grounding.quantity import as_one, head_noun, how_many
+from deployments.grounding.wording import parse, plain, tidy, without_articles
 
 _ENDINGS = ("ed", "ish", "ful", "less", "ous", "y", "ic", "ive")  # of most adjectives
 # These end like adjectives and are none.
@@ -47,10 +47,14 @@ def is_refused(text: str) -> bool:
 
 
 def lists_things(text: str) -> bool:
-    """Tell whether a description lists several things, each with its article: "a cat and a dog"."""
+    """Tell whether a description lists several things, each with its article or in the plural: "a cat and a dog"."""
     said = plain(_without_quotes(text))
     held = refused_words.HOLDS.search(said)
-    return refused_words.DESCRIBED.search(said, 0, _end(held, said)) is not None
+    end = _end(held, said)
+    words = said[:end].split()
+    joined = (index for index, word in enumerate(words) if word.lower() in ("and", "or"))
+    are_plural = (is_plural(words[index - 1]) and any(map(is_plural, words[index + 1 : index + 3])) for index in joined)
+    return refused_words.DESCRIBED.search(said, 0, end) is not None or any(are_plural)
 
 
 def whole_picture(text: str) -> str | None:
@@ -79,7 +83,8 @@ def _no_name(text: str) -> str | None:
     said = plain(text)
     wording = parse(text)
     left = wording.phrase if wording.order or wording.relation else said
-    if left and (refused_words.NO_NAME.fullmatch(said) or refused_words.ONLY_NUMBER.fullmatch(left)):
+    are_ones = wording.phrase.endswith(ANYTHING) and refused_words.ONES.search(said)
+    if are_ones or (left and (refused_words.NO_NAME.fullmatch(said) or refused_words.ONLY_NUMBER.fullmatch(left))):
         return f"does not name anything to look for. Name the thing, such as 'the red apple', or {MARK_IT}."
     if wording.avoid and wording.phrase == ANYTHING:
         return (
@@ -101,9 +106,7 @@ def _negation(text: str) -> str | None:
 
 
 def _comparison(text: str) -> str | None:
-    said = _asked(text)
-    if without_excluded(said)[0] != said:
-        return None
+    said, _ = without_excluded(_asked(_without_quotes(text)))
     boundary = vocabulary.NOUN_END.search(said)
     found = (
         refused_words.THAN.search(said)
@@ -143,9 +146,9 @@ def _ranked_plural(text: str) -> str | None:
     wording = parse(text)
     if not wording.every:
         return None
-    words = wording.phrase.lower().split()
+    adjectives = wording.phrase.lower().split()[: head_noun(wording.phrase)]
     nearest = wording.relation is not None and refused_words.NEAREST.search(_asked(text))
-    has_size = not vocabulary.PLAIN_SIZES.keys().isdisjoint(words[:-1])
+    has_size = not vocabulary.PLAIN_SIZES.keys().isdisjoint(adjectives)
     is_left_over = refused_words.LEFT_OVER.search(wording.phrase)
     if wording.order is None and not nearest and not has_size and not is_left_over:
         return None
@@ -204,8 +207,11 @@ def _lists_by_comma(text: str) -> bool:
     said = refused_words.QUOTED.sub(" ", tidy(text)).strip(" .,;!?")
     if refused_words.COMMA.search(said):
         return True
-    parts = [part.strip().removeprefix("and ").removeprefix("or ") for part in re.split("[,;]", said)]
-    return len(parts) > 1 and all(_is_bare_noun(part) for part in parts)
+    first, *parts = re.split("[,;]+", without_articles(said))
+    if not parts:
+        return False
+    parts = [name.strip() for part in (first, *parts) for name in re.split(" (?:and|or) ", f" {part.strip()}")]
+    return all(_is_bare_noun(name) for name in parts if name)
 
 
 def _is_bare_noun(part: str) -> bool:
@@ -238,7 +244,7 @@ def _joins_one_name(before: list[str], joined: str, after: list[str]) -> bool:
     if not before or not after:
         return True
     pair = f"{before[-1]}:{after[0]}".lower()
-    if pair in refused_words.PAIRS:
+    if pair in vocabulary.PAIRS:
         return True
     if joined == "or":
         return False

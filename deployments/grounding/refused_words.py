@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from deployments.grounding.instructions import COLOURS
+from deployments.grounding.instructions import ADJECTIVES, COLOURS
 from deployments.grounding.vocabulary import ARTICLES, LINKS, NUMBERS, OWNERS, SIZES, any_of, whole_words
 
 _DETERMINER = any_of(
@@ -65,7 +65,10 @@ def _degrees(word: str) -> tuple[str, str]:
 _DEGREES = [degree for word in _COMPARED.split() for degree in _degrees(word)]
 COMPARED = frozenset(_COMPARED.split())
 _DEGREE = any_of((*_DEGREES, "greater", "greatest", "foremost", "frontmost", "rearmost", "hindmost"))
-COMPARISON = whole_words(rf"{_DEGREE}(?:-\S+)?|(?:more|most|less|least)(?= [a-z]{{3}})")
+_IN_EST = "forest harvest protest interest contest request conquest priest guest bequest everest quest modest"
+_NO_SUPERLATIVES = any_of((*SIZES, *_IN_EST.split()))
+_SUPERLATIVE = rf"(?!{_NO_SUPERLATIVES} )[a-z]{{3,}}est(?= \S)"
+COMPARISON = whole_words(rf"{_DEGREE}(?:-\S+)?|{_SUPERLATIVE}|(?:more|most|less|least)(?= [a-z]{{3}})")
 IS_COMPARED = whole_words(
     rf"(?:is|are|was|looks|of|that's|which's|who's|it's|has|having|with) (?:(?:much|a bit|far|even|the|a) ){{0,2}}"
     rf"(?:{_DEGREE}|{any_of(SIZES)}|more [a-z]+|less [a-z]+)"
@@ -88,22 +91,10 @@ DESCRIBED = whole_words(rf"{_AND} (?:{any_of(ARTICLES)}|another|one|{any_of(NUMB
 LISTED = whole_words(rf"{_AND} (?:also )?{_DETERMINER}(?= \S)")
 LISTED_OWNED = whole_words(r"(?:and|or) the (?:\S+ ){1,2}(?:with|wearing|holding)")
 JOINED = _pattern(r"and|or|&|\+|plus")
-COMMA = _pattern(rf"(?<=\w)[,;.]+ (?:and |or )?(?!(?:the|an?) (?:{any_of(sorted(COLOURS))} )?ones?\b){_DETERMINER} \w")
+COMMA = _pattern(
+    rf"(?<=\w)[,;.]+ (?:and |or |also |plus )?(?!(?:the|an?) (?:{any_of(sorted(COLOURS))} )?ones?\b){_DETERMINER} \w"
+)
 SLASH = _pattern(r"(?<![\w/])([a-z]{3,})/([a-z]{3,})(?![\w/])")
-# Names of one thing that have an "and" inside.
-_PAIRS = """
-    salt:pepper bread:butter rock:roll fish:chips mac:cheese macaroni:cheese ham:eggs ham:cheese bacon:eggs cup:saucer
-    jelly:jam butter:jelly knife:fork bow:arrow lock:key ball:chain gin:tonic mortar:pestle needle:thread
-    hammer:sickle skull:crossbones hook:eye pen:paper cheese:crackers rice:beans spaghetti:meatballs milk:cookies
-    tea:biscuits strawberries:cream cookies:cream peaches:cream nuts:bolts bucket:spade horse:cart horse:carriage
-    stop:go drum:bass arts:crafts hide:seek lost:found bed:breakfast wash:go mix:match oil:vinegar sweet:sour
-    surf:turf bangers:mash bubble:squeak dungeons:dragons snakes:ladders noughts:crosses stars:stripes
-    heart:arrow hammer:nail hammer:tongs dustpan:brush mop:bucket hat:coat shirt:tie rod:reel push:pull trial:error
-    research:development pick:mix yin:yang head:shoulders track:field cut:paste on:off up:down in:out hot:cold
-    left:right tom:jerry ben:jerry beauty:beast romeo:juliet adam:eve trick:treat cream:sugar soap:water
-    sticks:stones half:half burger:fries chicken:waffles biscuits:gravy chips:salsa chips:dip
-"""
-PAIRS = frozenset(_PAIRS.split())
 
 # What no mask can be found for: the picture itself, or nothing by name.
 _PICTURE = any_of(("picture", "image", "photo", "photograph", "pic", "scene", "view"))
@@ -122,6 +113,14 @@ _OF_PICTURE = rf"(?: (?:of|in|behind) (?:the |this |my )?{_PICTURE}| (?:behind|a
 WHOLE_PICTURE = _pattern(
     r"(?:(?:the|a|an|this|my|your|its|whole|entire|full|complete|overall|current|all|of) ){0,4}"
     rf"(?:{_PICTURE}|{QUALITIES}|{_ANY_WORD}{{0,2}}{_GROUNDS}(?:'s)?{_OF_PICTURE})"
+    r"(?: (?:completely|entirely|altogether|fully|too))?"
+)
+# "make the photo sepia", but neither "the photo frame" nor "the background singer".
+OF_WHOLE_PICTURE = _pattern(
+    rf"(?:the |this |my |a )?(?:(?:whole|entire|full) )?"
+    rf"(?:(?:{_GROUNDS}|(?:{QUALITIES}))(?! (?:of|on|singer|music|guide)(?!\S))"
+    rf"|{_PICTURE}(?= (?:to|into|with|by|look\w*|more|less|sepia|night|day|completely|entirely|all|fully|{_DEGREE}"
+    rf"|{any_of(sorted(ADJECTIVES))})(?!\S)|$))(?!\S)"
 )
 EVERYTHING = _pattern(
     r"(?:absolutely )?(?:everything|anything|all|nothing|something|whatever|the rest|rest|stuff|the lot|all of this)"
@@ -132,4 +131,5 @@ NO_NAME = _pattern(
     r"(?:it|this|that|them|these|those|him|her|they|us|me|you|itself|both|either|neither|each|every|each other|one|ones"
     r"|(?:this|that|the|these|those|each|every|any) ones?|things?)"
 )
+ONES = whole_words("ones")
 ONLY_NUMBER = _pattern(rf"(?:the )?(?:{any_of(NUMBERS)}|[0-9]+|both|all|each|every|half)(?: of)?")

@@ -36,6 +36,20 @@ LINKS = tuple(_LINKS.split())
 # Words that may stand behind a noun and say nothing of what it is: "the dogs there".
 _AFTER_NOUN = "there here together alone standing lying outside inside facing visible shown"
 AFTER_NOUN = frozenset(_AFTER_NOUN.split())
+# Names of one thing that have an "and" inside.
+_PAIRS = """
+    salt:pepper bread:butter rock:roll fish:chips mac:cheese macaroni:cheese ham:eggs ham:cheese bacon:eggs cup:saucer
+    jelly:jam butter:jelly knife:fork bow:arrow lock:key ball:chain gin:tonic mortar:pestle needle:thread
+    hammer:sickle skull:crossbones hook:eye pen:paper cheese:crackers rice:beans spaghetti:meatballs milk:cookies
+    tea:biscuits strawberries:cream cookies:cream peaches:cream nuts:bolts bucket:spade horse:cart horse:carriage
+    stop:go drum:bass arts:crafts hide:seek lost:found bed:breakfast wash:go mix:match oil:vinegar sweet:sour
+    surf:turf bangers:mash bubble:squeak dungeons:dragons snakes:ladders noughts:crosses stars:stripes
+    heart:arrow hammer:nail hammer:tongs dustpan:brush mop:bucket hat:coat shirt:tie rod:reel push:pull trial:error
+    research:development pick:mix yin:yang head:shoulders track:field cut:paste on:off up:down in:out hot:cold
+    tom:jerry ben:jerry beauty:beast romeo:juliet adam:eve trick:treat cream:sugar soap:water
+    sticks:stones half:half burger:fries chicken:waffles biscuits:gravy chips:salsa chips:dip
+"""
+PAIRS = frozenset(_PAIRS.split())
 # Said between a thing and its place; they mean nothing at the end of a phrase.
 COPULAS = (
     "that",

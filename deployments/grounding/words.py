@@ -80,10 +80,15 @@ def _head(text: str) -> str:
     if named.lower().startswith(("a ", "an ")):
         said = instructions.DOES.split(said, maxsplit=1)[0]
     said = without_count(said)[1]  # how many are to be painted says nothing of how many there are
-    end = instructions.CLAUSE.search(said)
+    end = next((end for end in instructions.CLAUSE.finditer(said) if not _joins_adjectives(said, end)), None)
     words = (said[: end.start()] if end else said).split()
     of = words.index("of") if "of" in words else len(words)
-    return " ".join(words[max(0, of - MOST_WORDS) : of + MOST_WORDS])
+    return " ".join(words[max(0, of - MOST_WORDS) : of + MOST_WORDS]).removeprefix("and ")
+
+
+def _joins_adjectives(said: str, match: re.Match[str]) -> bool:
+    """ "a red and white cup" goes on behind its "and"."""
+    return match[0] == " and" and said[: match.start()].rsplit(" ", 1)[-1].lower() in instructions.ADJECTIVES
 
 
 def _first_clause(text: str) -> str:
@@ -136,6 +141,8 @@ def _split(text: str, separators: Sequence[re.Pattern[str]]) -> tuple[str, str] 
 
 def _replaced(match: re.Match[str]) -> PromptReading | None:
     parts = _split(match["rest"], instructions.REPLACED)
+    if parts and plain(parts[1]).lower() == "nothing":
+        return PromptReading(_told(parts[0]), "", removes=True)
     return _changed(*parts) if parts else None
 
 

@@ -48,13 +48,17 @@ def done(words, field):
     return ", ".join(said)
 
 
-@pytest.mark.parametrize(("words", "field", "told"), rows(), ids=[words for words, _, _ in rows()])
-def test_a_phrase_of_the_table_is_done_as_it_says(words, field, told):
-    assert done(words, field) == told
+@pytest.mark.parametrize(("words", "field", "expected"), rows(), ids=[words for words, _, _ in rows()])
+def test_a_phrase_of_the_table_is_done_as_it_says(words, field, expected):
+    assert done(words, field) == expected
 
 
 def test_the_table_has_phrases_of_every_kind():
     found = rows()
     assert len(found) >= 50
-    kinds = {kind for _, _, told in found for kind in re.findall(r"refused|every|avoid|count|part|removes|paint", told)}
+    kinds = {
+        kind
+        for _, _, expected in found
+        for kind in re.findall(r"refused|every|avoid|count|part|removes|paint", expected)
+    }
     assert kinds == {"refused", "every", "avoid", "count", "part", "removes", "paint"}

@@ -9,17 +9,17 @@ from pocket.vocabulary import STICKERS
 PLURALS = """
     balloon:balloons person:people child:children leaf:leaves knife:knives bus:buses dress:dresses cactus:cacti
     cactus:cactuses lens:lenses octopus:octopuses virus:viruses loaf:loaves wolf:wolves shelf:shelves man:men
-    woman:women fireman:firemen foot:feet tooth:teeth mouse:mice cherry:cherries butterfly:butterflies lady:ladies
-    cookie:cookies tie:ties shoe:shoes canoe:canoes horse:horses house:houses blouse:blouses rose:roses vase:vases
-    box:boxes dish:dishes peach:peaches bench:benches headache:headaches tomato:tomatoes photo:photos axe:axes bee:bees
-    tree:trees key:keys panda:pandas sofa:sofas glove:gloves olive:olives wave:waves roof:roofs giraffe:giraffes
-    pause:pauses fuse:fuses gas:gases atlas:atlases t-shirt:t-shirts snowman:snowmen kiwi:kiwis grandchild:grandchildren
+    woman:women fireman:firemen foot:feet mouse:mice cherry:cherries butterfly:butterflies lady:ladies cookie:cookies
+    tie:ties shoe:shoes canoe:canoes horse:horses house:houses blouse:blouses rose:roses vase:vases box:boxes
+    dish:dishes peach:peaches bench:benches headache:headaches tomato:tomatoes photo:photos axe:axes bee:bees tree:trees
+    key:keys panda:pandas sofa:sofas glove:gloves olive:olives wave:waves roof:roofs giraffe:giraffes pause:pauses
+    fuse:fuses gas:gases atlas:atlases t-shirt:t-shirts snowman:snowmen kiwi:kiwis grandchild:grandchildren
 """
 SINGULARS = """
-    bus glass grass dress cactus lens gas octopus iris virus series species sheep fish sunglasses scissors trousers
-    jeans headphones glasses shorts pants pliers binoculars pyjamas canvas atlas moss chess mattress walrus hibiscus
-    lotus tennis news fungus compass platypus christmas circus crossroads deer salmon aircraft women's omen specimen
-    grapes
+    teeth bus glass grass dress cactus lens gas octopus iris virus series species sheep fish sunglasses scissors
+    trousers jeans headphones glasses shorts pants pliers binoculars pyjamas canvas atlas moss chess mattress walrus
+    hibiscus lotus tennis news fungus compass platypus christmas circus crossroads deer salmon aircraft women's omen
+    specimen grapes
 """
 
 

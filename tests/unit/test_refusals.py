@@ -93,7 +93,7 @@ TARGETS = {
         "all of them",
         "the blurred background of the picture",
     ],
-    "does not name": ["both", "it", "each other", "the three", "this one", "two"],
+    "does not name": ["both", "it", "each other", "the three", "this one", "two", "the ones on the left"],
 }
 PROMPTS = {
     "two changes": [
@@ -145,7 +145,12 @@ PROMPTS = {
         *("make the image brighter", "change the style to anime", "the background", "remove the background"),
         *("remove everything", "remove all", "replace the background with a beach"),
     ],
-    "several things": ["remove the dog and the cat", "make the dog red and the cat blue", "a cat and a dog playing"],
+    "several things": [
+        "remove the dog and the cat",
+        "make the dog red and the cat blue",
+        "a cat and a dog playing",
+        "cats and dogs",
+    ],
     "excludes": ["remove everything except the dog", "make the man without a hat smile"],
 }
 

@@ -200,6 +200,7 @@ READINGS = [
     ("change the car's colour to blue", ("car",), "blue car"),
     ("change the color of the red car to bright blue", ("red car",), "bright blue car"),
     ("change the car from red to blue", ("car",), "blue car"),
+    ("change the cars' colour to blue", ("cars",), "blue car"),
     ("change the material of the table to marble", ("table",), "marble table"),
     ("make the sky purple", ("sky",), "purple sky"),
     ("make the balloon on the left green", ("balloon on the left",), "green balloon"),
@@ -235,6 +236,7 @@ def test_an_instruction_says_what_to_find_and_what_to_paint(prompt, targets, pai
     [
         ("remove the person on the left", ("person on the left",)),
         ("erase the text on the sign", ("text on the sign",)),
+        ("replace the dog with nothing", ("dog",)),
         ("Could you please get rid of the dog from the picture?", ("dog",)),
     ],
 )
@@ -252,6 +254,8 @@ HEADS = [
     ("a very fluffy big white persian cat in a basket", "big white persian cat"),
     ("a slice of pizza on a plate", "slice of pizza"),
     ("a king on a throne", "king"),
+    ("a black and white cat in a basket", "black and white cat"),
+    ("a large red and white checkered tablecloth", "white checkered tablecloth"),
     ("a building on fire", "building"),
     ("the apple on the right as a lemon", "apple on the right"),
     ("add a lemon", "lemon"),
