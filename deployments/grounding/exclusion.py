@@ -18,7 +18,7 @@ from deployments.grounding.vocabulary import LINKS, any_of
 MOST_LEFT_OUT = 3  # attributes in one text
 _ATTRIBUTE = any_of(sorted(ATTRIBUTES))
 _COLOUR = any_of(sorted(COLOURS))
-_FOLLOWING = any_of(word for word in LINKS if word not in ("and", "or", "but", "as", "than"))
+_FOLLOWING = any_of(word for word in LINKS if word not in ("and", "or", "but", "as", "than", "of"))
 _END = rf"(?= {_FOLLOWING}(?!\S)| {any_of(vocabulary.SIDES)}(?!\S)|$)"
 _NOT = any_of(
     (

@@ -18,10 +18,13 @@ _DETERMINER = any_of(
     (*vocabulary.ARTICLES, *vocabulary.OWNERS, "each", "every", "another", "more", *vocabulary.NUMBERS)
 )
 _IT = r"(?:it|them|him|her|everything|this|that|these|those|all)"
-_CERTAIN = "remove delete erase replace swap exchange substitute transform"  # no nouns: they begin an instruction
+_CERTAIN = (
+    "remove delete erase eliminate replace swap exchange substitute transform"  # no nouns: they begin an instruction
+)
 _LIKELY = """
     convert turn change make paint colou?r recolou?r dye tint put place insert add attach give dress draw cut crop blur
-    rotate brighten darken take get clear wipe hang stick cover fill decorate wrap
+    rotate brighten darken open close move shift lift lower raise take get clear wipe hang stick cover fill decorate
+    wrap
 """
 
 
@@ -38,9 +41,13 @@ _FURTHER = (
 SECOND = _pattern(
     rf"{_FURTHER}(?:(?:{any_of(_CERTAIN.split())}) \S"
     rf"|(?:take|get|cut|clear|wipe|crop) (?:away|out|off|rid of)(?: \S|$)"
-    rf"|(?:{any_of(_LIKELY.split())}) {_DETERMINER} )|(?:,|;| and)(?: and)? (?:then|also) {_DETERMINER} "
+    rf"|(?P<likely>{any_of(_LIKELY.split())}) {_DETERMINER} )|(?:,|;| and)(?: and)? (?:then|also) {_DETERMINER} "
     rf"| (?:{any_of(_CERTAIN.split())}) (?:the|this|that|my) "
     r"| while (?:also )?(?:removing|deleting|erasing|replacing|changing|making|adding|turning|painting) "
+)
+# "and put a hat on it" is said of what is painted, too.
+_OF_IT = _pattern(
+    r" (?:(?:on|to|for|around|over|behind|under|in|with|next to) (?:it|them|him|her)|(?:its|his|her))(?!\S)"
 )
 SECOND_SENTENCE = _pattern(rf"[.;!?,] (?:then |also |please |and ){{0,2}}(?:{any_of(_CERTAIN.split())}) {_DETERMINER} ")
 # "replace the dog with a cat and the apple with a lemon"
@@ -53,7 +60,7 @@ PUT_IT = _pattern(
 )
 
 FORBIDS = _pattern(
-    r"(?:(?:do not|don't|dont|no|not|never|nothing|stop|cancel|wait)$"
+    r"(?:(?:do not|don't|dont|no|not|never|nothing|do nothing|stop|cancel|wait)$"
     rf"|(?:please )?(?:do not|don't|dont|never|avoid|without|not|nothing|no|cannot|can't) \S"
     r"|make sure|be careful not|there (?:should|must|may|can|shall) (?:not )?be no|there (?:should|must) not be"
     r"|(?:i|we) (?:do not|don't|dont) (?:want|like|need)|(?:anything|everything|all) (?:but|except)"
@@ -71,7 +78,8 @@ _OPERATIONS_ON_IT = """
     compress center centre align tidy describe translate zoom colorize colourize shrink enlarge stretch focus
 """
 _ONWARD = (
-    r"in|out|by|to|up|down|horizontally|vertically|upside|left|right|clockwise|\d+|image|picture|photo|background|a bit"
+    r"in|out|by|to|up|down|horizontally|vertically|upside|left|right|clockwise|\d+\S*|a bit|image|picture|photo"
+    r"|background|details?"
 )
 OPERATION = _pattern(
     rf"(?:auto-?)?(?:{any_of(_OPERATIONS.split())})(?: (?:{_THE}|{_IT}|an?|{_ONWARD}|colou?rs?|contrast)(?!\S)|$)"
@@ -87,7 +95,8 @@ OPERATION = _pattern(
     r"|(?:black and white|monochrome|gr[ae]yscale|sepia|vintage|retro)$"
 )
 STYLE = _pattern(
-    r"(?:as if |painted |drawn |rendered |redrawn )?(?:in|into|as) (?:the |an? )?(?:\S+ ){0,3}style(?: of .+)?"
+    r"(?:in|as|like|into) (?:an? |the )?(?:\S+ ){0,2}(?:painting|sketch|drawing|cartoon|comic|anime|watercolou?r)"
+    r"|(?:as if |painted |drawn |rendered |redrawn )?(?:in|into|as) (?:the |an? )?(?:\S+ ){0,3}style(?: of .+)?"
     r"|(?:make|turn|change|convert|render|redraw|paint)(?: it| this| everything)? (?:in|into|to) (?:the |an? )?"
     r"(?:\S+ ){0,3}style(?: of .+)?"
 )
@@ -106,7 +115,7 @@ def check_prompt(prompt: str, reading: PromptReading, by_words: bool = True) -> 
     """
     said = instructions.POLITE.sub("", _BULLET.sub("", tidy("; ".join(prompt.strip().splitlines()))))
     _check_kind(said, reading)
-    _check_one_change(said, reading)
+    _check_one_change(refused_words.QUOTED.sub("", said), reading)
     if by_words:
         _check_targets(said, reading, tuple(map(plain, refused_words.QUOTED.findall(tidy(prompt)))))
 
@@ -139,7 +148,8 @@ def _check_one_change(said: str, reading: PromptReading) -> None:
         painted = "" if reading.removes or reading.describes else reading.painted
         further = SECOND.search(said)
         is_one = not reading.removes and instructions.REMOVE_AND_PAINT.fullmatch(plain(said))
-        if further and not is_one:
+        is_of_it = further and further["likely"] and painted and _OF_IT.search(said, further.end())
+        if further and not is_one and not is_of_it:
             raise _two_changes()
         if SECOND_PAIR.search(painted) or SECOND_ACT.search(painted):
             raise _two_changes()

@@ -58,9 +58,7 @@ def _start(text: str) -> re.Pattern[str]:
 
 
 VAGUE = _start(rf"(?P<vague>{_OTHER}|{_VAGUE}(?: of)?|{_NUMBER} of)(?!\S) ?(?:{_DEFINITE} )?")
-ONE = _start(
-    rf"(?:any |either |just )?(?:one|any|either|each one)(?: one)? of {_DEFINITE} {_COUNT}|(?:one|either) (?!of )"
-)
+ONE = _start(rf"(?:any |either |just )?(?:one|any|either)(?: one)? of {_DEFINITE} {_COUNT}|(?:one|either) (?!of )")
 EVERY = _start(
     rf"(?:(?:each and every|any and all|all|each|every|both)(?: single| one)?(?! other(?!\S)))(?: of)?"
     rf"(?: {_DEFINITE})? {_COUNT}"

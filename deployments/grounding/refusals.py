@@ -17,13 +17,14 @@ from deployments.grounding.plurals import is_plural
 from deployments.grounding.quantity import as_one, head_noun, how_many
 from deployments.grounding.wording import parse, plain, tidy, without_articles
 
-_ENDINGS = ("ed", "ish", "ful", "less", "ous", "y", "ic", "ive")  # of most adjectives
+_ENDINGS = ("ed", "ish", "ful", "less", "ous", "y", "ic", "ive", "en")  # of most adjectives
 # These end like adjectives and are none.
 _NOUNS_LIKE_THEM = """
     bed shed seed sled weed reed fish dish radish picnic mosaic comic olive hive drive cherry berry strawberry raspberry
     blueberry blackberry lady baby puppy bunny kitty teddy pony toy boy key tray sky daisy lily city fairy butterfly fly
     battery jelly candy body belly monkey donkey turkey chimney lorry trolley daddy mummy pastry ruby trophy library
-    factory canary party bus hay ray
+    factory canary party bus hay ray kitten chicken garden kitchen oven children women men pen hen linen raven maiden
+    queen screen token mitten alien citizen den
 """
 _NOUNS = frozenset(_NOUNS_LIKE_THEM.split())
 MARK_IT = "mark it with points, a box or a mask"
@@ -211,7 +212,9 @@ def _lists_by_comma(text: str) -> bool:
     if not parts:
         return False
     parts = [name.strip() for part in (first, *parts) for name in re.split(" (?:and|or) ", f" {part.strip()}")]
-    return all(_is_bare_noun(name) for name in parts if name)
+    names = [name for name in parts if name]
+    may_be_adjective = len(names) == 2 and " " not in names[0] and " " in names[1]  # "a jagged, grey rock"
+    return not may_be_adjective and all(map(_is_bare_noun, names))
 
 
 def _is_bare_noun(part: str) -> bool:
@@ -258,4 +261,5 @@ def _joins_one_name(before: list[str], joined: str, after: list[str]) -> bool:
 
 def _is_adjective(word: str) -> bool:
     lower = word.lower()
-    return lower in ADJECTIVES or lower in refused_words.COMPARED or (lower.endswith(_ENDINGS) and lower not in _NOUNS)
+    is_known = lower in ADJECTIVES or lower in refused_words.COMPARED or lower in ("worn", "torn")
+    return is_known or (lower.endswith(_ENDINGS) and lower not in _NOUNS)

@@ -38,7 +38,7 @@ ON_A_SIGN = _pattern(
 A_SIGN = whole_words(any_of(_SIGNS.split()))
 
 NEGATION = whole_words(
-    r"not|no|none|nobody|nowhere|never|neither|nor|without|except|excepting|excluding|but|unless|minus|cannot|w/o|sans"
+    r"not|no|none|nobody|nowhere|never|neither|nor|without|except|hardly|barely|scarcely|excepting|excluding|but|unless|minus|cannot|w/o|sans"
     r"|instead of|rather than|other than|apart from|aside from|besides|different from|far from|away from|far away"
     r"|lacking|missing|anything|with nothing|(?:the )?opposite of"
     r"|\w+n't|isnt|arent|doesnt|wasnt|hasnt"
@@ -49,8 +49,9 @@ LAST_BUT_ONE = _pattern(r"\blast but one\b")
 
 _COMPARED = """
     dark light bright old young red blue green round clean dirty pretty ugly fat thin thick fast slow new shiny heavy
-    long deep soft full fluffy furry happy sad strong weak fresh ripe rusty warm cold hot clear sharp
-    cute tasty rich plain pale yellow pink brown white black busy empty wet dry
+    long deep soft full fluffy furry happy sad strong weak fresh ripe rusty warm cold hot clear sharp cute tasty rough
+    smooth calm bare bold loud quiet steep tight loose wild raw tidy rich plain pale yellow pink brown white black busy
+    empty wet dry
 """
 
 
@@ -67,15 +68,20 @@ COMPARED = frozenset(_COMPARED.split())
 _DEGREE = any_of((*_DEGREES, "greater", "greatest", "foremost", "frontmost", "rearmost", "hindmost"))
 _IN_EST = "forest harvest protest interest contest request conquest priest guest bequest everest quest modest"
 _NO_SUPERLATIVES = any_of((*SIZES, *_IN_EST.split()))
-_SUPERLATIVE = rf"(?!{_NO_SUPERLATIVES} )[a-z]{{3,}}est(?= \S)"
-COMPARISON = whole_words(rf"{_DEGREE}(?:-\S+)?|{_SUPERLATIVE}|(?:more|most|less|least)(?= [a-z]{{3}})")
+_SUPERLATIVE = rf"(?!{_NO_SUPERLATIVES} )[a-z]{{3,}}(?<!w)est(?= \S)"
+_IN_IER = """
+    soldier cashier frontier terrier carrier barrier glacier premier chandelier courier farrier harrier atelier croupier
+    brazier cavalier collier dossier espalier supplier rapier clothier cordelier
+"""
+_COMPARATIVE = rf"(?!{any_of(_IN_IER.split())} )[a-z]{{3,}}ier(?= \S)"
+COMPARISON = whole_words(rf"{_DEGREE}(?:-\S+)?|{_SUPERLATIVE}|{_COMPARATIVE}|(?:more|most|less|least)(?= [a-z]{{3}})")
 IS_COMPARED = whole_words(
     rf"(?:is|are|was|looks|of|that's|which's|who's|it's|has|having|with) (?:(?:much|a bit|far|even|the|a) ){{0,2}}"
     rf"(?:{_DEGREE}|{any_of(SIZES)}|more [a-z]+|less [a-z]+)"
 )
 THAN = whole_words(
     r"than|as (?!well )\S+ as|the same (?:size|colou?r|height|shape|kind|as)|same (?:size|colou?r|height|shape) as"
-    r"|similar to|equal (?:to|in)"
+    r"|(?:twice|half|times) as|similar to|equal (?:to|in)"
 )
 NEAREST = whole_words("closest|nearest|closer|nearer|further|farther|furthest|farthest")
 
@@ -119,7 +125,8 @@ WHOLE_PICTURE = _pattern(
 OF_WHOLE_PICTURE = _pattern(
     rf"(?:the |this |my |a )?(?:(?:whole|entire|full) )?"
     rf"(?:(?:{_GROUNDS}|(?:{QUALITIES}))(?! (?:of|on|singer|music|guide)(?!\S))"
-    rf"|{_PICTURE}(?= (?:to|into|with|by|look\w*|more|less|sepia|night|day|completely|entirely|all|fully|{_DEGREE}"
+    rf"|{_PICTURE}(?= (?:to|into|with|by|look\w*|more|less|upside|sepia|night|day|completely|entirely|all|fully"
+    rf"|{_DEGREE}"
     rf"|{any_of(sorted(ADJECTIVES))})(?!\S)|$))(?!\S)"
 )
 EVERYTHING = _pattern(

@@ -44,7 +44,7 @@ _PAIRS = """
     tea:biscuits strawberries:cream cookies:cream peaches:cream nuts:bolts bucket:spade horse:cart horse:carriage
     stop:go drum:bass arts:crafts hide:seek lost:found bed:breakfast wash:go mix:match oil:vinegar sweet:sour
     surf:turf bangers:mash bubble:squeak dungeons:dragons snakes:ladders noughts:crosses stars:stripes
-    heart:arrow hammer:nail hammer:tongs dustpan:brush mop:bucket hat:coat shirt:tie rod:reel push:pull trial:error
+    heart:arrow hammer:tongs dustpan:brush rod:reel push:pull trial:error
     research:development pick:mix yin:yang head:shoulders track:field cut:paste on:off up:down in:out hot:cold
     tom:jerry ben:jerry beauty:beast romeo:juliet adam:eve trick:treat cream:sugar soap:water
     sticks:stones half:half burger:fries chicken:waffles biscuits:gravy chips:salsa chips:dip

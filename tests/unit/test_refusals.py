@@ -36,7 +36,14 @@ TARGETS = {
             "everything but the blue balloon",
             "not the dog",
         ),
-        *("all except the dog", "anything but the cat", "the cup with no handle", "no dogs", "none of the dogs"),
+        *(
+            "all except the dog",
+            "anything but the cat",
+            "the cup with no handle",
+            "no dogs",
+            "the mug that's not full of tea",
+            "none of the dogs",
+        ),
         *(
             "the balloon, not the left one",
             "the wall without text",
@@ -49,7 +56,14 @@ TARGETS = {
     "compares": [
         *("the balloon bigger than the dog", "larger than the dog", "more red than the apple", "as big as the dog"),
         *("the darker of the two balloons", "the brightest lamp", "the most colourful bird", "the nearest car"),
-        *("the dog that is bigger", "the dog that's older", "the balloon with the longer string", "the closest dog"),
+        *(
+            "the dog that is bigger",
+            "the tidier desk",
+            "the sweetest apple",
+            "the dog that's older",
+            "the balloon with the longer string",
+            "the closest dog",
+        ),
     ],
     "several things in a list": [
         *(
@@ -70,6 +84,7 @@ TARGETS = {
         *(
             "the dog on the left and the cat on the right",
             "the man as well as the woman",
+            "the cup, plate and fork",
             "lemon; apple",
             "cherry and plum",
         ),
@@ -103,6 +118,7 @@ PROMPTS = {
         *(
             "make the man smile and the woman laugh",
             "remove the dog\nremove the cat",
+            "remove the cup; move the plate",
             "first remove the dog, then the cat",
         ),
     ],
@@ -201,6 +217,7 @@ UNDERSTOOD = [
         "a big, red balloon",
         "bread and butter",
         "the soft and fluffy pillow",
+        "the rough, uneven wall",
         "the wet and muddy dog",
         "old, rusty truck",
     ),
@@ -236,6 +253,12 @@ def test_a_target_that_only_looks_like_one_of_these_is_not_refused(target):
         ("a cat. It wears sunglasses.", ("cat", "cat It wears sunglasses"), "a cat. It wears sunglasses."),
         ("replace the dog with a cat and a bird", ("dog",), "a cat and a bird"),
         ("replace the dog with a cat and make it orange", ("dog",), "a cat and make it orange"),
+        ("replace the dog with a cat and put a hat on it", ("dog",), "a cat and put a hat on it"),
+        (
+            "replace the text 'remove the hat and paint the wall' with a heart",
+            ("text remove the hat and paint the wall",),
+            "a heart",
+        ),
         ("make the car red and shiny", ("car",), "red and shiny car"),
         ("a lemon without leaves", ("lemon",), "a lemon without leaves"),
         ("remove the dog and replace it with a cat", ("dog",), "a cat"),
@@ -263,7 +286,10 @@ def test_without_places_words_are_looked_for_as_they_are():
 
 
 def test_what_is_excluded_is_avoided_with_what_the_request_avoids():
-    assert locate("the balloon that is not red", avoid="the dog, red balloon").avoid == ("the dog", "red balloon")
+    red = ("red balloon",)
+    assert locate("the balloon that is not red").avoid == red
+    assert locate("the balloon that is not red", avoid="the dog, red balloon").avoid == ("the dog", *red)
+    assert locate("the balloon that is not red", avoid="the dog").avoid == ("the dog", *red)
     assert edit("a lemon without leaves").where.avoid == ()
     assert edit("a balloon that is not red").where.avoid == ()  # that is what to paint
 
