@@ -73,6 +73,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--prompt", default="", help="what to paint")
     parser.add_argument("--target", help="what to repaint (default: what the prompt names)")
     parser.add_argument("--avoid", default="", help="what not to take for it: names, separated by commas")
+    parser.add_argument("--all", action="store_true", default=None, help="repaint every one of the things of that name")
     parser.add_argument("--candidate", type=int, help="repaint another of the things that were found; the best is 0")
     parser.add_argument("--remove", action="store_true", help="close the place from its surroundings, without a model")
     parser.add_argument("--sam_ckpt", default=POCKET, help="a segment-anything checkpoint (default: %(default)s)")
@@ -113,6 +114,7 @@ def edit_request(options: argparse.Namespace, image: np.ndarray) -> EditRequest:
         prompt=options.prompt,
         target=options.target,
         avoid=options.avoid,
+        all=options.all,
         candidate=options.candidate,
         mode="remove" if options.remove else "replace",
         seed=options.seed,

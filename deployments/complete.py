@@ -107,7 +107,7 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> CompleteEdi
     return CompleteEdit(
         where=where,
         mask=_mask(request),
-        candidate=_candidate(request),
+        candidate=_candidate(request, where),
         mode=request.mode or "replace",
         mask_shape=shape,
         dilation=dilation,
@@ -187,10 +187,29 @@ def _where(
             f"{wordings[0].phrase!r}, or leave target out.",
             "target",
         )
+    wordings = _all_or_one(request.all, wordings, pointed)
     name = target or next(iter(from_prompt), "")
     param = "prompt" if target is None else "target"
     avoided = tuple(dict.fromkeys((*_listed(avoid), *(phrase for wording in wordings for phrase in wording.avoid))))
     return CompleteLocate(image, name, wordings, avoided, points, labels, box, pointed, param)
+
+
+def _all_or_one(wish: Any, wordings: tuple[Wording, ...], pointed: bool) -> tuple[Wording, ...]:
+    """The wordings for every one of the things, or only one, as the request's field `all` says."""
+    if wish is None:
+        return wordings
+    if not isinstance(wish, bool):
+        raise InvalidInput("all must be true or false.", "all")
+    if not wish:
+        return tuple(replace(wording, every=False, count=None) for wording in wordings)
+    if pointed:
+        raise InvalidInput("all is for targets that are searched for; points, a box or a mask say it all.", "all")
+    if any(wording.order and wording.order.firm for wording in wordings):
+        raise InvalidInput(
+            "all must not be true where the target's words pick one (by place, order or size). Send one of the two.",
+            "all",
+        )
+    return tuple(replace(wording, every=True, order=None) for wording in wordings)
 
 
 def _with_tuples(request: _Request, limits: Limits) -> _Request:
@@ -233,8 +252,14 @@ def _are_same(one: Any, other: Any) -> bool:
     return one is other or (np.isscalar(one) and bool(one == other))
 
 
-def _candidate(request: EditRequest) -> int:
+def _candidate(request: EditRequest, where: CompleteLocate) -> int:
     """The rank of the candidate to repaint; the best one, unless the request says otherwise."""
+    if request.candidate is not None and any(wording.every for wording in where.wordings):
+        raise InvalidInput(
+            f"candidate picks one thing, and {where.target!r} means all of them. Leave candidate out, or send all as "
+            "false.",
+            "candidate",
+        )
     chosen = 0 if request.candidate is None else request.candidate
     return check_integer(chosen, "candidate", 0, MOST_CANDIDATES - 1)
 

@@ -135,6 +135,8 @@ def _chosen(location: Location, candidate: int) -> Location:
     """The location with the candidate that is to be repainted. TargetNotFound if nothing is there to repaint."""
     if not location.found or not location.candidates:
         raise TargetNotFound(location)
+    if location.instances:
+        return location
     count = len(location.candidates)
     if candidate >= count:
         raise InvalidInput(f"candidate must be less than {count}: so many were found.", "candidate")

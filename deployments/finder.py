@@ -8,7 +8,7 @@ points, box -------------^
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from deployments.calls import Calls
 from deployments.complete import CompleteLocate
 from deployments.config import GroundingSettings
 from deployments.errors import InvalidInput, TargetNotFound
-from deployments.grounding import pointing
+from deployments.grounding import every, pointing
 from deployments.grounding.candidates import WEIGHTS, Question, View, nearby_view
 from deployments.grounding.case import Case, Proposal, Seen, anchor_point, rescored, with_nearby
 from deployments.grounding.masks import box_of, middle_of, spotlight
@@ -62,8 +62,11 @@ class Finder:
         embedding = self._calls.begin(self._sam.encode.remote(sought.image))
         if sought.pointed:
             return await self._pointed_at(sought, embedding)
-        case = await asyncio.to_thread(Case.of_words, sought.image, await self._look(sought), self._settings)
+        seen = await self._look(sought)
         self._calls.report(Progress("segment"))
+        if seen.wording.every and seen.map.found:
+            return await self._find_every(sought, seen, embedding)
+        case = await asyncio.to_thread(Case.of_words, sought.image, seen, self._settings)
         proposals, small_side = await self._propose(case, case.whole, embedding)
         arranged = await asyncio.to_thread(case.arranged, proposals)
         if arranged and self._settings.look_closer:
@@ -104,6 +107,25 @@ class Finder:
             found = pointing.with_nearby(found, await asyncio.to_thread(case.answers, view, asked, masks))
         return _pointed_location(sought, found[: self._settings.max_candidates])
 
+    async def _find_every(self, sought: CompleteLocate, seen: Seen, embedding: Any) -> Location:
+        """Where each of them is. What is hot and in no mask is asked about again: it may be another one."""
+        case = await asyncio.to_thread(every.first_case, sought.image, seen, self._settings)
+        found: list[Proposal] = []
+        asked = range(len(case.things))
+        for _ in range(every.ROUNDS):
+            proposals, small_side = await self._propose(case, case.whole, embedding, asked)
+            found += await asyncio.to_thread(every.best_of_each, case, proposals, asked)
+            more = await asyncio.to_thread(every.further_things, case, found)
+            if not more:
+                break
+            asked = range(len(case.things), len(case.things) + len(more))
+            case = replace(case, things=(*case.things, *more))
+        meant = await asyncio.to_thread(lambda: every.meant(case, every.distinct(found)))
+        if self._settings.look_closer:
+            # One after the other: two calls of SAM that wait for a replica at the same time can wait for each other.
+            meant = [(await self._look_closer(case, [one], small_side))[0] for one in meant]
+        return _every_location(sought, case, await asyncio.to_thread(every.disjoint, meant))
+
     async def _look(self, sought: CompleteLocate) -> Seen:
         """CLIP's best reading of the target. All phrases share one look at the picture."""
         anchors = {wording: parse(wording.relation.anchor) for wording in sought.wordings if wording.relation}
@@ -121,10 +143,10 @@ class Finder:
         return Seen(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
 
     async def _propose(
-        self, case: Case, view: View, embedding: Any, thing: int | None = None
+        self, case: Case, view: View, embedding: Any, only: Collection[int] | None = None
     ) -> tuple[list[Proposal], int]:
-        """What SAM makes of a view, and the longer side of its small masks."""
-        asked = await asyncio.to_thread(case.questions, view, thing)
+        """What SAM makes of a view, of all things or `only` some, and the longer side of its small masks."""
+        asked = await asyncio.to_thread(case.questions, view, only)
         masks = await self._segment(view, asked, embedding)
         return await asyncio.to_thread(case.proposals, view, asked, masks), max(masks.small.shape[1:])
 
@@ -147,7 +169,7 @@ class Finder:
         if view is None:
             return arranged
         embedding = self._calls.begin(self._sam.encode.remote(view.image))
-        nearby, _ = await self._propose(case, view, embedding, first.thing)
+        nearby, _ = await self._propose(case, view, embedding, (first.thing,))
         return await asyncio.to_thread(with_nearby, arranged, nearby)
 
     async def _compare_crops(self, case: Case, arranged: list[Proposal]) -> list[Proposal]:
@@ -183,6 +205,17 @@ def _location(sought: CompleteLocate, case: Case, final: Sequence[Proposal]) -> 
     by_heat = bool(candidates) and candidates[0].source == "heat"
     found = replace(_best_guess(sought, case.seen.map), candidates=candidates, low_confidence=by_heat)
     return replace(found, point_xy=candidates[0].point_xy) if candidates else found
+
+
+def _every_location(sought: CompleteLocate, case: Case, found: Sequence[Proposal]) -> Location:
+    candidates = tuple(one.candidate for one in found)
+    return replace(
+        _best_guess(sought, case.seen.map),
+        point_xy=candidates[0].point_xy,
+        candidates=candidates,
+        instances=tuple(range(len(candidates))),
+        low_confidence=any(candidate.source == "heat" for candidate in candidates),
+    )
 
 
 def _best_guess(sought: CompleteLocate, seen: HeatMap) -> Location:

@@ -78,13 +78,13 @@ class PackedMask:
 class EditRequest:
     """One edit: find `target` in `image`, repaint it as `prompt`.
 
-    What to repaint: `target` None means that the prompt itself says what to find; nothing that `avoid` names is
-    taken for it. Points (`labels` 1 on it, 0 not; none given: all 1) or a box replace the search by CLIP, a `mask`
-    (HxW bool, True = repaint) everything up to the painting; a `target` beside them has to name what lies there. Lists,
-    tuples and arrays of points, labels and a box are alike; one point may be a bare pair, its label a bare number.
-    `candidate` takes another of the candidates that
-    `locate` lists. `mask_shape` and `dilation` (a share of the region's longest side) say what the painter is
-    offered: the mask as it is, its convex hull, or its box.
+    What to repaint: `target` None means that the prompt itself says what to find; nothing that `avoid` names is taken
+    for it. Points (`labels` 1 on it, 0 not; none given: all 1) or a box replace the search by CLIP, a `mask` (HxW bool,
+    True = repaint) everything up to the painting; a `target` beside them has to name what lies there. Lists, tuples and
+    arrays of points, labels and a box are alike; one point may be a bare pair, its label a bare number. `all` repaints
+    every one of the things that the target names, False only one; None goes by its words ("each lemon", "the dogs").
+    `candidate` takes another of the candidates that `locate` lists. `mask_shape` and `dilation` (a share of the
+    region's longest side) say what the painter is offered: the mask as it is, its convex hull, or its box.
 
     How: `mode` "remove" fills the region from its surroundings by a classical method, without a model, and takes
     no prompt. Numbers left None take the service's defaults; a missing `seed` is drawn and reported. With `n` > 1,
@@ -96,6 +96,7 @@ class EditRequest:
     prompt: str = ""
     target: str | None = None
     avoid: str = ""
+    all: bool | None = None
     mode: Mode = "replace"
     points_xy: Points = ()
     labels: Labels = ()
@@ -122,6 +123,7 @@ class LocateRequest:
     image: np.ndarray
     target: str | None = None
     avoid: str = ""
+    all: bool | None = None
     points_xy: Points = ()
     labels: Labels = ()
     box_xyxy: BoxLike | None = None
@@ -158,9 +160,10 @@ class Location:
     box said what is meant, `confidence` is how sure SAM is of its mask; a mask of the caller's has confidence 1. Both
     have margin 0 and no heat.
 
-    `candidates` are the things that may be meant, best first, and `chosen` the index of the one an edit repaints;
-    none where nothing was found. `low_confidence` tells that no mask fitted: the mask is the heat map, or a small
-    region around the points, or the box.
+    `candidates` are the things that may be meant, best first, and `chosen` the index of the one an edit repaints; none
+    where nothing was found. Where all things of a name are meant, `instances` are the indices of each of them, whose
+    masks do not overlap, and `chosen` is the first; else it is empty. `low_confidence` tells that no mask fitted: the
+    mask is the heat map, or a small region around the points, or the box.
     """
 
     target: str
@@ -172,8 +175,14 @@ class Location:
     heat: np.ndarray | None
     candidates: tuple[Candidate, ...] = ()
     chosen: int = 0
+    instances: tuple[int, ...] = ()
     low_confidence: bool = False
     timings_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def repainted(self) -> tuple[int, ...]:
+        """The indices of the candidates that an edit repaints: all instances, or the chosen one. Empty without any."""
+        return self.instances or ((self.chosen,) if self.candidates else ())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

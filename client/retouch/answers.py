@@ -29,6 +29,7 @@ def read_edit(response: httpx.Response) -> EditResult:
         low_confidence=answer.flag("low_confidence"),
         candidates=tuple(_candidate(item) for item in answer.objects("candidates")),
         chosen=answer.integer("chosen"),
+        instances=answer.integers("instances"),
         num_inference_steps=answer.integer("num_inference_steps"),
         guidance_scale=answer.number("guidance_scale"),
         changed_outside_px=answer.integer("changed_outside_px"),
@@ -129,6 +130,7 @@ def _location(answer: JsonObject) -> Location:
             _candidate(item, _mask(item), item.object("features").numbers()) for item in answer.objects("candidates")
         ),
         chosen=answer.integer("chosen"),
+        instances=answer.integers("instances"),
         size=answer.pair("size"),
         heat=None if answer.is_null("heat") else answer.grid("heat"),
         timings_s=answer.object("timings").numbers(),

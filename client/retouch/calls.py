@@ -19,7 +19,7 @@ from retouch.pictures import ImageInput, Picture, read_picture
 from retouch.results import Box, EditResult, Location, Point
 
 T = TypeVar("T")
-FieldValue = str | int | float | None
+FieldValue = str | int | float | bool | None
 
 
 def give_up(error: RetouchError) -> NoReturn:
@@ -92,7 +92,11 @@ def _pictures(**images: ImageInput | None) -> dict[str, Picture]:
 
 
 def _set_fields(**fields: FieldValue) -> dict[str, str]:
-    return {name: str(value) for name, value in fields.items() if value is not None}
+    return {name: _written(value) for name, value in fields.items() if value is not None}
+
+
+def _written(value: FieldValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _pointed(points: Sequence[Point] | None, labels: Sequence[int] | None, box: Box | None) -> dict[str, str | None]:

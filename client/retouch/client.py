@@ -49,6 +49,7 @@ class Retouch(BaseClient):
         *,
         target: str | None = None,
         avoid: str | None = None,
+        all: bool | None = None,
         mode: Mode | None = None,
         points: Sequence[Point] | None = None,
         labels: Sequence[int] | None = None,
@@ -70,12 +71,13 @@ class Retouch(BaseClient):
     ) -> EditResult:
         """Find `target` in `image` and repaint it as `prompt`; without `target` the prompt says what to find.
 
-        What to repaint: nothing that `avoid` names is taken for the target. `points` (x, y), whose `labels` are 1 on it
-        and 0 not on it (left out: all 1), or a `box` replace the search by words. A `mask` of the picture's size leaves
-        nothing to search: repainted is what is transparent in it, or white if it has no alpha channel; `mask_mode` says
-        which to go by. A `target` beside these has to name what lies there. `candidate` takes another of those that
-        `locate` lists. `mask_shape` and `dilation` (a share of the region's longest side) say how much around it may be
-        painted.
+        What to repaint: nothing that `avoid` names is taken for the target. `all` repaints every one of the things that
+        the target names, False only one; left out, its words say ("each lemon", "the dogs"). `points` (x, y), whose
+        `labels` are 1 on it and 0 not on it (left out: all 1), or a `box` replace the search by words. A `mask` of the
+        picture's size leaves nothing to search: repainted is what is transparent in it, or white if it has no alpha
+        channel; `mask_mode` says which to go by. A `target` beside these has to name what lies there. `candidate` takes
+        another of those that `locate` lists. `mask_shape` and `dilation` (a share of the region's longest side) say how
+        much around it may be painted.
 
         How: `n` pictures are painted from different seeds and come best first. `strength` below 1 keeps more of what is
         there, and `fill` says what the painting starts from. While the best one scores below `min_score` in its region,
@@ -90,6 +92,7 @@ class Retouch(BaseClient):
             prompt=prompt,
             target=target,
             avoid=avoid,
+            all=all,
             mode=mode,
             points=points,
             labels=labels,
@@ -116,6 +119,7 @@ class Retouch(BaseClient):
         target: str | None = None,
         *,
         avoid: str | None = None,
+        all: bool | None = None,
         points: Sequence[Point] | None = None,
         labels: Sequence[int] | None = None,
         box: Box | None = None,
@@ -135,6 +139,7 @@ class Retouch(BaseClient):
             mode="remove",
             target=target,
             avoid=avoid,
+            all=all,
             points=points,
             labels=labels,
             box=box,
@@ -151,6 +156,7 @@ class Retouch(BaseClient):
         target: str | None = None,
         *,
         avoid: str | None = None,
+        all: bool | None = None,
         points: Sequence[Point] | None = None,
         labels: Sequence[int] | None = None,
         box: Box | None = None,
@@ -164,6 +170,7 @@ class Retouch(BaseClient):
             image,
             target=target,
             avoid=avoid,
+            all=all,
             points=points,
             labels=labels,
             box=box,

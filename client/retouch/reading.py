@@ -46,6 +46,9 @@ class JsonObject:
     def integer(self, key: str) -> int:
         return self._read(key, "a whole number", _as_integer)
 
+    def integers(self, key: str) -> tuple[int, ...]:
+        return self._read(key, "a list of whole numbers", _as_integers)
+
     def number(self, key: str) -> float:
         return self._read(key, "a number", _as_number)
 
@@ -110,6 +113,10 @@ def _as_integer(value: Any) -> int:
     if isinstance(value, bool):
         raise TypeError("bool")
     return _as(int, value)
+
+
+def _as_integers(value: Any) -> tuple[int, ...]:
+    return tuple(_as_integer(item) for item in _as(list, value))
 
 
 def _as_number(value: Any) -> float:

@@ -94,7 +94,7 @@ class EditResult:
     "alpha" (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright),
     "frames" (only the first was read), "metadata" (EXIF, texts, resolution and the like were left behind).
     `method` says how: "diffusion", or for the `mode` "remove" a classical fill without a model.
-    From `target` to `chosen` it tells what `Location` does. `improved` tells whether the best picture matches better
+    From `target` to `instances` it tells what `Location` does. `improved` tells whether the best picture matches better
     than the unedited one did (after a removal: matches the target less). `filtered_seeds` are those whose pictures the
     safety checker holds back. The same picture, texts and numbers together with an edit's `seed` give that edit again.
     `timings_s` has what each stage took.
@@ -113,6 +113,7 @@ class EditResult:
     low_confidence: bool
     candidates: tuple[Candidate, ...]
     chosen: int
+    instances: tuple[int, ...]
     num_inference_steps: int
     guidance_scale: float
     changed_outside_px: int
@@ -166,8 +167,9 @@ class Location:
     meant `confidence` is that of the cut-out, and there is neither margin nor heat.
 
     `candidates` are what may be meant, best first, and `chosen` is the index of the one that an edit repaints; `edit`
-    takes another with `candidate`. `low_confidence` tells that no cut-out fitted: the mask is the heat, or a small
-    region around the points, or the box.
+    takes another with `candidate`. `instances` are the indices of all that are meant: the chosen one, or each where all
+    things of that name are, in masks that do not overlap. `low_confidence` tells that no cut-out fitted: the mask is
+    the heat, or a small region around the points, or the box.
     """
 
     target: str
@@ -179,6 +181,7 @@ class Location:
     low_confidence: bool
     candidates: tuple[Candidate, ...]
     chosen: int
+    instances: tuple[int, ...]
     size: tuple[int, int]
     heat: Image.Image | None = field(repr=False)
     timings_s: dict[str, float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,10 +78,10 @@ class Case:
     def whole(self) -> View:
         return whole_view(self.image)
 
-    def questions(self, view: View, only: int | None = None) -> list[Question]:
-        """For SAM, about all things or one of them."""
+    def questions(self, view: View, only: Collection[int] | None = None) -> list[Question]:
+        """For SAM, about all things or those with the numbers `only`."""
         asked = questions(view, self.things, self.heat, self.size_hw, self.settings)
-        return [question for question in asked if only is None or question.thing == only]
+        return [question for question in asked if only is None or question.thing in only]
 
     def proposals(self, view: View, asked: Sequence[Question], masks: Masks) -> list[Proposal]:
         """What came of SAM's answer, best first within each thing."""
@@ -118,7 +118,7 @@ class Case:
         firsts = _different([best[thing] for thing in sorted(best)])
         if self.seen.map.found:
             strengths = [self.things[first.thing].spot.strength for first in firsts]
-            things = [_spatial(first.candidate, strength) for first, strength in zip(firsts, strengths, strict=True)]
+            things = [as_spatial(first.candidate, strength) for first, strength in zip(firsts, strengths, strict=True)]
             order = spatial.arrange(self.seen.wording, things, self.seen.anchor, self.size_hw[::-1])
             firsts = [firsts[index] for index in order]
         ranks = {first.thing: rank for rank, first in enumerate(firsts)}
@@ -132,11 +132,14 @@ class Case:
         thing = arranged[0].thing if arranged else 0
         if arranged and arranged[0].candidate.features["density"] >= MISFIT_DENSITY:
             return list(arranged)
+        return [self.heat_proposal(thing, arranged[0].candidate.score if arranged else 0.0), *arranged]
+
+    def heat_proposal(self, thing: int, score: float) -> Proposal:
+        """The heat map itself as the mask of the thing with that number."""
         spot = self.things[thing].spot
         mask = heat_mask(spot, self.heat, self.size_hw)
-        score = arranged[0].candidate.score if arranged else 0.0
         rough = Candidate(spot.points_xy[0], box_of(mask), float(mask.mean()), score, 0.0, "heat", PackedMask.of(mask))
-        return [Proposal(rough, thing), *arranged]
+        return Proposal(rough, thing)
 
 
 def anchor_point(seen: HeatMap, wording: Wording, size_hw: tuple[int, int]) -> Point:
@@ -172,7 +175,8 @@ def _different(firsts: Sequence[Proposal]) -> list[Proposal]:
     return kept
 
 
-def _spatial(candidate: Candidate, strength: float) -> spatial.Thing:
+def as_spatial(candidate: Candidate, strength: float) -> spatial.Thing:
+    """The candidate as the words of place and size see it."""
     return spatial.Thing(candidate.box_xyxy, candidate.area, middle_of(candidate.box_xyxy), strength)
 
 

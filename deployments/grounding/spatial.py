@@ -70,6 +70,24 @@ def arrange(
     return [first, *ranked, *(index for index in strongest if index not in (first, *ranked))]
 
 
+def fitting(
+    wording: Wording, things: Sequence[Thing], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
+) -> list[int]:
+    """The indices of all `things` that are where the wording says, in their order.
+
+    Raises InvalidInput where none is, or where the words do not say which are: all are more or less near to something.
+    """
+    if wording.relation and wording.relation.kind == "near":
+        raise InvalidInput(
+            f"target names every {wording.phrase!r} near {wording.relation.anchor!r}, and how near is not said. Name "
+            "one of them, or those in a part of the picture, such as on the left.",
+            "target",
+        )
+    if not things:
+        return []
+    return [int(index) for index in _meant(wording, None, things, _fits(wording, things, anchor), size_wh)]
+
+
 def _fits(wording: Wording, things: Sequence[Thing], anchor: tuple[float, float] | None) -> np.ndarray:
     """How well each thing fits the relation, the better the lower."""
     relation = wording.relation
@@ -95,7 +113,7 @@ def _fit(relation: Relation, thing: Thing, anchor: tuple[float, float]) -> int:
 
 
 def _meant(
-    wording: Wording, order: Order, things: Sequence[Thing], fits: np.ndarray, size_wh: tuple[int, int]
+    wording: Wording, order: Order | None, things: Sequence[Thing], fits: np.ndarray, size_wh: tuple[int, int]
 ) -> np.ndarray:
     """The indices of the things among which the order counts; at least one."""
     counts = fits < ELSEWHERE
@@ -104,7 +122,7 @@ def _meant(
         raise InvalidInput(f"target asks for {wording.phrase!r} {where}, but there is none.", "target")
     if wording.among:
         counts &= _in_part(wording.among, _centres(things) / size_wh)
-    if not order.firm:
+    if order and not order.firm:
         strengths = np.array([thing.strength for thing in things])
         counts &= strengths >= ABOUT_EQUAL * strengths.max()
     if not counts.any():

@@ -35,6 +35,7 @@ def edit_json(
         margin=location.margin,
         low_confidence=location.low_confidence,
         chosen=location.chosen,
+        instances=list(location.repainted),
         candidates=[_candidate(candidate) for candidate in location.candidates],
         mask_b64=_base64(mask_png(result.mask)),
         mask_read=None if mask is None else _mask_read(mask),
@@ -57,7 +58,7 @@ def edit_file(
     x, y = result.location.point_xy
     headers = {
         "x-retouch-point": f"{x},{y}",
-        "x-retouch-candidate": str(result.location.chosen),
+        "x-retouch-candidate": ",".join(map(str, result.location.repainted)),
         "x-retouch-improved": str(result.improved).lower(),
     }
     if converted:
@@ -85,6 +86,7 @@ def locate_answer(location: Location, size: tuple[int, int]) -> schemas.LocateAn
         heat=None if location.heat is None else np.round(location.heat.astype(np.float64), 4).tolist(),
         low_confidence=location.low_confidence,
         chosen=location.chosen,
+        instances=list(location.repainted),
         candidates=[_located(candidate) for candidate in location.candidates],
         timings=_rounded(location.timings_s),
     )

@@ -99,6 +99,11 @@ class SearchFields(Fields):
         "has to name what lies there.",
     )
     avoid: MaybeText = Field("", description="What is not meant, however much it looks like the target.")
+    all: bool | None = Field(
+        None,
+        description="Whether every one of the things that the target names is meant (true), or only one (false). "
+        "Without it the words say: `each lemon`, `both balloons` and `the dogs` mean all of them.",
+    )
     points: Points | None = Field(
         None, description="Pixels of the upright picture, as x,y. They say what is meant, instead of a search by words."
     )

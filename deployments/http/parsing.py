@@ -121,6 +121,8 @@ def _wanted(field: dict[str, Any]) -> str:
         least, most = field["minItems"], field["maxItems"]
         count = str(most) if least == most else f"{least} to {most}"
         return f"{count} {field['format']}, such as `{field['examples'][0]}`"
+    if field["type"] == "boolean":
+        return "true or false"
     if field["type"] == "string":
         return f"text of {field.get('minLength', 0)} to {field['maxLength']} characters"
     kind = "an integer" if field["type"] == "integer" else "a number"

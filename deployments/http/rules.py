@@ -46,13 +46,16 @@ def _check_search(fields: SearchFields) -> None:
         raise InvalidInput("`labels` must be as many as `points`, one for each.", "labels")
     if fields.avoid and _is_pointed_at(fields):
         raise InvalidInput("`avoid` is for a search by words: leave it out, or `points` and `box`.", "avoid")
+    if fields.all and _is_pointed_at(fields):
+        raise InvalidInput("`all` is for a search by words: leave it out, or `points` and `box`.", "all")
 
 
 def _check_mask(fields: EditFields, has_mask: bool) -> None:
     if not has_mask and fields.mask_mode != "auto":
         raise InvalidInput("`mask_mode` says how to read `mask`, and none was sent.", "mask_mode")
-    for name in ("points", "box", "candidate", "avoid"):
-        if has_mask and getattr(fields, name) not in (None, ""):
+    for name in ("points", "box", "candidate", "avoid", "all"):
+        value = getattr(fields, name)
+        if has_mask and value is not False and value not in (None, ""):
             raise InvalidInput(f"`{name}` says what is meant, and so does `mask`: send one of them.", name)
 
 

@@ -93,7 +93,8 @@ class EditAnswer(BaseModel):
     `converted` names what reading the file did to it, if anything: profile (its colours became sRGB), alpha
     (transparency was laid over white), depth (16 bits became 8), orientation (it was turned upright), frames (only the
     first was read), metadata (EXIF, texts, resolution and the like were left behind).
-    `candidates` are what may have been meant, best first, and `chosen` the index of the one that was repainted;
+    `candidates` are what may have been meant, best first, and `instances` the indices of those that were repainted: the
+    one that is `chosen`, or each where all were meant;
     `improved` tells whether the best picture matches the prompt better there than the unedited one did. The rest is
     told in `LocateAnswer`; `timings` are in seconds.
     """
@@ -113,6 +114,7 @@ class EditAnswer(BaseModel):
     margin: float
     low_confidence: bool
     chosen: int
+    instances: list[int]
     candidates: list[CandidateAnswer]
     mask_b64: str
     mask_read: MaskRead | None
@@ -130,7 +132,8 @@ class LocateAnswer(BaseModel):
 
     `phrase` is what CLIP was asked for; `confidence`, 0..1, how surely something at `point` matches it, `margin` the
     same in logits over whatever else a picture may show. `heat` has the rows of CLIP's map, 0..1. Where points or a box
-    were given it is null and `confidence` that of SAM's mask. An edit repaints the candidate number `chosen`. With
+    were given it is null and `confidence` that of SAM's mask. An edit repaints the candidate number `chosen`, or where
+    all things are meant each of the `instances`, whose masks do not overlap. With
     `low_confidence` no mask fitted: it is the heat map, or a small region around the points, or the box.
     """
 
@@ -144,6 +147,7 @@ class LocateAnswer(BaseModel):
     heat: list[list[float]] | None
     low_confidence: bool
     chosen: int
+    instances: list[int]
     candidates: list[LocatedCandidate]
     timings: dict[str, float]
 

@@ -97,6 +97,7 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
         "low_confidence",
         "candidates",
         "chosen",
+        "instances",
         "num_inference_steps",
         "guidance_scale",
         "changed_outside_px",

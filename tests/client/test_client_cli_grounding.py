@@ -154,8 +154,20 @@ def test_a_removal_that_did_not_help_is_said_to_be_one(service: Any, photo: Path
     assert "note    nothing improved: the region matches what was to be removed no less" in capsys.readouterr().out
 
 
+def test_all_that_are_meant_are_marked_and_counted(service: Any, photo: Path, capsys: Capture) -> None:
+    service.changes = {"instances": [0, 1, 2]}
+    assert service.run("locate", photo, "the apple", "--all") == 0
+    told = capsys.readouterr().out
+    assert "  instances   3: an edit takes all of them\n" in told
+    assert told.count("\n  >  ") == 3
+    assert service.run("remove", photo, "--target", "the apple", "--all") == 0
+    assert "the apple at (20, 10), confidence 0.83, and 2 more" in capsys.readouterr().out
+    assert service.run("remove", photo, "--target", "the apples", "--no-all") == 0
+    assert [seen.texts["all"] for seen in service.seen] == ["true", "true", "false"]
+
+
 def test_locate_lists_the_candidates(service: Any, photo: Path, capsys: Capture) -> None:
-    service.changes = {"chosen": 1}
+    service.changes = {"chosen": 1, "instances": [1]}
     assert service.run("locate", photo, "the apple") == 0
     assert capsys.readouterr() == (
         "✔ the apple at (20, 10)\n"
@@ -223,6 +235,7 @@ def test_locate_as_json(service: Any, photo: Path, capsys: Capture) -> None:
         "margin": 1.5,
         "low_confidence": False,
         "chosen": 0,
+        "instances": [0],
         "found": True,
         "size": [48, 32],
         "heat": str(heat),

@@ -35,6 +35,13 @@ def test_candidates_come_best_first_with_their_masks(service: Any, photo: Path) 
     assert "PIL" not in repr(location)
 
 
+def test_all_that_are_meant_are_listed(service: Any, photo: Path) -> None:
+    service.changes = {"instances": [0, 2]}
+    assert service.client().locate(photo, "the apples").instances == (0, 2)
+    assert service.client().edit(photo, "a lemon", target="the apples", all=True).instances == (0, 2)
+    assert service.seen[-1].texts["all"] == "true"
+
+
 def test_a_candidates_mask_can_be_sent_back(service: Any, photo: Path) -> None:
     location = service.client().locate(photo, "the apple")
     service.client().edit(photo, "a lemon", mask=location.candidates[0].mask)

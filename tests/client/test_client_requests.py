@@ -26,6 +26,7 @@ def test_edit_sends_only_what_is_set(service: Any, photo: Path) -> None:
 EVERY_OPTION = {
     "target": "the apple",
     "avoid": "the pear",
+    "all": True,
     "mode": "replace",
     "points": [(120, 80), (200, 90)],
     "labels": (1, 0),
@@ -45,7 +46,7 @@ EVERY_OPTION = {
     "scheduler": "euler",
     "min_score": -0.25,
 }
-AS_SENT = EVERY_OPTION | {"points": "120,80; 200,90", "labels": "1,0", "box": "40,30,220,160"}
+AS_SENT = EVERY_OPTION | {"all": "true", "points": "120,80; 200,90", "labels": "1,0", "box": "40,30,220,160"}
 
 
 def sent(name: str) -> str:

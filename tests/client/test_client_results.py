@@ -114,6 +114,7 @@ def test_save_writes_every_picture_and_the_mask(service: Any, photo: Path, tmp_p
         "candidates",
         "candidates[0].box",
         "chosen",
+        "instances",
         "num_inference_steps",
         "guidance_scale",
         "changed_outside_px",

@@ -69,6 +69,7 @@ def test_edit(client, driver, picture, opened):
         "margin": 1.5,
         "low_confidence": False,
         "chosen": 0,
+        "instances": [0],
         "candidates": [
             {
                 "point": [32, 21],

@@ -91,6 +91,7 @@ def test_what_was_not_found_comes_with_the_best_guess(client, driver, picture, r
         "heat": [[0, 0.1235], [1, 0.5]],
         "low_confidence": False,
         "chosen": 0,
+        "instances": [],
         "candidates": [],
         "timings": {},
     }

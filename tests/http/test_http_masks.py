@@ -164,7 +164,8 @@ def test_alpha_of_a_file_that_has_none(refused_mask):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("points", "3,4"), ("box", "3,4,9,9"), ("candidate", "0"), ("avoid", "the dog")]
+    ("name", "value"),
+    [("points", "3,4"), ("box", "3,4,9,9"), ("candidate", "0"), ("avoid", "the dog"), ("all", "true")],
 )
 def test_mask_excludes_other_ways_to_say_what_is_meant(refused_mask, name, value):
     assert refused_mask(WHITE_ON_BLACK, {name: value}, param=name).endswith("so does `mask`: send one of them.")

@@ -55,6 +55,7 @@ def test_locate(client, driver, picture, opened):
         "size": [96, 64],
         "low_confidence": False,
         "chosen": 0,
+        "instances": [0],
         "candidates": [
             {
                 "point": [32, 21],
@@ -105,6 +106,25 @@ def test_avoid(sent):
     for route in (EDITS, LOCATE):
         assert sent(route, {"target": "the apple", "avoid": " the green apple "}).avoid == "the green apple"
         assert sent(route, {"target": "the apple", "avoid": " "}).avoid == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("True", True), ("1", True), ("false", False), (" ", None)]
+)
+def test_all(sent, text, value):
+    for route in (EDITS, LOCATE):
+        assert sent(route, {"target": "the apple", "all": text}).all is value
+
+
+@both_routes
+def test_all_is_true_or_false(refused_on, route):
+    assert refused_on(route, "all", {"target": "the apple", "all": "both"}) == "`all` must be true or false."
+
+
+@pytest.mark.parametrize("pointer", [{"points": "3,4"}, {"box": "3,4,9,9"}], ids=str)
+@both_routes
+def test_all_is_not_for_pointers(refused_on, route, pointer):
+    assert "`all` is for a search by words" in refused_on(route, "all", pointer | {"all": "true"})
 
 
 @pytest.mark.parametrize("pointer", [{"points": "3,4"}, {"box": "3,4,9,9"}], ids=str)

@@ -324,3 +324,34 @@ def test_points_of_every_kind_are_the_same(points, kind, kind_of_labels):
     labels = [1, *(index % 2 for index in range(1, len(points)))]
     where = edit(points_xy=kind(points), labels=kind_of_labels(labels)).where
     assert (where.points_xy, where.labels) == (tuple(points), tuple(labels))
+
+
+# All of them, or one
+
+
+def test_all_means_every_one_and_without_it_the_words_say():
+    assert [wording.every for wording in edit(target="the coin").where.wordings] == [False]
+    assert [wording.every for wording in edit(target="the coin", all=True).where.wordings] == [True]
+    assert [wording.every for wording in edit(target="the coin", all=False).where.wordings] == [False]
+    locate = LocateRequest(IMAGE, "the small coin left of the dog", all=True)
+    (wording,) = complete_locate(locate, SETTINGS).wordings
+    assert (wording.every, wording.order) == (True, None)
+    assert wording.relation is not None
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [
+        ("all", {"all": 1}),
+        ("all", {"all": "true"}),
+        ("all", {"all": True, "target": "the left coin"}),
+        ("all", {"all": True, "target": "the second largest coin"}),
+        ("all", {"all": True, "points_xy": (3, 4)}),
+        ("all", {"all": True, "box_xyxy": (0, 0, 9, 9)}),
+        ("all", {"all": True, "mask": MASK}),
+        ("candidate", {"all": True, "target": "the coin", "candidate": 0}),
+    ],
+    ids=repr,
+)
+def test_all_is_refused_where_something_else_says_which(param, fields):
+    assert refused(**fields).param == param

@@ -54,7 +54,9 @@ def locate(options: argparse.Namespace, client: Retouch, display: Display) -> in
     _check_locate(options)
     what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
     with display.working(f"Looking for {what}"):
-        location = client.locate(options.image, options.target, avoid=options.avoid, **_pointed(options))
+        location = client.locate(
+            options.image, options.target, avoid=options.avoid, all=options.all, **_pointed(options)
+        )
     heat: Path | None = options.heat if location.heat else None
     if heat and location.heat:
         write_picture(heat_overlay(options.image, location.heat, location.point_xy), heat)
@@ -133,6 +135,7 @@ def _region(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "target": options.target,
         "avoid": options.avoid,
+        "all": options.all,
         **_pointed(options),
         "mask": options.mask,
         "mask_mode": options.mask_mode,

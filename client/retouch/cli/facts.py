@@ -47,7 +47,9 @@ def location_facts(location: Location, heat: Path | None, masks: Sequence[Path])
     facts.append(("confidence", f"{location.confidence:.2f}"))
     if location.phrase not in ("", location.target):
         facts.append(("looked for", location.phrase))
-    if len(location.candidates) > 1:
+    if len(location.instances) > 1:
+        facts.append(("instances", f"{len(location.instances)}: an edit takes all of them"))
+    elif len(location.candidates) > 1:
         facts.append(
             ("candidates", f"{len(location.candidates)}: an edit takes the one marked >, or another with --candidate")
         )
@@ -62,7 +64,7 @@ def candidate_rows(location: Location) -> Rows:
     """A heading and a row for each candidate, the one that an edit takes marked; nothing if there is none."""
     rows = [
         (
-            ">" if number == location.chosen else "",
+            ">" if number in location.instances else "",
             str(number),
             listed(candidate.point_xy),
             f"{candidate.area:5.1%}",
@@ -100,6 +102,8 @@ def seconds(total_s: float, stages_s: Mapping[str, float]) -> str:
 def _found(result: EditResult) -> str:
     count = len(result.candidates)
     among = f", one of {count} candidates" if count > 1 else ""
+    if len(result.instances) > 1:
+        among = f", and {len(result.instances) - 1} more"
     return f"{named(result.target, result.point_xy)}, confidence {result.confidence:.2f}{among}"
 
 

@@ -119,6 +119,9 @@ def _search_options() -> OneLineParser:
     parser = OneLineParser(add_help=False)
     meant = parser.add_argument_group(MEANT)
     meant.add_argument("--avoid", type=text, metavar="TEXT", help="what is not meant, though it looks like the target")
+    meant.add_argument(
+        "--all", action=argparse.BooleanOptionalAction, default=None, help="every one of the things of that name"
+    )
     pixel: dict[str, Any] = {"type": point, "action": "append", "default": [], "metavar": "X,Y"}
     meant.add_argument("--point", **pixel, help="a pixel on it, instead of a search by words")
     meant.add_argument("--not-point", **pixel, help="a pixel not on it")

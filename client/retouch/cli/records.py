@@ -67,6 +67,7 @@ def _place(found: EditResult | Location) -> dict[str, Any]:
         "low_confidence": found.low_confidence,
         "candidates": [_candidate(candidate) for candidate in found.candidates],
         "chosen": found.chosen,
+        "instances": found.instances,
     }
 
 

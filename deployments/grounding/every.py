@@ -1,0 +1,152 @@
+"""Every one of the things that a phrase names, each with a mask of its own.
+
+CLIP's hot places say where they are. Two things that touch share a hot place, of which SAM cuts out only one. So what
+is hot and lies in no mask yet is asked about again, until nothing is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from deployments.config import GroundingSettings
+from deployments.errors import InvalidInput
+from deployments.grounding import spatial
+from deployments.grounding.candidates import MISFIT_DENSITY, Thing
+from deployments.grounding.case import LIKELY, Case, Proposal, Seen, as_spatial
+from deployments.grounding.masks import box_of
+from deployments.grounding.peaks import hot_spots
+from deployments.messages import PackedMask
+
+MOST_THINGS = 16
+ROUNDS = 3  # of asking about what is hot and in no mask: three things in a row may share one hot place
+ALIKE = 0.65  # of the hottest place: what is colder is something else that looks a little like the phrase
+COVERED = 0.2  # of a cell of the heat map: such a cell belongs to a mask
+LEAST_CELLS = 0.3  # of the cells of the usual thing: a smaller rest is the rim of a thing, whose mask is too tight
+LEAST_SCORE = 0.5  # of the median score of all: what fits its heat so much worse than the others is none of them
+SAME_THING = 0.7  # of the smaller of two masks: they show one thing
+
+
+def first_case(image: np.ndarray, seen: Seen, settings: GroundingSettings) -> Case:
+    """The search for every hot place of what CLIP has seen."""
+    case = Case(image, (), seen, settings)
+    return replace(case, things=_things(case, case.heat))
+
+
+def best_of_each(case: Case, proposals: Sequence[Proposal], numbers: Iterable[int]) -> list[Proposal]:
+    """The best proposal for each of the things with these numbers.
+
+    Where SAM has none, or even the best one does not fit, it is the heat map around the thing.
+    """
+    best: dict[int, Proposal] = {}
+    for proposal in proposals:
+        best.setdefault(proposal.thing, proposal)
+    return [_fitting(case, number, best.get(number)) for number in numbers]
+
+
+def _fitting(case: Case, number: int, best: Proposal | None) -> Proposal:
+    fits = best is not None and best.candidate.features["density"] >= MISFIT_DENSITY
+    if best is not None and (fits or not case.settings.use_heat):
+        return best
+    return case.heat_proposal(number, 0.0 if best is None else best.candidate.score)
+
+
+def further_things(case: Case, found: Sequence[Proposal]) -> tuple[Thing, ...]:
+    """What is as hot as a thing, as large as one, and in none of the masks found."""
+    if not found:
+        return ()
+    usual = float(np.median([thing.spot.cells.sum() for thing in case.things]))
+    rest = _things(case, _uncovered(case.heat, [one.candidate.mask.unpack() for one in found]))
+    return tuple(thing for thing in rest if thing.spot.cells.sum() >= LEAST_CELLS * usual)
+
+
+def _things(case: Case, heat: np.ndarray) -> tuple[Thing, ...]:
+    """The hot places of a map, hxw float32 in 0..1, that are as hot as those of the whole picture, hottest first."""
+    if not heat.any():
+        return ()
+    least = max(LIKELY, ALIKE * float(case.heat.max()))
+    spots = [spot for spot in hot_spots(heat, case.size_hw, case.settings.peaks) if spot.strength >= least]
+    return tuple(Thing(spot.points_xy, spot) for spot in spots)
+
+
+def _uncovered(heat: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
+    """The heat map with 0 in the cells that a mask covers."""
+    union = Image.fromarray(np.any(masks, axis=0).astype(np.float32))
+    shares = np.asarray(union.resize(heat.shape[::-1], Image.Resampling.BOX))
+    return np.where(shares >= COVERED, np.float32(0), heat)
+
+
+def distinct(found: Sequence[Proposal]) -> list[Proposal]:
+    """The same without masks that fit far worse than the others, or show what others show.
+
+    A mask that holds several others gives way to them, else the worse one to the better.
+    """
+    usual = float(np.median([one.candidate.score for one in found]))
+    least = usual - (1 - LEAST_SCORE) * abs(usual)
+    found = [one for one in found if one.candidate.score >= least]
+    masks = [one.candidate.mask.unpack() for one in found]
+    areas = [max(1, int(mask.sum())) for mask in masks]
+
+    def held_by(large: int) -> list[int]:
+        others = [n for n in range(len(masks)) if n != large and areas[n] <= areas[large]]
+        return [n for n in others if (masks[n] & masks[large]).sum() >= SAME_THING * areas[n]]
+
+    groups = {number for number in range(len(masks)) if len(_apart_from(held_by(number), masks)) > 1}
+    kept: list[int] = []
+    for number in sorted(set(range(len(masks))) - groups, key=lambda n: -found[n].candidate.score):
+        shared = [(masks[number] & masks[other]).sum() / min(areas[number], areas[other]) for other in kept]
+        if max(shared, default=0.0) < SAME_THING:
+            kept.append(number)
+    return [found[number] for number in sorted(kept)]
+
+
+def _apart_from(numbers: Sequence[int], masks: Sequence[np.ndarray]) -> list[int]:
+    """Those of the masks that do not overlap with an earlier one."""
+    kept: list[int] = []
+    for number in numbers:
+        if not any((masks[number] & masks[other]).any() for other in kept):
+            kept.append(number)
+    return kept
+
+
+def disjoint(found: Sequence[Proposal]) -> list[Proposal]:
+    """The same, where a pixel that several masks hold belongs to the first of them alone."""
+    taken = np.zeros(found[0].candidate.mask.shape, bool) if found else np.zeros((1, 1), bool)
+    made = []
+    for one in found:
+        mask = one.candidate.mask.unpack() & ~taken
+        taken |= mask
+        if mask.any():
+            candidate = replace(one.candidate, mask=PackedMask.of(mask), box_xyxy=box_of(mask), area=float(mask.mean()))
+            made.append(replace(one, candidate=candidate))
+    return made
+
+
+def meant(case: Case, found: Sequence[Proposal]) -> list[Proposal]:
+    """Those that are where the words say. Raises InvalidInput, naming the target, where the words do not fit them."""
+    wording = case.seen.wording
+    strengths = [case.things[one.thing].spot.strength for one in found]
+    things = [as_spatial(one.candidate, strength) for one, strength in zip(found, strengths, strict=True)]
+    kept = [found[index] for index in spatial.fitting(wording, things, case.seen.anchor, case.size_hw[::-1])]
+    _check_number(kept, wording.phrase, wording.count)
+    return kept
+
+
+def _check_number(found: Sequence[Proposal], phrase: str, count: int | None) -> None:
+    """Raise InvalidInput where the words name another number of things, or there are too many to repaint at once."""
+    if count is not None and len(found) != count:
+        seen = f"{len(found)} {'was' if len(found) == 1 else 'were'} found"
+        raise InvalidInput(
+            f"target names {count} of {phrase!r}, and {seen}. Name one of them, name all without a number, or mark "
+            "them with points or a mask.",
+            "target",
+        )
+    if len(found) > MOST_THINGS:
+        raise InvalidInput(
+            f"target names every {phrase!r}, and {len(found)} were found. At most {MOST_THINGS} are changed at once: "
+            "name those in a part of the picture, or mark them with a mask.",
+            "target",
+        )

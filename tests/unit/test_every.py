@@ -1,0 +1,157 @@
+"""Every one of the things of a name: which hot places count, and masks that show one thing each."""
+
+import numpy as np
+import pytest
+
+from deployments.config import GroundingSettings
+from deployments.errors import InvalidInput
+from deployments.grounding import every, spatial
+from deployments.grounding.case import Proposal, Seen
+from deployments.grounding.masks import box_of, middle_of
+from deployments.grounding.words import Order, Relation, Wording
+from deployments.messages import Candidate, HeatMap, PackedMask
+
+IMAGE = np.zeros((80, 160, 3), np.uint8)
+EVERY = Wording("coin", every=True)
+
+
+def heat_of(places, size=(10, 20)):
+    """A map whose cells are as hot as `places` say, by (row, column); each hot place is two cells wide and high."""
+    heat = np.zeros(size, np.float32)
+    for (row, column), strength in places.items():
+        heat[row : row + 2, column : column + 2] = strength
+    return heat
+
+
+def case_of(heat, wording=EVERY):
+    seen = Seen(HeatMap("coin", (0, 0), 0.9, 2.0, True, heat), wording, (80, 40))
+    return every.first_case(IMAGE, seen, GroundingSettings())
+
+
+def box(left, top, right, bottom):
+    mask = np.zeros(IMAGE.shape[:2], bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def proposal(mask, score=4.0, thing=0, density=2.0):
+    packed, place = PackedMask.of(mask), box_of(mask)
+    features = {"density": density}
+    return Proposal(Candidate(middle_of(place), place, float(mask.mean()), score, 0.9, "peak", packed, features), thing)
+
+
+def masks(found):
+    return [one.candidate.mask.unpack() for one in found]
+
+
+def test_all_hot_places_are_things_but_for_those_that_look_a_little_alike():
+    case = case_of(heat_of({(1, 1): 0.9, (6, 8): 0.7, (1, 15): 0.55}))
+    assert [thing.spot.strength for thing in case.things] == pytest.approx([0.9, 0.7])
+
+
+def test_more_than_the_usual_number_of_things_are_found():
+    places = {(row, column): 0.9 for row in (0, 4, 8) for column in (0, 4, 8, 12)}
+    assert len(case_of(heat_of(places)).things) == 12
+
+
+def test_what_is_hot_and_in_no_mask_is_another_one():
+    """Two that touch share a hot place."""
+    case = case_of(heat_of({(4, 4): 0.9, (4, 6): 0.9}))
+    assert len(case.things) == 1
+    (more,) = every.further_things(case, [proposal(box(28, 30, 46, 50))])
+    assert more.spot.box_xyxy[0] >= 46
+    assert every.further_things(case, [proposal(box(28, 30, 66, 50))]) == ()
+
+
+def test_the_rim_of_a_mask_that_is_too_tight_is_no_other_one():
+    heat = heat_of({(4, 4): 0.9, (2, 4): 0.9, (2, 6): 0.9, (4, 6): 0.9})
+    assert every.further_things(case_of(heat), [proposal(box(34, 18, 62, 46))]) == ()
+
+
+def test_nothing_is_asked_about_again_where_nothing_was_found():
+    assert every.further_things(case_of(heat_of({(4, 4): 0.9})), []) == ()
+
+
+def test_a_thing_whose_best_mask_does_not_fit_is_the_heat_around_it():
+    case = case_of(heat_of({(1, 1): 0.9, (6, 8): 0.85, (1, 15): 0.8}))
+    proposals = [proposal(box(8, 8, 24, 24)), proposal(box(0, 0, 150, 70), thing=1, density=0.1)]
+    first, second, third = every.best_of_each(case, proposals, range(3))
+    assert [one.candidate.source for one in (first, second, third)] == ["peak", "heat", "heat"]
+    assert second.candidate.mask.unpack()[54, 70]
+    assert second.candidate.area < 0.05
+
+
+def test_masks_that_show_the_same_thing_are_one():
+    good, tight, other = box(10, 10, 30, 30), box(11, 11, 29, 29), box(50, 10, 70, 30)
+    kept = every.distinct([proposal(tight, 3.0), proposal(good, 5.0), proposal(other, 4.0)])
+    assert [one.candidate.score for one in kept] == [5.0, 4.0]
+
+
+def test_a_mask_of_several_things_gives_way_to_those_of_each():
+    both, left, right = box(10, 10, 50, 30), box(10, 10, 29, 30), box(31, 10, 50, 30)
+    kept = every.distinct([proposal(both, 6.0), proposal(left, 4.0), proposal(right, 4.0)])
+    assert [one.candidate.box_xyxy for one in kept] == [box_of(left), box_of(right)]
+
+
+def test_what_fits_far_worse_than_the_others_is_none_of_them():
+    far = proposal(box(100, 50, 110, 60), -2.9)
+    kept = every.distinct([proposal(box(10, 10, 30, 30)), proposal(box(50, 10, 70, 30), 3.0), far])
+    assert far not in kept
+    assert len(kept) == 2
+    assert every.distinct([far]) == [far]  # alone it is the best there is
+
+
+def test_no_pixel_is_in_two_masks():
+    first, second = every.disjoint([proposal(box(10, 10, 30, 30)), proposal(box(28, 10, 50, 30))])
+    assert not (first.candidate.mask.unpack() & second.candidate.mask.unpack()).any()
+    assert second.candidate.box_xyxy == (30, 10, 50, 30)
+    assert second.candidate.area == pytest.approx(box(30, 10, 50, 30).mean())
+
+
+def test_a_mask_that_others_cover_is_left_out():
+    assert len(every.disjoint([proposal(box(10, 10, 30, 30)), proposal(box(12, 12, 20, 20))])) == 1
+
+
+THREE = [proposal(box(left, 10, left + 10, 30)) for left in (10, 70, 140)]
+
+
+@pytest.mark.parametrize(
+    ("wording", "kept"),
+    [
+        (EVERY, [0, 1, 2]),
+        (Wording("coin", every=True, count=3), [0, 1, 2]),
+        (Wording("coin", every=True, among=Order("x")), [0, 1]),
+        (Wording("coin", every=True, among=Order("x", descending=True)), [2]),
+        (Wording("coin", every=True, relation=Relation("right_of", "cup")), [2]),
+        (Wording("coin", every=True, relation=Relation("left_of", "cup")), [0, 1]),
+    ],
+    ids=repr,
+)
+def test_words_of_place_say_which_of_them(wording, kept):
+    case = case_of(heat_of({(4, 4): 0.9}), wording)
+    assert every.meant(case, THREE) == [THREE[index] for index in kept]
+
+
+@pytest.mark.parametrize(
+    ("wording", "message"),
+    [
+        (Wording("coin", every=True, count=2), "target names 2 of 'coin', and 3 were found"),
+        (Wording("coin", every=True, relation=Relation("near", "cup")), "how near is not said"),
+        (Wording("coin", every=True, among=Order("upper_middle"), relation=Relation("right_of", "cup")), "shows none"),
+    ],
+    ids=repr,
+)
+def test_words_that_do_not_fit_what_was_found_are_refused(wording, message):
+    with pytest.raises(InvalidInput, match=message) as caught:
+        every.meant(case_of(heat_of({(4, 4): 0.9}), wording), THREE)
+    assert caught.value.param == "target"
+
+
+def test_too_many_are_refused_and_none_is_taken():
+    many = [proposal(box(4 * n, 10, 4 * n + 3, 20)) for n in range(every.MOST_THINGS + 1)]
+    with pytest.raises(InvalidInput, match="17 were found"):
+        every.meant(case_of(heat_of({(4, 4): 0.9})), many)
+
+
+def test_nothing_fits_where_nothing_is():
+    assert spatial.fitting(EVERY, [], None, (160, 80)) == []
