@@ -114,7 +114,8 @@ class Finder:
         asked = range(len(case.things))
         for _ in range(every.ROUNDS):
             proposals, small_side = await self._propose(case, case.whole, embedding, asked)
-            found += await asyncio.to_thread(every.best_of_each, case, proposals, asked)
+            best = await asyncio.to_thread(every.best_of_each, case, proposals, asked)
+            found += await self._parted(case, best, embedding)
             more = await asyncio.to_thread(every.further_things, case, found)
             if not more:
                 break
@@ -125,6 +126,14 @@ class Finder:
             # One after the other: two calls of SAM that wait for a replica at the same time can wait for each other.
             meant = [(await self._look_closer(case, [one], small_side))[0] for one in meant]
         return _every_location(sought, case, await asyncio.to_thread(every.disjoint, meant))
+
+    async def _parted(self, case: Case, found: list[Proposal], embedding: Any) -> list[Proposal]:
+        """The same, with two masks for one that holds two things."""
+        asked = every.part_questions(case, found)
+        if not asked:
+            return found
+        masks = await self._segment(case.whole, asked, embedding)
+        return await asyncio.to_thread(every.parted, found, asked, masks)
 
     async def _look(self, sought: CompleteLocate) -> Seen:
         """CLIP's best reading of the target. All phrases share one look at the picture."""

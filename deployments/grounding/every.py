@@ -15,11 +15,11 @@ from PIL import Image
 from deployments.config import GroundingSettings
 from deployments.errors import InvalidInput
 from deployments.grounding import spatial
-from deployments.grounding.candidates import MISFIT_DENSITY, Thing
+from deployments.grounding.candidates import MISFIT_DENSITY, Question, Thing
 from deployments.grounding.case import LIKELY, Case, Proposal, Seen, as_spatial
 from deployments.grounding.masks import box_of
 from deployments.grounding.peaks import hot_spots
-from deployments.messages import PackedMask
+from deployments.messages import Candidate, Masks, PackedMask, Prompt
 
 MOST_THINGS = 16
 ROUNDS = 3  # of asking about what is hot and in no mask: three things in a row may share one hot place
@@ -27,6 +27,8 @@ ALIKE = 0.65  # of the hottest place: what is colder is something else that look
 COVERED = 0.2  # of a cell of the heat map: such a cell belongs to a mask
 LEAST_CELLS = 0.3  # of the cells of the usual thing: a smaller rest is the rim of a thing, whose mask is too tight
 LEAST_SCORE = 0.5  # of the median score of all: what fits its heat so much worse than the others is none of them
+LEAST_PART = 0.15  # of a mask of two things: each of them is more
+INSIDE = 0.85  # of a part lies in the mask of both, and of that in the two parts
 SAME_THING = 0.7  # of the smaller of two masks: they show one thing
 
 
@@ -52,6 +54,58 @@ def _fitting(case: Case, number: int, best: Proposal | None) -> Proposal:
     if best is not None and (fits or not case.settings.use_heat):
         return best
     return case.heat_proposal(number, 0.0 if best is None else best.candidate.score)
+
+
+def part_questions(case: Case, found: Sequence[Proposal]) -> list[Question]:
+    """For SAM, about each point of a thing by itself: does it lie on something that is less than the mask found?
+
+    The `thing` of a question is the place of its proposal in `found`.
+    """
+    return [
+        Question(Prompt((point,), (1,), several=True), "peak", place)
+        for place, one in enumerate(found)
+        for point in case.things[one.thing].points_xy
+        if len(case.things[one.thing].points_xy) > 1
+    ]
+
+
+def parted(found: Sequence[Proposal], asked: Sequence[Question], masks: Masks) -> list[Proposal]:
+    """The same, with a mask that holds two things replaced by those of each.
+
+    It does where two answers for single points do not overlap, and make up the mask together. A thing and its parts
+    seldom do that: one of its parts is most of it, or what is between them is left out.
+    """
+    made: list[Proposal] = []
+    for place, one in enumerate(found):
+        whole = one.candidate.mask.unpack()
+        numbers = [n for n, prompt in enumerate(masks.prompts) if asked[prompt].thing == place]
+        parts = [(float(masks.scores[n]), masks.masks[n].unpack()) for n in numbers]
+        made += [replace(one, candidate=candidate) for candidate in _two_of(one.candidate, whole, parts)] or [one]
+    return made
+
+
+def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, np.ndarray]]) -> list[Candidate]:
+    """The two answers, a score and a mask each, that part the mask `whole` best; nothing where none do."""
+    area = whole.sum()
+    parts = [
+        (score, mask)
+        for score, mask in answers
+        if LEAST_PART * area <= mask.sum() <= (1 - LEAST_PART) * area and (mask & whole).sum() >= INSIDE * mask.sum()
+    ]
+    pairs = [
+        (first[0] + second[0], first, second)
+        for index, first in enumerate(parts)
+        for second in parts[:index]
+        if (first[1] & second[1]).sum() <= (1 - INSIDE) * min(first[1].sum(), second[1].sum())
+        and ((first[1] | second[1]) & whole).sum() >= INSIDE * area
+    ]
+    if not pairs:
+        return []
+    _, *best = max(pairs, key=lambda pair: pair[0])
+    return [
+        replace(both, sam_score=score, mask=PackedMask.of(mask), box_xyxy=box_of(mask), area=float(mask.mean()))
+        for score, mask in best
+    ]
 
 
 def further_things(case: Case, found: Sequence[Proposal]) -> tuple[Thing, ...]:

@@ -6,10 +6,11 @@ import pytest
 from deployments.config import GroundingSettings
 from deployments.errors import InvalidInput
 from deployments.grounding import every, spatial
+from deployments.grounding.candidates import Question
 from deployments.grounding.case import Proposal, Seen
 from deployments.grounding.masks import box_of, middle_of
 from deployments.grounding.words import Order, Relation, Wording
-from deployments.messages import Candidate, HeatMap, PackedMask
+from deployments.messages import Candidate, HeatMap, Masks, PackedMask, Prompt
 
 IMAGE = np.zeros((80, 160, 3), np.uint8)
 EVERY = Wording("coin", every=True)
@@ -155,3 +156,42 @@ def test_too_many_are_refused_and_none_is_taken():
 
 def test_nothing_fits_where_nothing_is():
     assert spatial.fitting(EVERY, [], None, (160, 80)) == []
+
+
+def answers(*parts):
+    """SAM's answers to one question for each part."""
+    small = np.stack([part[::2, ::2] for part in parts])
+    packed = tuple(map(PackedMask.of, parts))
+    return Masks(packed, small, np.full(len(parts), 0.9, np.float32), tuple(range(len(parts))))
+
+
+LEFT, RIGHT, BOTH = box(30, 30, 47, 50), box(48, 30, 64, 50), box(30, 30, 64, 50)
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [
+        ((LEFT, RIGHT), [LEFT, RIGHT]),
+        ((BOTH, LEFT, RIGHT), [LEFT, RIGHT]),
+        ((BOTH, BOTH), [BOTH]),
+        ((LEFT, LEFT), [BOTH]),
+        ((box(30, 30, 36, 50), box(58, 30, 64, 50)), [BOTH]),  # two wheels of a car
+        ((box(30, 30, 34, 50), box(34, 30, 64, 50)), [BOTH]),  # a stalk and its apple
+        ((LEFT, box(48, 30, 64, 50) | box(100, 30, 140, 50)), [BOTH]),  # reaches beyond
+    ],
+    ids=["two", "two and both", "one", "one part", "wheels", "stalk", "beyond"],
+)
+def test_a_mask_that_holds_two_things_is_parted(parts, kept):
+    asked = [Question(Prompt(((0, 0),), (1,), several=True), "peak", 0)] * len(parts)
+    found = every.parted([proposal(BOTH, thing=0)], asked, answers(*parts))
+    assert sorted(box_of(mask) for mask in masks(found)) == sorted(map(box_of, kept))
+    assert {one.candidate.box_xyxy for one in found} == set(map(box_of, kept))
+
+
+def test_sam_is_asked_about_each_point_of_a_thing_that_has_several():
+    case = case_of(heat_of({(4, 4): 0.9, (4, 6): 0.9, (1, 15): 0.8}))
+    asked = every.part_questions(case, [proposal(BOTH), proposal(box(120, 8, 136, 24), thing=1)])
+    points = [question.prompt.points_xy for question in asked]
+    assert len(points) > 1
+    assert all(len(one) == 1 for one in points)
+    assert all(question.prompt.several for question in asked)
