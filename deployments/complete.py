@@ -201,7 +201,7 @@ def _all_or_one(wish: Any, wordings: tuple[Wording, ...], pointed: bool) -> tupl
     if not isinstance(wish, bool):
         raise InvalidInput("all must be true or false.", "all")
     if not wish:
-        return tuple(replace(wording, every=False, count=None) for wording in wordings)
+        return tuple(map(_one_of, wordings))
     if pointed:
         raise InvalidInput("all is for targets that are searched for; points, a box or a mask say it all.", "all")
     if any(wording.order and wording.order.firm for wording in wordings):
@@ -210,6 +210,12 @@ def _all_or_one(wish: Any, wordings: tuple[Wording, ...], pointed: bool) -> tupl
             "all",
         )
     return tuple(replace(wording, every=True, order=None) for wording in wordings)
+
+
+def _one_of(wording: Wording) -> Wording:
+    """One of those that a wording names; a part of the picture that they are in is where it is."""
+    order, among = (wording.order, wording.among) if wording.order else (wording.among, None)
+    return replace(wording, every=False, count=None, order=order, among=among)
 
 
 def _with_tuples(request: _Request, limits: Limits) -> _Request:

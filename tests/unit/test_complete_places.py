@@ -355,3 +355,10 @@ def test_all_means_every_one_and_without_it_the_words_say():
 )
 def test_all_is_refused_where_something_else_says_which(param, fields):
     assert refused(**fields).param == param
+
+
+def test_one_of_those_in_a_part_of_the_picture_is_the_one_there():
+    (every,) = edit(target="all the coins on the left").where.wordings
+    (one,) = edit(target="all the coins on the left", all=False).where.wordings
+    assert (every.every, every.order, one.every, one.among) == (True, None, False, None)
+    assert one.order == every.among
