@@ -188,9 +188,9 @@ class RequestBatching:
         while not paintings[0].finished:
             for painting, prediction in zip(rows.paintings, rows.predict(), strict=True):
                 painting.advance(prediction)
-        sides = [request.image.shape[0] for request in requests]
+        sides = [request.squares[0].image.shape[0] for request in requests]
         return [
-            Painted(self._model.decode(painting.latents, side)[None], painting.guidance_scale, flagged=(False,))
+            Painted((self._model.decode(painting.latents, side)[None],), painting.guidance_scale, flagged=(False,))
             for painting, side in zip(paintings, sides, strict=True)
         ]
 

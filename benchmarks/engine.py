@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.workload import MIX, Case, arrivals, closed_loop, open_loop
 from deployments.config import InpaintArgs, InpaintSettings
-from deployments.inpaint.engine import InpaintEngine, Job
+from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.job import Job
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.steps import StepRecord
 from deployments.messages import InpaintRequest

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deployments import regions
+from deployments import mask_shapes, regions
 from deployments.config import Limits, ModelArgs
 from deployments.images import decode
 from deployments.messages import Box, ScoreRequest
@@ -81,7 +81,7 @@ def _names(drawn: hard.Challenge, picture: np.ndarray) -> bool:
     """Whether the judge sees what was to be painted, where the thing stood and not where the edit says it painted."""
     if drawn.wanted is None:
         return False
-    view = regions.plan(drawn.wanted.mask)
+    view = regions.whole(drawn.wanted.mask)
     verdict = judge(view.crop(picture), view.crop(drawn.scene.without(drawn.wanted)))
     return verdict.name == drawn.painted.name
 
@@ -149,7 +149,7 @@ def _cases_of_photograph(
 
     def case(kind: str, target: str, truth: np.ndarray | None, same: Sequence[np.ndarray]) -> Case:
         painted = absent[int(rng.integers(len(absent)))]
-        box = (0, 0, 1, 1) if truth is None else regions.bounding_box(truth)
+        box = (0, 0, 1, 1) if truth is None else mask_shapes.bounding_box(truth)
         return Case(
             kind, image, target, truth, tuple(same), f"a {painted}", judged(painted, box), int(rng.integers(2**31))
         )
@@ -172,7 +172,7 @@ def _cases_of_photograph(
 def _clear_places(masks: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     """Words of place that mean one of the masks beyond doubt."""
     height, width = masks[0].shape
-    centres = np.array([regions.centre(mask) for mask in masks]) / (width, height)
+    centres = np.array([mask_shapes.centre(mask) for mask in masks]) / (width, height)
     for word, along in (("left", centres[:, 0]), ("right", -centres[:, 0]), ("top", centres[:, 1])):
         first, second = np.argsort(along, kind="stable")[:2]
         if along[second] - along[first] >= CLEAR_LEAD:

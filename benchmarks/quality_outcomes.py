@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.baselines import Sequential
 from benchmarks.in_process import InProcessGraph
 from benchmarks.quality_cases import Case
-from deployments import regions
+from deployments import pasting
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding.candidates import iou
 from deployments.grounding.masks import heat_mask
@@ -99,7 +99,7 @@ async def painted(graph: InProcessGraph, n: int, case: Case) -> Told:
     return {
         "edited": case.judged(picture),
         "seam": result.edits[0].seam,
-        "changed_px": regions.changed_outside(case.image, picture, result.mask),
+        "changed_px": pasting.changed_outside(case.image, picture, result.mask),
         "paint_s": result.timings_s["inpaint"] + result.timings_s["score"],
     }
 
@@ -120,7 +120,7 @@ def seeds_way(baseline: Sequential, case: Case, edit: bool) -> Outcome:
         told |= {
             "paint_s": time.perf_counter() - start,
             "edited": case.judged(picture),
-            "changed_px": regions.changed_outside(case.image, picture, mask),
+            "changed_px": pasting.changed_outside(case.image, picture, mask),
         }
     return Outcome(case.kind, **told)
 

@@ -15,7 +15,7 @@ from benchmarks.engine import paint
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
 from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case, arrivals, closed_loop, open_loop
-from deployments import regions
+from deployments import pasting
 from deployments.config import GraphArgs, InpaintSettings, Limits
 from deployments.images import decode
 from deployments.inpaint.engine import InpaintEngine
@@ -71,7 +71,7 @@ class Service:
 def _changed(sent: np.ndarray, answer: dict[str, Any]) -> int:
     picture = decode(base64.b64decode(answer["data"][0]["b64_json"]), Limits()).pixels
     mask = decode(base64.b64decode(answer["mask_b64"]), Limits()).pixels[..., 0] > 0
-    return regions.changed_outside(sent, picture, mask)
+    return pasting.changed_outside(sent, picture, mask)
 
 
 def measure(rounds: int, setup: Setup, url: str, known: list[Case], say: Callable[[str], None]) -> Iterator[Figure]:

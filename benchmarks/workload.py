@@ -44,9 +44,8 @@ class Case:
 
     def inpaint(self, seed: int, steps: int = STEPS) -> InpaintRequest:
         """The painter's part of the edit alone."""
-        region = regions.plan(self.mask)
-        square, mask = region.crop(self.image), region.crop(region.mask)
-        return InpaintRequest(square, mask, self.prompt, "", (seed,), steps, GUIDANCE_SCALE)
+        squares = regions.plan(self.mask).squares(self.image)
+        return InpaintRequest(squares, self.prompt, "", (seed,), steps, GUIDANCE_SCALE)
 
 
 def cases(count: int) -> list[Case]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ray.serve.handle import DeploymentHandle
 
-from deployments import regions
+from deployments import pasting, regions
 from deployments.calls import Calls, OnProgress
 from deployments.complete import CompleteEdit, complete_edit, complete_locate, complete_score
 from deployments.config import DriverSettings
@@ -30,7 +30,7 @@ from deployments.messages import (
 )
 from deployments.painter import Finished, Painter
 from deployments.progress import Latest
-from deployments.regions import Region
+from deployments.regions import Plan
 from deployments.serving.metrics import Recorder, recorder, result
 from deployments.status import StageStatus, read_own
 
@@ -87,11 +87,11 @@ class Driver:
             location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
             location = _chosen(location, job.candidate)
             await finder.check_target(job.where, location)
-            region = await asyncio.to_thread(self._region, job, location)
-            done = await (painter.remove if job.mode == "remove" else painter.paint)(job, region)
+            plan = await asyncio.to_thread(self._plan, job, location)
+            done = await (painter.remove if job.mode == "remove" else painter.paint)(job, plan)
         trace = (*calls.spans, *finder.spans, *painter.spans, Span("edit", start, time.time()))
         timings = {**calls.timings_s(), "total": time.time() - start}
-        return await asyncio.to_thread(_result, job, location, region, done, timings, trace)
+        return await asyncio.to_thread(_result, job, location, plan, done, timings, trace)
 
     async def locate(self, request: LocateRequest) -> Location:
         """Where something is, without touching it; `found` says whether an edit would go ahead."""
@@ -125,10 +125,11 @@ class Driver:
     def _calls(self, on_progress: OnProgress | None = None) -> Calls:
         return Calls(self.settings.deadline_s, self.settings.max_attempts, on_progress)
 
-    def _region(self, job: CompleteEdit, location: Location) -> Region:
-        mask = location.candidates[location.chosen].mask.unpack()
+    def _plan(self, job: CompleteEdit, location: Location) -> Plan:
+        """Return what is repainted: the chosen candidate, which may be several things if a mask says so."""
+        masks = [location.candidates[location.chosen].mask.unpack()]
         settings = self.settings.painting
-        return regions.plan(mask, job.mask_shape, job.dilation, settings.context, settings.crop)
+        return regions.plan(masks, job.mask_shape, job.dilation, settings.context, settings.crop)
 
 
 def _chosen(location: Location, candidate: int) -> Location:
@@ -146,17 +147,17 @@ def _chosen(location: Location, candidate: int) -> Location:
 def _result(
     job: CompleteEdit,
     location: Location,
-    region: Region,
+    plan: Plan,
     done: Finished,
     timings_s: dict[str, float],
     trace: tuple[Span, ...],
 ) -> EditResult:
-    changed = max(regions.changed_outside(job.image, edit.image, region.mask) for edit in done.edits)
+    changed = max(pasting.changed_outside(job.image, edit.image, plan.mask) for edit in done.edits)
     assert changed == 0, "pixels outside the mask have changed"
     return EditResult(
         edits=done.edits,
         location=location,
-        mask=region.mask,
+        mask=plan.mask,
         mode=job.mode,
         num_inference_steps=job.num_inference_steps,
         guidance_scale=done.guidance_scale,

@@ -281,8 +281,21 @@ class Masks:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Square:
+    """A square piece of a picture: `image` SxSx3 uint8, and `mask` SxS bool, what is to be repainted in it."""
+
+    image: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class InpaintRequest:
-    """Repaint `mask` (HxW bool) of the square `image` as `prompt`, once for each of `seeds`.
+    """Repaint the mask of each of `squares`, which may differ in size, as `prompt`, once for each of `seeds`.
+
+    The paintings are made together and answered together. The noise of square j for seed s is drawn from s itself for
+    the first square, and from (s + 2654435769 * j) modulo 2**32 for the others: next to each other the squares would
+    otherwise show the same picture. That multiplier, 2**32 over the golden ratio, keeps them more than a million apart
+    for up to a thousand squares, so none is the seed of another picture of `n`.
 
     `strength` below 1 starts from the picture under that much noise and takes that share of the steps. `fill` says
     what that picture shows in the mask: "original" what is there, "blur" its surroundings smeared over it, "noise"
@@ -291,8 +304,7 @@ class InpaintRequest:
     `model_px`, or of the size it was trained at; the picture is resized to that and back.
     """
 
-    image: np.ndarray
-    mask: np.ndarray
+    squares: tuple[Square, ...]
     prompt: str
     negative_prompt: str
     seeds: tuple[int, ...]
@@ -306,15 +318,14 @@ class InpaintRequest:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Painted:
-    """The answer to an `InpaintRequest`: `images` nxHxWx3 uint8, one for each seed, of the request's own size.
+    """The answer to an `InpaintRequest`: `images` has nxSxSx3 uint8 for each square, one picture for each seed.
 
-    They are whole pictures as the model made them; whoever pastes them takes the masked part. `guidance_scale` is the
-    one they were painted with. `flagged` tells
-    for each whether the checkpoint's safety checker objects to it (never, where it has none); whoever gets them must
-    not show those.
+    They are whole squares as the model made them; whoever pastes them takes the masked part. `guidance_scale` is the
+    one they were painted with. `flagged` says for each seed whether the checkpoint's safety checker objects to any of
+    its squares (never, where it has none); whoever gets them must not show those.
     """
 
-    images: np.ndarray
+    images: tuple[np.ndarray, ...]
     guidance_scale: float
     flagged: tuple[bool, ...]
     spans: tuple[Span, ...] = ()
@@ -322,7 +333,10 @@ class Painted:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """CLIP's cosine of picture and prompt, in -1..1: for the whole picture and for the repainted region."""
+    """CLIP's cosine of picture and prompt, in -1..1: for the whole picture and for what was repainted.
+
+    What was repainted is one square around a thing; of several squares it is their mean.
+    """
 
     before: float
     after: float
@@ -339,7 +353,7 @@ class Edit:
     """One finished picture, the seed it was painted with and how well it matches the prompt.
 
     A removal has no seed, and a score only where a text says what was removed: that text's. `seam` is the mean
-    difference 0..255 between painting and picture in a band just outside the region, where both show the same.
+    difference 0..255 between painting and picture in bands just outside what was repainted, where both show the same.
     """
 
     image: np.ndarray

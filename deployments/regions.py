@@ -1,23 +1,25 @@
-"""From a mask to a region, and from a painted crop back to the whole picture.
+"""From a mask to the squares that are painted, and from those back to the whole picture.
 
 The thing that is painted has another shape than the thing that was found, so the painter is offered more than the
-mask: by default its convex hull, grown by a margin. It sees a square crop around it at the picture's own
-resolution. What it made is blended in by a ramp that lives *inside* the region only: outside it
-every byte of the picture stays what it was, by construction.
+mask: by default its convex hull, grown by a margin. Things that are far from each other have a square each, at the
+picture's own resolution, and something long is covered by several. What was painted is blended in by a ramp that lives
+*inside* the region only: outside it every byte of the picture stays what it was, by construction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
 
-from deployments.messages import Box, MaskShape, Point
+from deployments import grouping, tiling
+from deployments.mask_shapes import SHAPES, Place, bounding_box, dilate, ramp
+from deployments.messages import Box, MaskShape, Square
+from deployments.tiling import shifted_inside
 
 MARGIN = 0.06  # the mask grows by this share of its longest side ...
 MIN_MARGIN_PX = 2  # ... but if at all at least so much, to swallow the rim of what stood there
@@ -25,84 +27,215 @@ CONTEXT = 1.35  # side of the crop over the longest side of the region
 MIN_CROP_PX = 32  # what the painter sees is never smaller: it enlarges it
 BAND = 0.06  # width of the band around the region in which painting and picture are compared, over the crop's side
 
+# Something long is painted in tiles where one square around it would be larger than the published models paint, and
+# this many times larger than the thing: a lamp post of 1:10 that is masked exactly is at 18. What lies beyond the
+# picture counts more than what is in it, since it is made up and shows the thing no better.
+ONE_SQUARE_PX = 512
+MOST_WASTE = 20.0
+BEYOND_COUNTS = 4
+SAVING = 0.5  # tiles that cover more than this share of the one square are not worth what they cost
+MOST_TILES = 16  # of all long things of a plan together, by their areas
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """What may change, and the square the painter sees.
+    """One square of the picture that is painted.
 
-    `mask` HxW bool; `box_xyxy` the crop, square, which may reach beyond the picture's edges; `alpha` hxw float32 in
-    0..1, the share of the painting at each pixel of that box, 0 outside the mask.
+    `box_xyxy` is the square, which may reach beyond the picture's edges; `mask` SxS bool what may be painted in it;
+    `alpha` SxS float32 in 0..1 the share of the painting at each pixel, 0 outside the mask; `band` SxS bool is just
+    outside the mask, where a painting should show what the picture shows, since nothing changes there.
     """
 
     mask: np.ndarray
     alpha: np.ndarray
+    band: np.ndarray
     box_xyxy: Box
 
     def crop(self, array: np.ndarray) -> np.ndarray:
-        """The square of a picture or mask; beyond the edges it is reflected, never filled with a colour."""
+        """Return the square of a picture or mask; beyond the edges it is reflected, never filled with a colour."""
         return _crop(array, self.box_xyxy)
 
     def uncrop(self, square: np.ndarray) -> np.ndarray:
-        """What the painter made of the square, with the pixels of the box."""
+        """Return what the painter made of the square, with the pixels of the box."""
         return square
 
-    @cached_property
-    def band(self) -> np.ndarray:
-        """SxS bool in the square: just outside the region, where a painting should show what the picture shows."""
-        mask = self.crop(self.mask)
-        width = max(MIN_MARGIN_PX, BAND * len(mask))
-        return np.asarray(~mask & (ndimage.distance_transform_edt(~mask) <= width))
+    def inside(self, size_wh: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return the part of the box that is in a picture of that size: its place in the picture, and in the box."""
+        left, top, right, bottom = self.box_xyxy
+        rows, columns = slice(max(0, top), min(bottom, size_wh[1])), slice(max(0, left), min(right, size_wh[0]))
+        in_box = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+        return (rows, columns), in_box
 
 
 class Squeezed(Region):
-    """The box is the whole picture, and the square all of it, squeezed: what a painter sees without a crop."""
+    """The box is the whole picture, and the square all of it, squeezed: what a painter sees without a crop.
+
+    `mask` and `band` are of the square, `alpha` is HxW as the picture.
+    """
 
     def crop(self, array: np.ndarray) -> np.ndarray:
         return _resized(array, (max(array.shape[:2]),) * 2)
 
     def uncrop(self, square: np.ndarray) -> np.ndarray:
-        return _resized(square, self.mask.shape[::-1])
+        return _resized(square, self.alpha.shape[::-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What of a picture changes, and how it is painted.
+
+    `mask` HxW bool is all that may change; `regions` are the squares. They are pasted in their order: the tiles of
+    something long share pixels, other regions do not.
+    """
+
+    mask: np.ndarray
+    regions: tuple[Region, ...]
+
+    def squares(self, image: np.ndarray) -> tuple[Square, ...]:
+        """Return what the painter sees of a picture, HxWx3 uint8, one square for each region."""
+        return tuple(Square(region.crop(image), region.mask) for region in self.regions)
 
 
 def plan(
-    mask: np.ndarray,
+    masks: np.ndarray | Sequence[np.ndarray],
     shape: MaskShape = "hull",
     dilation: float = MARGIN,
     context: float = CONTEXT,
     crop: bool = True,
-) -> Region:
-    """The region for a mask of something (HxW bool, at least one pixel set, in any number of parts).
+) -> Plan:
+    """Return the regions for one mask or several (HxW bool, at least one pixel set).
 
-    Its silhouette, convex hull or box, grown by `dilation` times its longest side; at 0 it is used as it is. The crop's
-    side is `context` times the region's; without `crop` the painter sees the whole picture.
+    Several masks are several things. Within a mask, parts near each other are one thing, distant ones are things of
+    their own, see `grouping`. Of each thing it is the silhouette, convex hull or box, grown by `dilation` times its
+    longest side; at 0 it is used as it is. A pixel belongs to one thing: first to the one that masks it. The square's
+    side is `context` times the thing's; without `crop` the painter sees the whole picture.
     """
-    left, top, right, bottom = bounding_box(mask)
+    things: Sequence[np.ndarray] = [masks] if isinstance(masks, np.ndarray) and masks.ndim == 2 else list(masks)
+    if not crop:
+        return _squeezed(np.logical_or.reduce(things), shape, dilation)
+    owner = grouping.owners(things)
+    rims = [_grow(owner, number, place, shape, dilation) for number, place in _places(owner)]
+    areas = np.bincount(owner.ravel(), minlength=len(rims) + 1)[1:]
+    regions: list[Region] = []
+    for (number, place), rim, area in zip(_places(owner), rims, areas, strict=True):
+        most_tiles = max(1, int(MOST_TILES * area / areas.sum()))
+        regions += _regions(_Thing(owner, number, _box_of(place), rim), context, most_tiles)
+    return Plan(owner > 0, tuple(regions))
+
+
+def whole(mask: np.ndarray, shape: MaskShape = "hull", dilation: float = MARGIN, context: float = CONTEXT) -> Region:
+    """Return the one square region around all of a mask, however far its parts are from each other."""
+    owner = mask.astype(np.uint8)
+    ((number, place),) = _places(owner)
+    rim = _grow(owner, number, place, shape, dilation)
+    thing = _Thing(owner, number, bounding_box(owner), rim)
+    return _region(thing, square_around(thing.box, thing.size_wh, context))
+
+
+@dataclass(frozen=True, eq=False)
+class _Thing:
+    """A thing that has grown: `owner` HxW uint8 says to which thing each pixel belongs, to this one those of `number`.
+
+    `box` is around them; its painting fades in over `rim` px.
+    """
+
+    owner: np.ndarray
+    number: int
+    box: Box
+    rim: float
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        return self.owner.shape[1], self.owner.shape[0]
+
+
+def _places(owner: np.ndarray) -> list[tuple[int, Place]]:
+    """Return the number of each thing and where it is."""
+    return list(enumerate(ndimage.find_objects(owner), start=1))
+
+
+def _box_of(place: Place) -> Box:
+    rows, columns = place
+    return columns.start, rows.start, columns.stop, rows.stop
+
+
+def _grow(owner: np.ndarray, number: int, place: Place, shape: MaskShape, dilation: float) -> float:
+    """Give a thing its shape and margin, in place, as far as nobody else has the pixels. Return its rim."""
+    left, top, right, bottom = _box_of(place)
     longest = max(right - left, bottom - top)
     margin = max(MIN_MARGIN_PX, dilation * longest) if dilation else 0.0
-    grown = dilate(_SHAPES[shape](mask), margin)
+    reach = int(np.ceil(margin))
+    window = slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach)
+    there = owner[window]
+    grown = SHAPES[shape](there == number)
+    there[(dilate(grown, margin) if margin else grown) & (there == 0)] = number
     # However far it grows, what is painted should not fade out over more than a rim.
-    rim = max(MIN_MARGIN_PX, min(margin, MARGIN * longest))
-    if not crop:
-        return Squeezed(grown, ramp(grown, rim), (0, 0, mask.shape[1], mask.shape[0]))
-    square = square_around(bounding_box(grown), (mask.shape[1], mask.shape[0]), context)
-    return Region(grown, ramp(_crop(grown, square), rim), square)
+    return float(max(MIN_MARGIN_PX, min(margin, MARGIN * longest)))
+
+
+def _squeezed(mask: np.ndarray, shape: MaskShape, dilation: float) -> Plan:
+    owner = mask.astype(np.uint8)
+    ((number, place),) = _places(owner)
+    rim = _grow(owner, number, place, shape, dilation)
+    grown, box = owner > 0, (0, 0, mask.shape[1], mask.shape[0])
+    seen = _resized(grown, (max(mask.shape),) * 2)
+    return Plan(grown, (Squeezed(seen, ramp(grown, rim), _band(seen, ~seen), box),))
+
+
+def _regions(thing: _Thing, context: float, most_tiles: int) -> list[Region]:
+    """Return the one square of an ordinary thing, or the tiles of a long one."""
+    square = square_around(thing.box, thing.size_wh, context)
+    left, top, right, bottom = thing.box
+    mask = thing.owner[top:bottom, left:right] == thing.number
+    if most_tiles > 1 and _is_long(int(mask.sum()), thing, context):
+        grid = tiling.grid_over(mask, thing.box, thing.size_wh, most_tiles)
+        if len(grid.cells) * grid.side**2 <= SAVING * (square[2] - square[0]) ** 2:
+            return [_tile(thing, grid, index) for index in range(len(grid.cells))]
+    return [_region(thing, square)]
+
+
+def _is_long(area: int, thing: _Thing, context: float) -> bool:
+    """Return whether one square, with no more than the usual context, would show too little of the thing."""
+    square = square_around(thing.box, thing.size_wh, min(context, CONTEXT))
+    side = square[2] - square[0]
+    inside = min(side, thing.size_wh[0]) * min(side, thing.size_wh[1])
+    return side > ONE_SQUARE_PX and inside + BEYOND_COUNTS * (side**2 - inside) > MOST_WASTE * area
+
+
+def _region(thing: _Thing, square: Box) -> Region:
+    owner = _crop(thing.owner, square)
+    mask = owner == thing.number
+    return Region(mask, ramp(mask, thing.rim), _band(mask, owner == 0), square)
+
+
+def _tile(thing: _Thing, grid: tiling.Grid, index: int) -> Region:
+    """Return the region of one tile. It fades in at the thing's edges as a thing of its own size would."""
+    left, top, right, bottom = square = grid.boxes[index]
+    rim = max(MIN_MARGIN_PX, min(thing.rim, MARGIN * grid.side / CONTEXT))
+    # The distance to the thing's edge is the same in all tiles if each looks a rim further.
+    reach = math.ceil(rim)
+    wider = _crop(thing.owner, (left - reach, top - reach, right + reach, bottom + reach))
+    inner = slice(reach, -reach), slice(reach, -reach)
+    alpha = ramp(wider == thing.number, rim)[inner]
+    mask = wider[inner] == thing.number
+    return Region(mask, grid.shares(index, alpha), _band(mask, wider[inner] == 0), square)
+
+
+def _band(mask: np.ndarray, unchanged: np.ndarray) -> np.ndarray:
+    """Return what of `unchanged` is just outside the mask; all SxS bool."""
+    width = max(MIN_MARGIN_PX, BAND * len(mask))
+    return np.asarray(unchanged & (ndimage.distance_transform_edt(~mask) <= width))
 
 
 def square_around(box: Box, size_wh: tuple[int, int], context: float = CONTEXT) -> Box:
-    """A square with some context around `box`, shifted into the picture as far as it fits."""
+    """Return a square with some context around `box`, shifted into the picture as far as it fits."""
     left, top, right, bottom = box
     side = max(MIN_CROP_PX, round(context * max(right - left, bottom - top)))
     # A square larger than the picture's longer side would show reflections only.
     side = min(side, max(size_wh))
-    new_left = _shift_inside((left + right - side) // 2, side, size_wh[0])
-    new_top = _shift_inside((top + bottom - side) // 2, side, size_wh[1])
+    new_left = shifted_inside((left + right - side) // 2, side, size_wh[0])
+    new_top = shifted_inside((top + bottom - side) // 2, side, size_wh[1])
     return new_left, new_top, new_left + side, new_top + side
-
-
-def _shift_inside(start: int, length: int, limit: int) -> int:
-    if length > limit:
-        return (limit - length) // 2
-    return min(max(start, 0), limit - length)
 
 
 def _crop(array: np.ndarray, box: Box) -> np.ndarray:
@@ -113,106 +246,8 @@ def _crop(array: np.ndarray, box: Box) -> np.ndarray:
     return np.pad(inside, before_after + [(0, 0)] * (array.ndim - 2), mode="reflect")
 
 
-def ramp(mask: np.ndarray, depth_px: float) -> np.ndarray:
-    """0 outside the mask, rising to 1 at `depth_px` inside it: float32. An edge of the picture is no edge of it."""
-    if mask.all():
-        return np.ones(mask.shape, np.float32)
-    return np.clip(ndimage.distance_transform_edt(mask) / depth_px, 0, 1).astype(np.float32)
-
-
-def paste_back(image: np.ndarray, painted: np.ndarray, region: Region) -> np.ndarray:
-    """A new picture: `painted` (the square crop, uint8) inside the region, `image` everywhere else."""
-    result = image.copy()
-    painted = region.uncrop(painted)
-    left, top, right, bottom = region.box_xyxy
-    rows = slice(max(0, top), min(bottom, image.shape[0]))
-    columns = slice(max(0, left), min(right, image.shape[1]))
-    inner = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
-    alpha = region.alpha[inner][..., None]
-    blended = image[rows, columns] * (1 - alpha) + painted[inner] * alpha
-    allowed = region.mask[rows, columns]
-    result[rows, columns][allowed] = np.round(blended).astype(np.uint8)[allowed]
-    return result
-
-
 def _resized(array: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
-    """A picture, or a bool mask as its nearest."""
+    """Return a picture, or a bool mask as its nearest, in another size."""
     if array.dtype == bool:
         return _resized(array.astype(np.uint8) * 255, size_wh) >= 128
     return np.array(Image.fromarray(array).resize(size_wh, Image.Resampling.LANCZOS))
-
-
-def changed_outside(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> int:
-    """How many pixels outside `mask` differ in any channel."""
-    return int(np.any(before != after, axis=-1)[~mask].sum())
-
-
-def seam(picture: np.ndarray, painted: np.ndarray, region: Region) -> float:
-    """How badly a painting (the square, uint8) goes on where the picture (HxWx3) does: their mean difference, 0..255,
-    in the band just outside the region, where both show the same. 0 where there is no such band."""
-    band = region.band
-    if not band.any():
-        return 0.0
-    difference = painted[band].astype(np.float32) - region.crop(picture)[band]
-    return float(np.abs(difference).mean())
-
-
-def bounding_box(mask: np.ndarray) -> Box:
-    """Of the pixels that are set; right and bottom are exclusive."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def centre(mask: np.ndarray) -> tuple[float, float]:
-    """The mean (x, y) of the pixels that are set."""
-    y, x = ndimage.center_of_mass(mask)
-    return float(x) + 0.5, float(y) + 0.5
-
-
-def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
-    """All pixels within `radius_px` of one that is set."""
-    left, top, right, bottom = bounding_box(mask)
-    reach = int(np.ceil(radius_px))
-    window = (slice(max(0, top - reach), bottom + reach), slice(max(0, left - reach), right + reach))
-    grown = mask.copy()
-    grown[window] = ndimage.distance_transform_edt(~mask[window]) <= radius_px
-    return grown
-
-
-def convex_hull(mask: np.ndarray) -> np.ndarray:
-    """The smallest convex shape that holds all pixels that are set."""
-    y, x = np.nonzero(mask & ~ndimage.binary_erosion(mask))
-    try:
-        corners = ConvexHull(np.column_stack([x, y])).vertices
-    except QhullError:  # a single pixel or a straight line is its own hull
-        return mask.copy()
-    canvas = Image.new("1", (mask.shape[1], mask.shape[0]))
-    outline = [(int(x[index]), int(y[index])) for index in corners]
-    ImageDraw.Draw(canvas).polygon(outline, fill=1, outline=1)
-    return np.array(canvas) | mask
-
-
-def filled_box(mask: np.ndarray) -> np.ndarray:
-    """The smallest upright rectangle that holds all pixels that are set."""
-    left, top, right, bottom = bounding_box(mask)
-    filled = np.zeros_like(mask)
-    filled[top:bottom, left:right] = True
-    return filled
-
-
-_SHAPES: dict[MaskShape, Callable[[np.ndarray], np.ndarray]] = {
-    "silhouette": lambda mask: mask,
-    "hull": convex_hull,
-    "box": filled_box,
-}
-
-
-def part_at(mask: np.ndarray, point: Point) -> np.ndarray:
-    """The connected part of `mask` that holds `point`, or the largest one when none does."""
-    labels, count = ndimage.label(mask)
-    if count <= 1:
-        return mask
-    label = int(labels[point[1], point[0]])
-    if label == 0:
-        label = int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    return np.asarray(labels == label)

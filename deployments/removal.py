@@ -13,7 +13,9 @@ from scipy import ndimage
 
 from deployments import membrane, shifts
 from deployments.errors import InvalidInput
-from deployments.regions import bounding_box
+from deployments.mask_shapes import Place, bounding_box
+from deployments.messages import Point
+from deployments.regions import Plan
 
 CONTEXT = 0.75  # what is looked at reaches so far beyond the mask, over its longest side ...
 MIN_CONTEXT_PX = 16  # ... and never less
@@ -25,40 +27,75 @@ ROUGH = 0.6  # a ground whose luma deviates more from its blurred self, in 0..25
 YCBCR = np.array([[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]])  # as in JPEG
 
 
-def fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A copy of `image` (HxWx3 uint8) with the pixels in `mask` (HxW bool) made up. The same for the same input.
+def fill(image: np.ndarray, mask: np.ndarray, unknown: np.ndarray | None = None) -> np.ndarray:
+    """Return a copy of `image` (HxWx3 uint8) with the pixels in `mask` (HxW bool) made up. The same for the same input.
 
-    Raises InvalidInput where nothing is left to make them from.
+    They are made of what is not `unknown`, HxW bool, which holds all of `mask` and is no more than that if it is left
+    out. Raises InvalidInput where nothing is left to make them from.
     """
-    if mask.all():
-        raise InvalidInput("The mask covers the whole picture: nothing is left to fill it from.", "mask")
     result = image.copy()
     if mask.any():
-        window = _window(mask)
-        inside = mask[window]
-        result[window][inside] = _closed(image[window], inside)[inside]
+        left, top, right, bottom = bounding_box(mask)
+        hole = mask[top:bottom, left:right]
+        result[top:bottom, left:right][hole] = _made_up(image, mask if unknown is None else unknown, hole, (left, top))
     return result
 
 
-def _window(mask: np.ndarray) -> tuple[slice, slice]:
-    left, top, right, bottom = bounding_box(mask)
-    margin = MIN_CONTEXT_PX + round(CONTEXT * max(right - left, bottom - top))
-    return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
+def closed(image: np.ndarray, plan: Plan) -> tuple[np.ndarray, ...]:
+    """Return the square of each region of `plan` with the region filled from its surroundings, SxSx3 uint8 each.
+
+    Everything that the plan masks is unknown: nothing that is removed is copied into the place of something else.
+    """
+    filled, squares = image.copy(), []
+    for region in plan.regions:
+        there, in_box = region.inside((image.shape[1], image.shape[0]))
+        changes = region.alpha[in_box] > 0
+        if changes.any():
+            left, top, right, bottom = bounding_box(changes)
+            hole = changes[top:bottom, left:right]
+            corner = there[1].start + left, there[0].start + top
+            filled[there][top:bottom, left:right][hole] = _made_up(image, plan.mask, hole, corner)
+        squares.append(region.crop(filled))
+    return tuple(squares)
 
 
-def _closed(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture of the size of `image` in which what is masked is made up."""
+def _made_up(image: np.ndarray, unknown: np.ndarray, hole: np.ndarray, corner: Point) -> np.ndarray:
+    """Return colours for the pixels of `hole`, Nx3: hxw bool, tight around them, `corner` its left and top."""
+    window, inner = _window(unknown, hole.shape, corner)
+    mask = np.zeros(unknown[window].shape, bool)
+    mask[inner] = hole
+    return _closed(image[window], mask, unknown[window])[mask]
+
+
+def _window(unknown: np.ndarray, size: tuple[int, ...], corner: Point) -> tuple[Place, Place]:
+    """Return where to look for what to fill a hole of that size with, and where the hole is in there."""
+    (left, top), (height, width) = corner, size
+    margin = MIN_CONTEXT_PX + round(CONTEXT * max(size))
+    while True:
+        first_x, first_y = max(0, left - margin), max(0, top - margin)
+        window = slice(first_y, top + height + margin), slice(first_x, left + width + margin)
+        if not unknown[window].all():
+            inner = slice(top - first_y, top - first_y + height), slice(left - first_x, left - first_x + width)
+            return window, inner
+        if margin > max(unknown.shape):
+            raise InvalidInput("The mask covers the whole picture: nothing is left to fill it from.", "mask")
+        margin *= 2
+
+
+def _closed(image: np.ndarray, mask: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """Return a picture of the size of `image` in which what is masked is made up of what is not unknown."""
     step = -(-max(mask.shape) // WORKING_PX)
-    cells, holes = _cells(image, step), _cells(mask, step)
+    cells, holes = _cells(image, step), _cells(unknown, step)
     seen = (~holes).sum(axis=(2, 3))
     sums = np.where(holes[..., None], np.uint8(0), cells).sum(axis=(2, 3), dtype=np.float32)
     small = sums / np.maximum(seen, 1).astype(np.float32)[..., None]
-    hole, colours = seen < step**2, (small @ YCBCR).astype(np.float32)
-    ring = _ring(hole) & (seen > 0)
+    hole, whole = np.asarray(_cells(mask, step).any(axis=(2, 3))), seen == step**2
+    colours = (small @ YCBCR).astype(np.float32)
+    ring = _ring(hole, seen > 0)
     ground, rough = _ground(colours, seen > 0, ring)
     made = _cells(_enlarged(membrane.close(small, ground), step), step)
     if rough:
-        sources = shifts.sources(colours, ground & ~hole, hole, ring)
+        sources = shifts.sources(colours, ground & whole, hole, ring)
         made[sources >= 0] = cells.reshape(-1, step, step, 3)[sources[sources >= 0]]
     return _joined(made)[: mask.shape[0], : mask.shape[1]]
 
@@ -82,11 +119,13 @@ def _enlarged(small: np.ndarray, step: int) -> np.ndarray:
     return np.asarray(picture.resize((picture.width * step, picture.height * step), Image.Resampling.BICUBIC))
 
 
-def _ring(hole: np.ndarray) -> np.ndarray:
-    """hxw bool: what surrounds the hole."""
+def _ring(hole: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return which of the cells that are seen surround the hole, hxw bool; the nearest ones where none is near."""
     left, top, right, bottom = bounding_box(hole)
     width = max(3.0, RING * max(right - left, bottom - top))
-    return np.asarray(ndimage.distance_transform_edt(~hole) <= width)
+    distances = ndimage.distance_transform_edt(~hole)
+    ring = seen & (distances <= width)
+    return np.asarray(ring if ring.any() else seen & (distances <= distances[seen].min() + width))
 
 
 def _ground(colours: np.ndarray, seen: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from deployments import regions
+from deployments import pasting, regions
 from deployments.config import ClipSettings, GraphArgs, ModelArgs
 from deployments.errors import TargetNotFound
 from deployments.grounding.candidates import iou
@@ -172,9 +172,9 @@ def _edit(handle: Any, seed: int) -> Edited:
         return Edited(False, False, wanted, "", 0)
     picture = result.edits[0].image
     # Judged where the thing stood, not where the edit claims to have painted.
-    view = regions.plan(placed.mask)
+    view = regions.whole(placed.mask)
     verdict = judge(view.crop(picture), view.crop(seen.without(placed)))
-    changed = regions.changed_outside(seen.image, picture, result.mask)
+    changed = pasting.changed_outside(seen.image, picture, result.mask)
     return Edited(True, verdict.name == wanted, wanted, verdict.name, changed)
 
 

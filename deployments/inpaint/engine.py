@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,48 +25,16 @@ from deployments.config import InpaintArgs, InpaintSettings
 from deployments.errors import Overloaded
 from deployments.inpaint import profile
 from deployments.inpaint.denoiser import Denoiser
+from deployments.inpaint.job import Job, OnProgress, StepTaken
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.steps import StepLoop, StepRecord
-from deployments.messages import InpaintRequest, Painted, Span
+from deployments.messages import InpaintRequest, Painted
 
 logger = logging.getLogger(__name__)
 
 MB = 2**20
-FEWEST_PICTURES = 8  # let in by default, however few share a step: the largest request asks for so many
-
-
-@dataclass(frozen=True, eq=False)
-class StepTaken:
-    """Picture number `picture` of a request has taken `step` of `steps`.
-
-    `preview` HxWx3 uint8 is how it would look if it were finished now, where one was asked for and may be shown.
-    """
-
-    picture: int
-    step: int
-    steps: int
-    preview: np.ndarray | None = None
-
-
-OnProgress = Callable[[StepTaken], None]
-
-
-class Job:
-    """A request under way. `future` has its `Painted`, or the error; it is cancelled with the job."""
-
-    def __init__(self, request: InpaintRequest, on_progress: OnProgress | None, previews: int) -> None:
-        self.request = request
-        self.on_progress = on_progress
-        self.previews = previews
-        self.future: Future[Painted] = Future()
-        self.paintings: list[Painting] = []
-        self.pictures: dict[int, np.ndarray] = {}
-        self.flagged: set[int] = set()
-        self.hidden: set[int] = set()  # pictures of which no more previews are shown
-        self.held_bytes = request.image.nbytes * (1 + len(request.seeds))
-        self.prepared_s = (0.0, 0.0)
-        self.ended_s = 0.0
+FEWEST_PICTURES = 8  # let in by default, however few share a step: as many as one request may ask for of a thing
 
 
 class InpaintEngine:
@@ -165,12 +133,12 @@ class InpaintEngine:
             self._on_step(record)
 
     def _check_room(self, job: Job) -> None:
-        """A request that finds nothing else here is always let in, however large."""
-        held = sum(len(other.request.seeds) for other in self._jobs)
+        """A request that finds nothing else here is always let in, however many paintings it asks for."""
+        held = sum(other.size for other in self._jobs)
         held_bytes = sum(other.held_bytes for other in self._jobs)
         settings = self.settings
         most = settings.max_pictures or max(FEWEST_PICTURES, self.max_rows // 2)
-        too_many = held + len(job.request.seeds) > most
+        too_many = held + job.size > most
         too_large = held_bytes + job.held_bytes > settings.max_held_mb * MB
         if self._jobs and (too_many or too_large):
             raise Overloaded("All places are taken.", retry_after_s=self._seconds_until_room())
@@ -220,13 +188,14 @@ class InpaintEngine:
             self._decoding.submit(self._decode, job, painting)
 
     def _preview(self, job: Job, progress: StepTaken, estimate: torch.Tensor) -> None:
-        """Nobody sees what the safety checker objects to, nor anything of the same picture after that."""
+        """Nobody sees what the safety checker objects to, nor anything of the same seed after that."""
         if job.future.done() or job.on_progress is None:
             return
         try:
-            if progress.picture not in job.hidden:
-                preview, flagged = self._pixels(job, estimate)
-                job.hidden |= {progress.picture} if flagged else set()
+            seed = job.seed_of(progress.painting)
+            if seed not in job.hidden:
+                preview, flagged = self._pixels(estimate, job.side_of(progress.painting))
+                job.hidden |= {seed} if flagged else set()
                 progress = replace(progress, preview=None if flagged else preview)
             job.on_progress(progress)
         except Exception:
@@ -238,17 +207,17 @@ class InpaintEngine:
             return
         index = job.paintings.index(painting)
         try:
-            job.pictures[index], flagged = self._pixels(job, painting.latents)
+            job.pictures[index], flagged = self._pixels(painting.latents, job.side_of(index))
         except Exception as error:
             self._fail(job, error)
             return
-        job.flagged |= {index} if flagged else set()
+        job.flagged |= {job.seed_of(index)} if flagged else set()
         if len(job.pictures) == len(job.paintings):
-            self._finish(job, _painted(job))
+            self._finish(job, job.painted())
 
-    def _pixels(self, job: Job, latents: torch.Tensor) -> tuple[np.ndarray, bool]:
+    def _pixels(self, latents: torch.Tensor, side_px: int) -> tuple[np.ndarray, bool]:
         self._loop.finish_queued()
-        return self.model.finish(latents, job.request.image.shape[0])
+        return self.model.finish(latents, side_px)
 
     def _finish(self, job: Job, painted: Painted) -> None:
         self._drop(job)  # first, so that whoever asks again at once finds the place free
@@ -278,23 +247,3 @@ class _JobWatcher:
 
     def ended(self, painting: Painting, error: Exception | None) -> None:
         self.engine.ended(self.job, painting, error)
-
-
-def _painted(job: Job) -> Painted:
-    indices = range(len(job.paintings))
-    return Painted(
-        images=np.stack([job.pictures[index] for index in indices]),
-        guidance_scale=job.paintings[0].guidance_scale,
-        flagged=tuple(index in job.flagged for index in indices),
-        spans=_spans(job),
-    )
-
-
-def _spans(job: Job) -> tuple[Span, ...]:
-    joined = min(painting.joined_s for painting in job.paintings)
-    return (
-        Span("inpaint.prepare", *job.prepared_s),
-        Span("inpaint.wait", job.prepared_s[1], joined),
-        Span("inpaint.steps", joined, job.ended_s),
-        Span("inpaint.decode", job.ended_s, time.time()),
-    )

@@ -21,10 +21,11 @@ from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.safety import SafetyChecker
 from deployments.inpaint.schedulers import schedule
-from deployments.messages import Fill, InpaintRequest
+from deployments.messages import Fill, InpaintRequest, Square
 from deployments.serving.metrics import NOWHERE, Recorder, lookups
 
 CACHED_TEXTS = 256  # a few hundred KiB each with the published models
+GOLDEN = 2654435769  # 2**32 over the golden ratio: no two of its multiples are near to each other (Knuth, TAOCP 6.4)
 
 
 class InpaintModel:
@@ -57,19 +58,28 @@ class InpaintModel:
 
     @torch.inference_mode()
     def prepare(self, request: InpaintRequest, previews: int = 0) -> list[Painting]:
-        """A painting for each seed, at its first step. Raises InvalidInput, naming the field.
+        """Return a painting for each seed and square, at its first step: all squares of the first seed come first.
 
-        `previews` estimates of each picture are wanted on the way, evenly spread.
+        `previews` estimates of each are wanted on the way, evenly spread. Raises InvalidInput, naming the field.
         """
-        canvas = self._canvas(request, self._model_side(request.model_px))
-        return [self._painting(request, seed, canvas, previews) for seed in request.seeds]
-
-    def _canvas(self, request: InpaintRequest, side: int) -> Canvas:
+        side = self._model_side(request.model_px)
         scale = self.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
+        text = self._text(request, scale)
+        canvases = [self._canvas(request, square, side, text, scale) for square in request.squares]
+        return [
+            self._painting(request, noise_seed(seed, number), canvas, previews)
+            for seed in request.seeds
+            for number, canvas in enumerate(canvases)
+        ]
+
+    def _text(self, request: InpaintRequest, scale: float) -> torch.Tensor:
+        """Return what the UNet reads: the negative prompt too where there is guidance."""
         check_negative_prompt(request.negative_prompt, scale)
         guiding = {"negative_prompt": request.negative_prompt} if scale > 1 else {}
-        text = torch.cat([self._read(each, param) for param, each in {**guiding, "prompt": request.prompt}.items()])
-        image, mask = resized(request.image, side), resized(request.mask, side)
+        return torch.cat([self._read(each, param) for param, each in {**guiding, "prompt": request.prompt}.items()])
+
+    def _canvas(self, request: InpaintRequest, square: Square, side: int, text: torch.Tensor, scale: float) -> Canvas:
+        image, mask = resized(square.image, side), resized(square.mask, side)
         binary = torch.from_numpy(mask.astype(np.float32))[None, None]
         latent_mask = torch.nn.functional.interpolate(binary, size=(side // self.vae_scale_factor,) * 2)
         fill = fill_of(request)
@@ -156,6 +166,14 @@ class InpaintModel:
                 f"model_px must be a multiple of {self.multiple_px}, at most {most} for this model.", "model_px"
             )
         return wanted
+
+
+def noise_seed(seed: int, square: int) -> int:
+    """Return the seed that the noise of a square, numbered from 0, is drawn from; see `InpaintRequest`.
+
+    torch reads the lower 32 bits of a seed alone, so it is there that they have to differ.
+    """
+    return seed if square == 0 else (seed + GOLDEN * square) % 2**32
 
 
 def _spread(count: int, steps: int) -> frozenset[int]:

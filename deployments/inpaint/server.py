@@ -24,7 +24,7 @@ from deployments.serving.metrics import (
 )
 
 if TYPE_CHECKING:
-    from deployments.inpaint.engine import Job, OnProgress, StepTaken
+    from deployments.inpaint.job import Job, OnProgress, StepTaken
     from deployments.inpaint.steps import StepRecord
 
 STAGE = {"stage": "inpaint"}
@@ -68,7 +68,7 @@ class InpaintServer:
     async def _watched(self, request: InpaintRequest) -> AsyncGenerator[Progress | Painted]:
         loop = asyncio.get_running_loop()
         latest: Latest[Progress] = Latest()
-        count = _counter(len(request.seeds))
+        count = _counter(len(request.squares) * len(request.seeds))
 
         def on_step(step: StepTaken) -> None:
             loop.call_soon_threadsafe(latest.put, count(step))
@@ -115,12 +115,12 @@ def _steps(to: Recorder) -> Callable[[StepRecord], None]:
     return record
 
 
-def _counter(pictures: int) -> Callable[[StepTaken], Progress]:
-    """Return a function that adds up the steps of `pictures` pictures, from the news of each."""
-    taken = [0] * pictures
+def _counter(paintings: int) -> Callable[[StepTaken], Progress]:
+    """Return a function that adds up the steps of `paintings` paintings, from the news of each."""
+    taken = [0] * paintings
 
     def count(step: StepTaken) -> Progress:
-        taken[step.picture] = step.step
-        return Progress("inpaint", sum(taken), step.steps * pictures)
+        taken[step.painting] = step.step
+        return Progress("inpaint", sum(taken), step.steps * paintings)
 
     return count

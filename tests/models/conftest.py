@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from deployments.config import ModelArgs
 from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.steps import StepLoop
-from deployments.messages import InpaintRequest
+from deployments.messages import InpaintRequest, Square
 from deployments.sam.architecture import Dimensions, assemble, import_modeling
 from deployments.sam.model import SamSegmenter
 from pocket import tokenizer, world
@@ -93,7 +93,7 @@ def request_():
     image = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     mask = np.zeros((SIDE, SIDE), bool)
     mask[8:26, 5:20] = True
-    return InpaintRequest(image, mask, "a lemon", "blurry", (7,), 4, 5.0)
+    return InpaintRequest((Square(image, mask),), "a lemon", "blurry", (7,), 4, 5.0)
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def stock():
         result = pipeline(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
-            image=Image.fromarray(request.image),
-            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+            image=Image.fromarray(request.squares[0].image),
+            mask_image=Image.fromarray(request.squares[0].mask.astype(np.uint8) * 255),
             height=side,
             width=side,
             num_inference_steps=request.num_inference_steps,

@@ -13,11 +13,13 @@ import torch
 
 from deployments.config import InpaintArgs, InpaintSettings
 from deployments.errors import InvalidInput, Overloaded
-from deployments.inpaint.engine import InpaintEngine, Job
+from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.job import Job
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.rows import Rows
 from deployments.inpaint.steps import StepLoop
+from deployments.messages import Square
 
 WAIT_S = 60
 LONG = 900  # steps; cancelled long before they are taken
@@ -61,15 +63,15 @@ class Steps:
 def test_pictures_equal_the_stock_pipelines(pipeline, stock, request_, new_engine):
     expected = (stock(pipeline, request_, output_type="np") * 255).round()
     painted = new_engine().submit(request_).future.result(WAIT_S)
-    assert painted.images.dtype == np.uint8
-    assert np.abs(painted.images.astype(int) - expected).max() <= 1
+    assert painted.images[0].dtype == np.uint8
+    assert np.abs(painted.images[0].astype(int) - expected).max() <= 1
 
 
 def test_each_seed_gives_its_picture_in_order(request_, new_engine):
     engine = new_engine(row_buckets=(8,))
-    together = engine.submit(replace(request_, seeds=(7, 8, 9))).future.result(WAIT_S).images
+    together = engine.submit(replace(request_, seeds=(7, 8, 9))).future.result(WAIT_S).images[0]
     for picture, seed in zip(together, (7, 8, 9), strict=True):
-        alone = engine.submit(replace(request_, seeds=(seed,))).future.result(WAIT_S).images[0]
+        alone = engine.submit(replace(request_, seeds=(seed,))).future.result(WAIT_S).images[0][0]
         assert np.array_equal(picture, alone)
 
 
@@ -131,7 +133,7 @@ def test_without_a_cap_a_profile_finds_one(pipeline, request_):
     engine = InpaintEngine(InpaintModel(pipeline), InpaintArgs(execution="eager", row_threads=1))
     try:
         assert engine.max_rows > 2  # tiny models are all overhead, which company shares
-        assert engine.submit(request_).future.result(WAIT_S).images.shape == (1, 32, 32, 3)
+        assert engine.submit(request_).future.result(WAIT_S).images[0].shape == (1, 32, 32, 3)
         engine.reconfigure(InpaintSettings(max_rows=5))
         assert engine.max_rows == 5
         engine.reconfigure(InpaintSettings(max_step_s=1e-6))
@@ -181,7 +183,7 @@ def test_no_room_is_said_at_once_and_with_a_time(request_, new_engine):
 def test_no_memory_is_no_room(request_, new_engine):
     engine = new_engine({"max_held_mb": 1})
     image = np.zeros((500, 500, 3), np.uint8)
-    large = replace(request_, image=image, mask=image[..., 0] == 0, num_inference_steps=LONG, scheduler="ddim")
+    large = replace(request_, squares=(Square(image, image[..., 0] == 0),), num_inference_steps=LONG, scheduler="ddim")
     engine.submit(large)
     with pytest.raises(Overloaded):
         engine.submit(large)
@@ -193,7 +195,7 @@ def test_a_bad_request_fails_alone(request_, new_engine):
     good = engine.submit(request_)
     with pytest.raises(InvalidInput, match="strength"):
         bad.future.result(WAIT_S)
-    assert good.future.result(WAIT_S).images.shape == (1, 32, 32, 3)
+    assert good.future.result(WAIT_S).images[0].shape == (1, 32, 32, 3)
 
 
 def test_a_poisoned_picture_costs_its_neighbours_nothing(request_, new_engine, monkeypatch):
@@ -209,7 +211,7 @@ def test_a_poisoned_picture_costs_its_neighbours_nothing(request_, new_engine, m
     jobs = [engine.submit(replace(request_, guidance_scale=scale)) for scale in (5.0, 6.66, 5.0)]
     with pytest.raises(RuntimeError, match="poison"):
         jobs[1].future.result(WAIT_S)
-    first, last = jobs[0].future.result(WAIT_S).images, jobs[2].future.result(WAIT_S).images
+    first, last = (jobs[index].future.result(WAIT_S).images[0] for index in (0, 2))
     assert np.array_equal(first, last)
 
 
@@ -233,12 +235,12 @@ def test_progress_and_previews_leave_at_each_step(request_, new_engine):
     engine = new_engine()
     painted = engine.submit(request, told.append, previews=3).future.result(WAIT_S)
     for picture in (0, 1):
-        mine = [progress for progress in told if progress.picture == picture]
+        mine = [progress for progress in told if progress.painting == picture]
         assert sorted(progress.step for progress in mine) == list(range(1, 9))
         assert {progress.steps for progress in mine} == {8}
         previews = {progress.step: progress.preview for progress in mine if progress.preview is not None}
         assert sorted(previews) == [2, 4, 6]
-        last, first = (np.abs(previews[step].astype(int) - painted.images[picture]).mean() for step in (6, 2))
+        last, first = (np.abs(previews[step].astype(int) - painted.images[0][picture]).mean() for step in (6, 2))
         assert last < first
 
 

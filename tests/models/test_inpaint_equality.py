@@ -17,6 +17,7 @@ from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.rows import Rows
 from deployments.inpaint.schedulers import CLASSES, named
+from deployments.messages import Square
 
 SCHEDULERS = sorted(CLASSES)
 BUCKET = 16
@@ -58,11 +59,9 @@ def test_another_model_size_equals_the_stock_pipelines(pipeline, stock, close, r
     request = replace(request_, model_px=64)
     ours = latents_of(InpaintModel(pipeline), request)
     assert ours.shape[2:] == (32, 32)
-    enlarged = replace(
-        request,
-        image=request.image.repeat(2, axis=0).repeat(2, axis=1),
-        mask=request.mask.repeat(2, axis=0).repeat(2, axis=1),
-    )
+    (square,) = request.squares
+    image, mask = (array.repeat(2, axis=0).repeat(2, axis=1) for array in (square.image, square.mask))
+    enlarged = replace(request, squares=(Square(image, mask),))
     assert close(latents_of(InpaintModel(pipeline), enlarged), stock(pipeline, enlarged, side=64))
 
 
@@ -70,7 +69,7 @@ def test_a_crop_of_another_size_is_resized_as_the_stock_pipeline_does(pipeline, 
     rng = np.random.default_rng(3)
     y, x = np.mgrid[:77, :77]
     image = rng.integers(0, 256, (77, 77, 3), dtype=np.uint8)
-    request = replace(request_, image=image, mask=(x - 30) ** 2 + (y - 41) ** 2 < 500)
+    request = replace(request_, squares=(Square(image, (x - 30) ** 2 + (y - 41) ** 2 < 500),))
     assert close(latents_of(InpaintModel(pipeline), request), stock(pipeline, request))
 
 

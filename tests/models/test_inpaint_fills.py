@@ -11,6 +11,7 @@ from PIL import Image
 from deployments.inpaint.canvas import smeared
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.schedulers import CLASSES, named
+from deployments.messages import Square
 
 SCHEDULERS = sorted(CLASSES)
 SIDE = 32
@@ -49,8 +50,8 @@ def stock_from(pipeline, request, latents, generator):
     return pipeline(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
-        image=Image.fromarray(request.image),
-        mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+        image=Image.fromarray(request.squares[0].image),
+        mask_image=Image.fromarray(request.squares[0].mask.astype(np.uint8) * 255),
         height=SIDE,
         width=SIDE,
         num_inference_steps=request.num_inference_steps,
@@ -68,7 +69,7 @@ def test_at_full_strength_a_picture_is_noised_as_far_as_the_first_step(
 ):
     request = replace(request_, scheduler=scheduler, fill=fill, num_inference_steps=5)
     model = InpaintModel(any_pipeline)
-    picture = smeared(request.image, request.mask) if fill == "blur" else request.image
+    picture = smeared(request.squares[0].image, request.squares[0].mask) if fill == "blur" else request.squares[0].image
     encoded, noised, generator = first_latents(any_pipeline, request, picture)
     start = noised(encoded)
     assert close(model.prepare(request)[0].latents.cpu(), start)
@@ -82,7 +83,9 @@ def test_below_it_a_smeared_picture_is_a_picture_like_any_other(
     request = replace(request_, scheduler=scheduler, fill="blur", num_inference_steps=6, strength=0.6)
     ours = latents_of(InpaintModel(any_pipeline), request)
     any_pipeline.scheduler = named(any_pipeline.scheduler, scheduler)
-    as_drawn = replace(request, image=smeared(request.image, request.mask), fill=None)
+    (square,) = request.squares
+    drawn = Square(smeared(square.image, square.mask), square.mask)
+    as_drawn = replace(request, squares=(drawn,), fill=None)
     assert close(ours, stock(any_pipeline, as_drawn))
     assert not close(ours, stock(any_pipeline, replace(request, fill=None)), 1e-2)
 
@@ -91,15 +94,15 @@ def test_below_it_a_smeared_picture_is_a_picture_like_any_other(
 def test_below_it_noise_stands_for_what_was_in_the_mask(any_pipeline, close, request_, scheduler):
     request = replace(request_, scheduler=scheduler, fill="noise", num_inference_steps=6, strength=0.6)
     (painting,) = InpaintModel(any_pipeline).prepare(request)
-    encoded, noised, generator = first_latents(any_pipeline, request, request.image)
-    masked = Image.fromarray(np.where(request.mask[..., None], np.uint8(0), request.image))
+    encoded, noised, generator = first_latents(any_pipeline, request, request.squares[0].image)
+    masked = Image.fromarray(np.where(request.squares[0].mask[..., None], np.uint8(0), request.squares[0].image))
     pixels = any_pipeline.image_processor.preprocess(masked, height=SIDE, width=SIDE)
-    pixels[..., torch.from_numpy(request.mask)] = 0  # mid-grey, as the UNet was trained
+    pixels[..., torch.from_numpy(request.squares[0].mask)] = 0  # mid-grey, as the UNet was trained
     with torch.no_grad():
         masked_latents = any_pipeline._encode_vae_image(pixels.to(any_pipeline.device), generator)
     assert close(painting.masked_latents, masked_latents)
     hole = torch.randn(encoded.shape, generator=generator)
-    inside = torch.from_numpy(request.mask[::2, ::2])
+    inside = torch.from_numpy(request.squares[0].mask[::2, ::2])
     assert close(painting.latents.cpu(), noised(torch.where(inside, hole, encoded)))
 
 
@@ -119,10 +122,14 @@ def test_nothing_said_is_what_the_stock_pipeline_does(pipeline, request_, streng
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 def test_a_blur_hides_what_was_there(pipeline, request_, strength, fill, matters):
     request = replace(request_, strength=strength, fill=fill, scheduler="ddim", num_inference_steps=6)
-    other = request.image.copy()
-    other[request.mask] = 255 - other[request.mask]
+    (square,) = request.squares
+    other = square.image.copy()
+    other[square.mask] = 255 - other[square.mask]
     model = InpaintModel(pipeline)
-    before, after = model.prepare(request)[0].latents, model.prepare(replace(request, image=other))[0].latents
+    before, after = (
+        model.prepare(request)[0].latents,
+        model.prepare(replace(request, squares=(Square(other, square.mask),)))[0].latents,
+    )
     assert torch.equal(before, after) != matters
 
 

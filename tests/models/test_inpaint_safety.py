@@ -19,7 +19,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil
 from deployments.config import POCKET_WEIGHTS, InpaintArgs, InpaintSettings
 from deployments.inpaint.engine import InpaintEngine
 from deployments.inpaint.model import InpaintModel
-from deployments.messages import InpaintRequest
+from deployments.messages import InpaintRequest, Square
 
 WAIT_S = 60
 NEVER, ALWAYS = 2.0, -2.0  # thresholds for a cosine
@@ -82,7 +82,7 @@ def edit():
     image = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     mask = np.zeros((90, 90), bool)
     mask[20:70, 15:75] = True
-    return InpaintRequest(image, mask, "a lemon", "", SEEDS, 3, 3.0)
+    return InpaintRequest((Square(image, mask),), "a lemon", "", SEEDS, 3, 3.0)
 
 
 def stock_verdicts(folder, request):
@@ -95,8 +95,8 @@ def stock_verdicts(folder, request):
     for seed in request.seeds:
         result = pipeline(
             prompt=request.prompt,
-            image=Image.fromarray(request.image),
-            mask_image=Image.fromarray(request.mask.astype(np.uint8) * 255),
+            image=Image.fromarray(request.squares[0].image),
+            mask_image=Image.fromarray(request.squares[0].mask.astype(np.uint8) * 255),
             height=64,
             width=64,
             num_inference_steps=request.num_inference_steps,
@@ -135,7 +135,7 @@ def test_all_or_none_are_flagged_and_none_is_black(with_checker, engine_of, edit
     assert painted.flagged == (flagged,) * len(SEEDS)
     plain = engine_of(POCKET_WEIGHTS / "inpaint").submit(edit).future.result(WAIT_S)
     assert plain.flagged == (False,) * len(SEEDS)
-    assert np.array_equal(painted.images, plain.images)
+    assert np.array_equal(painted.images[0], plain.images[0])
 
 
 def test_exactly_those_are_flagged_that_diffusers_flags(with_checker, engine_of, edit):

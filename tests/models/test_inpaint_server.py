@@ -27,11 +27,18 @@ async def test_a_stream_counts_the_steps_of_all_pictures_and_ends_in_the_same_pi
     request = replace(request_, seeds=(7, 8, 9), num_inference_steps=12, scheduler="ddim")
     *news, last = [item async for item in server.inpaint_stream(request)]
     assert isinstance(last, Painted)
-    assert np.array_equal(last.images, (await server.inpaint(request)).images)
+    assert np.array_equal(last.images[0], (await server.inpaint(request)).images[0])
     assert news
     assert all(isinstance(one, Progress) and (one.stage, one.total) == ("inpaint", 36) for one in news)
     assert [one.done for one in news] == sorted(one.done for one in news)
     assert 0 < news[0].done <= 36
+
+
+async def test_the_steps_of_all_squares_are_counted(server, request_):
+    request = replace(request_, squares=request_.squares * 3, seeds=(7, 8), num_inference_steps=5, scheduler="ddim")
+    *news, last = [item async for item in server.inpaint_stream(request)]
+    assert {one.total for one in news} == {5 * 3 * 2}
+    assert len(last.images) == 3
 
 
 async def test_who_leaves_the_stream_frees_the_place(server, request_):

@@ -172,7 +172,10 @@ class Inpaint:
         self.started.set()
         self.requests.append(request)
         await self.may_answer.wait()
-        images = np.stack([np.full(request.image.shape, seed % 256, np.uint8) for seed in request.seeds])
+        images = tuple(
+            np.stack([np.full(square.image.shape, seed % 256, np.uint8) for seed in request.seeds])
+            for square in request.squares
+        )
         scale = 3.0 if request.guidance_scale is None else request.guidance_scale
         return Painted(images, scale, tuple(seed in self.flagged for seed in request.seeds))
 

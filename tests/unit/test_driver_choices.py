@@ -1,8 +1,11 @@
 """What a request may choose, seen from the stages that it reaches."""
 
+import threading
+
 import numpy as np
 import pytest
 
+from deployments import regions
 from deployments.errors import ContentFiltered, InvalidInput, TargetNotFound
 from deployments.messages import LocateRequest
 
@@ -294,3 +297,51 @@ async def test_a_small_thing_is_looked_at_again_from_nearby(graph):
     graph.driver.reconfigure({"grounding": {"look_closer": False}})
     await graph.edit()
     assert len(graph.sam.stage.images) == 1
+
+
+TWO = np.zeros((80, 400), bool)
+TWO[10:40, 10:40] = TWO[30:70, 340:380] = True
+WIDE = np.random.default_rng(1).integers(0, 256, (80, 400, 3), dtype=np.uint8)
+
+
+async def test_distant_parts_of_a_mask_are_painted_in_one_request_and_scored_one_by_one(graph):
+    """This CLIP scores brightness: the region's score is the mean over both squares, not that of one around both."""
+    graph.driver.reconfigure({"painting": {"fit_colours": False}})
+    result = await graph.edit(image=WIDE, target=None, mask=TWO, n=2)
+    (request,) = graph.inpaint.stage.requests
+    assert len(request.squares) == 2
+    assert request.seeds == (200, 201)
+    assert (result.mask == TWO).all()
+    assert result.changed_outside_px == 0
+    best = result.edits[0]
+    assert (best.image[12:38, 12:38] == 201).all()
+    assert (best.image[32:68, 342:378] == 201).all()
+    plan = regions.plan(TWO, "silhouette", dilation=0)
+    expected = np.mean([region.crop(best.image).mean() / 255 for region in plan.regions])
+    assert best.score.region_after == pytest.approx(expected)
+    assert best.score.region_before == pytest.approx(
+        np.mean([region.crop(WIDE).mean() / 255 for region in plan.regions])
+    )
+
+
+async def test_distant_parts_of_a_mask_are_removed_without_a_look_at_each_other(graph):
+    image = np.full((80, 400, 3), 90, np.uint8)
+    image[TWO] = (250, 20, 20)
+    fields = {"target": None, "mask": TWO, "mode": "remove", "prompt": "", "seed": None, "dilation": 0.06}
+    result = await graph.edit(image=image, **fields)
+    assert (result.edits[0].image == 90).all()
+
+
+async def test_pixels_are_moved_in_threads(graph, monkeypatch):
+    """The event loop answers others meanwhile."""
+    crop, places = regions.Region.crop, []
+
+    def watched(self, array):
+        places.append(threading.current_thread())
+        return crop(self, array)
+
+    monkeypatch.setattr(regions.Region, "crop", watched)
+    await graph.edit(n=2)
+    await graph.edit(mode="remove", prompt="", seed=None)
+    assert len(places) > 5
+    assert threading.main_thread() not in places

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from deployments import regions, removal
+from deployments import pasting, regions, removal
 from deployments.errors import InvalidInput
 from pocket import world
 from pocket.vocabulary import BY_NAME
@@ -128,3 +129,68 @@ def test_only_the_mask_is_filled(height, width, boxes, kind, seed):
     # What is under the mask does not matter.
     other = np.where(mask[..., None], rng.integers(0, 256, image.shape, dtype=np.uint8), image)
     assert (removal.fill(other, mask) == filled).all()
+
+
+def textured_with(*boxes, height=160, width=400, seed=0):
+    """A rough grey ground with red things, the mask of all, and the ground alone."""
+    ground = np.random.default_rng(seed).integers(80, 140, (height, width, 1), dtype=np.uint8).repeat(3, axis=2)
+    image, mask = ground.copy(), np.zeros((height, width), bool)
+    for left, top, right, bottom in boxes:
+        mask[top:bottom, left:right] = True
+    image[mask] = (230, 20, 20)
+    return image, mask, ground
+
+
+def test_nothing_that_is_removed_is_copied_into_the_place_of_something_else():
+    """Each balloon is all that the other one's surroundings have besides the ground."""
+    image, mask, _ = textured_with((20, 40, 80, 100), (140, 40, 200, 100))
+    first, second = (np.where(np.arange(400) < 110, mask, False), np.where(np.arange(400) < 110, False, mask))
+    plan = regions.plan([first, second])
+    assert len(plan.regions) == 2
+    result = pasting.paste_back(image, removal.closed(image, plan), plan)
+    assert np.ptp(result[mask].astype(int), axis=1).max() == 0  # grey
+
+
+def test_what_is_unknown_is_no_source():
+    image, mask, _ = textured_with((20, 40, 80, 100))
+    other = np.zeros_like(mask)
+    other[30:130, 100:160] = True
+    image[other] = (20, 20, 230)
+    filled = removal.fill(image, mask, mask | other)
+    assert np.ptp(filled[mask].astype(int), axis=1).max() == 0
+    assert (filled[~mask] == image[~mask]).all()
+
+
+def test_a_long_mask_is_filled_in_its_own_detail_tile_by_tile():
+    image, mask, ground = textured_with((40, 30, 2360, 130), height=160, width=2400)
+    plan = regions.plan(mask, "silhouette", dilation=0)
+    assert len(plan.regions) > 2
+    result = pasting.paste_back(image, removal.closed(image, plan), plan)
+    core = ndimage.binary_erosion(mask, iterations=2)  # within the rim over which it fades in
+    assert np.ptp(result[core].astype(int), axis=1).max() <= 1  # no red is left where tiles meet
+    assert result[core].std() == pytest.approx(ground[core].std(), rel=0.15)
+    assert (result[~mask] == image[~mask]).all()
+
+
+def test_where_nothing_is_known_nearby_it_looks_further():
+    """The middle of a wide mask has only masked pixels around; the known ones are far away."""
+    image, mask, _ = textured_with((0, 0, 1990, 300), height=300, width=2000)
+    plan = regions.plan(mask, "silhouette", dilation=0)
+    assert len(plan.regions) > 2
+    result = pasting.paste_back(image, removal.closed(image, plan), plan)
+    core = ndimage.binary_erosion(mask, iterations=2, border_value=1)
+    assert np.ptp(result[core].astype(int), axis=1).max() <= 1
+
+
+def test_a_plan_that_masks_everything_is_refused_by_its_field():
+    with pytest.raises(InvalidInput) as refused:
+        removal.closed(np.zeros((64, 1200, 3), np.uint8), regions.plan(np.ones((64, 1200), bool)))
+    assert refused.value.param == "mask"
+
+
+def test_one_ordinary_region_is_filled_as_its_mask_is():
+    image, mask, _ = scene(3, ground="photographic", photographs=("grass",))
+    plan = regions.plan(mask, "silhouette", dilation=0)
+    (square,) = removal.closed(image, plan)
+    (region,) = plan.regions
+    assert (square == region.crop(removal.fill(image, mask))).all()
