@@ -7,7 +7,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench quality sheet evaluate pocket clean
+.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench shapes quality sheet evaluate pocket clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ check-config: $(READY)  ## refuses what Ray Serve would silently ignore in serve
 
 bench: $(READY)  ## speed against named baselines, half an hour on a quiet machine: benchmarks/results/
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+shapes: $(READY)  ## what an edit costs by the shape of the picture, 1:1 to 1:256: a few minutes
+	$(BIN)/python -m benchmarks.shapes --reported
 
 quality: $(READY)  ## how good the edits are and what each switch brings, an hour: benchmarks/results/
 	$(BIN)/python -m benchmarks.quality

@@ -42,8 +42,8 @@ class Region:
     """One square of the picture that is painted.
 
     `box_xyxy` is the square, which may reach beyond the picture's edges; `mask` SxS bool what may be painted in it;
-    `alpha` SxS float32 in 0..1 the share of the painting at each pixel, 0 outside the mask; `band` SxS bool is just
-    outside the mask, where a painting should show what the picture shows, since nothing changes there.
+    `alpha` SxS float32 in 0..1 the share of the painting at each pixel of the picture, 0 outside the mask; `band` SxS
+    bool is just outside the mask, where a painting should show what the picture shows, since nothing changes there.
     """
 
     mask: np.ndarray
@@ -205,7 +205,15 @@ def _is_long(area: int, thing: _Thing, context: float) -> bool:
 def _region(thing: _Thing, square: Box) -> Region:
     owner = _crop(thing.owner, square)
     mask = owner == thing.number
-    return Region(mask, ramp(mask, thing.rim), _band(mask, owner == 0), square)
+    # Where the picture ends, so does what is pasted: nothing further away than the rim matters.
+    reach, (left, top, _, _) = math.ceil(thing.rim), square
+    near = (
+        slice(max(0, -top - reach), thing.size_wh[1] - top + reach),
+        slice(max(0, -left - reach), thing.size_wh[0] - left + reach),
+    )
+    alpha = np.zeros(mask.shape, np.float32)
+    alpha[near] = ramp(mask[near], thing.rim)
+    return Region(mask, alpha, _band(mask, owner == 0), square)
 
 
 def _tile(thing: _Thing, grid: tiling.Grid, index: int) -> Region:

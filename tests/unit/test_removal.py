@@ -162,7 +162,7 @@ def test_what_is_unknown_is_no_source():
 
 
 def test_a_long_mask_is_filled_in_its_own_detail_tile_by_tile():
-    image, mask, ground = textured_with((40, 30, 2360, 130), height=160, width=2400)
+    image, mask, ground = textured_with((40, 150, 2360, 250), height=400, width=2400)
     plan = regions.plan(mask, "silhouette", dilation=0)
     assert len(plan.regions) > 2
     result = pasting.paste_back(image, removal.closed(image, plan), plan)

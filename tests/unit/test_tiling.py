@@ -185,3 +185,8 @@ def test_a_strip_needs_little_more_memory_than_a_square_picture_of_as_many_pixel
     """A square around it would need up to 250 times as much. In the narrowest one sixteen tiles are all there are, and
     so each of them is far larger than the picture is high."""
     assert peak_bytes(height, width) <= times * peak_bytes(512, 512)
+
+
+def test_a_thing_of_ordinary_shape_in_a_wide_picture_stays_one_thing():
+    """A train in a panorama: one square around it is the better choice, although half of that is reflected."""
+    assert len(regions.plan(np.pad(np.ones((150, 800), bool), ((50, 56), (100, 124)))).regions) == 1
