@@ -59,12 +59,9 @@ class Region:
         """Return what the painter made of the square, with the pixels of the box."""
         return square
 
-    def inside(self, size_wh: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def inside(self, size_wh: tuple[int, int]) -> tuple[Place, Place]:
         """Return the part of the box that is in a picture of that size: its place in the picture, and in the box."""
-        left, top, right, bottom = self.box_xyxy
-        rows, columns = slice(max(0, top), min(bottom, size_wh[1])), slice(max(0, left), min(right, size_wh[0]))
-        in_box = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-        return (rows, columns), in_box
+        return _inside(self.box_xyxy, size_wh)
 
 
 class Squeezed(Region):
@@ -179,7 +176,7 @@ def _squeezed(mask: np.ndarray, shape: MaskShape, dilation: float) -> Plan:
     rim = _grow(owner, number, place, shape, dilation)
     grown, box = owner > 0, (0, 0, mask.shape[1], mask.shape[0])
     seen = _resized(grown, (max(mask.shape),) * 2)
-    return Plan(grown, (Squeezed(seen, ramp(grown, rim), _band(seen, ~seen), box),))
+    return Plan(grown, (Squeezed(seen, ramp(grown, rim), _band(seen, ~seen, len(seen)), box),))
 
 
 def _regions(thing: _Thing, context: float, most_tiles: int) -> list[Region]:
@@ -213,26 +210,37 @@ def _region(thing: _Thing, square: Box) -> Region:
     )
     alpha = np.zeros(mask.shape, np.float32)
     alpha[near] = ramp(mask[near], thing.rim)
-    return Region(mask, alpha, _band(mask, owner == 0), square)
+    return Region(mask, alpha, _band(mask, owner == 0, len(mask)), square)
 
 
 def _tile(thing: _Thing, grid: tiling.Grid, index: int) -> Region:
     """Return the region of one tile. It fades in at the thing's edges as a thing of its own size would."""
-    left, top, right, bottom = square = grid.boxes[index]
+    square = grid.boxes[index]
     rim = max(MIN_MARGIN_PX, min(thing.rim, MARGIN * grid.side / CONTEXT))
+    there, in_box = _inside(square, thing.size_wh)
     # The distance to the thing's edge is the same in all tiles if each looks a rim further.
-    reach = math.ceil(rim)
-    wider = _crop(thing.owner, (left - reach, top - reach, right + reach, bottom + reach))
-    inner = slice(reach, -reach), slice(reach, -reach)
-    alpha = ramp(wider == thing.number, rim)[inner]
-    mask = wider[inner] == thing.number
-    return Region(mask, grid.shares(index, alpha), _band(mask, wider[inner] == 0), square)
+    starts = [max(0, part.start - math.ceil(rim)) for part in there]
+    wider = tuple(slice(start, part.stop + math.ceil(rim)) for start, part in zip(starts, there, strict=True))
+    tile = tuple(slice(part.start - start, part.stop - start) for start, part in zip(starts, there, strict=True))
+    mask = _crop(thing.owner, square) == thing.number
+    alpha, band = np.zeros(mask.shape, np.float32), np.zeros_like(mask)
+    alpha[in_box] = ramp(thing.owner[wider] == thing.number, rim)[tile]
+    band[in_box] = _band(mask[in_box], thing.owner[there] == 0, grid.side)
+    return Region(mask, grid.shares(index, alpha), band, square)
 
 
-def _band(mask: np.ndarray, unchanged: np.ndarray) -> np.ndarray:
-    """Return what of `unchanged` is just outside the mask; all SxS bool."""
-    width = max(MIN_MARGIN_PX, BAND * len(mask))
+def _band(mask: np.ndarray, unchanged: np.ndarray, side: int) -> np.ndarray:
+    """Return what of `unchanged` is just outside the mask, hxw bool all, in a square of `side` px."""
+    width = max(MIN_MARGIN_PX, BAND * side)
     return np.asarray(unchanged & (ndimage.distance_transform_edt(~mask) <= width))
+
+
+def _inside(box: Box, size_wh: tuple[int, int]) -> tuple[Place, Place]:
+    """Return the part of a box that is in a picture of that size: its place in the picture, and in the box."""
+    left, top, right, bottom = box
+    rows, columns = slice(max(0, top), min(bottom, size_wh[1])), slice(max(0, left), min(right, size_wh[0]))
+    in_box = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    return (rows, columns), in_box
 
 
 def square_around(box: Box, size_wh: tuple[int, int], context: float = CONTEXT) -> Box:
