@@ -126,8 +126,8 @@ class Driver:
         return Calls(self.settings.deadline_s, self.settings.max_attempts, on_progress)
 
     def _plan(self, job: CompleteEdit, location: Location) -> Plan:
-        """Return what is repainted: the chosen candidate, which may be several things if a mask says so."""
-        masks = [location.candidates[location.chosen].mask.unpack()]
+        """Return what is repainted: the chosen candidate, or each of those that are meant."""
+        masks = [location.candidates[index].mask.unpack() for index in location.repainted]
         settings = self.settings.painting
         return regions.plan(masks, job.mask_shape, job.dilation, settings.context, settings.crop)
 

@@ -85,8 +85,8 @@ class InpaintServer:
     def _submit(self, request: InpaintRequest, on_progress: OnProgress | None = None) -> Job:
         """Hand the request to the engine, and count its pictures until it has ended, in whatever way."""
         job = self._engine.submit(request, on_progress)
-        self._pictures.move(len(request.seeds))
-        job.future.add_done_callback(lambda _: self._ended(len(request.seeds)))
+        self._pictures.move(job.size)
+        job.future.add_done_callback(lambda _: self._ended(job.size))
         return job
 
     def _ended(self, pictures: int) -> None:
