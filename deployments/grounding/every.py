@@ -23,7 +23,7 @@ from deployments.messages import Candidate, Masks, PackedMask, Prompt
 
 MOST_THINGS = 16
 ROUNDS = 3  # of asking about what is hot and in no mask: three things in a row may share one hot place
-ALIKE = 0.65  # of the hottest place: what is colder is something else that looks a little like the phrase
+ALIKE = 0.7  # of the hottest place: what is colder is something else that looks a little like the phrase
 COVERED = 0.2  # of a cell of the heat map: such a cell belongs to a mask
 LEAST_CELLS = 0.3  # of the cells of the usual thing: a smaller rest is the rim of a thing, whose mask is too tight
 LEAST_SCORE = 0.5  # of the median score of all: what fits its heat so much worse than the others is none of them

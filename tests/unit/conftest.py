@@ -103,7 +103,7 @@ class Clip:
         self.may_answer.set()
 
     async def locate(self, request):
-        """Every phrase is hot around POINT, but for a dog at its right."""
+        """Every phrase is hot around POINT, but for a dog at its right and coins at two places."""
         self.started.set()
         self.requests.append(request)
         await self.may_answer.wait()
@@ -114,6 +114,10 @@ class Clip:
         if phrase == "dog":
             heat[2:4, 7:9] = 0.9
             return HeatMap(phrase, (80, 30), 0.9, 2.0, self.found, heat)
+        if phrase == "coin":
+            heat[1:3, 1:3] = 0.9
+            heat[5:7, 7:9] = 0.8
+            return HeatMap(phrase, (20, 20), 0.9, 2.0, self.found, heat)
         heat[2:4, 3:5] = 0.9
         return HeatMap(phrase, POINT, 0.9, 2.0, self.found, heat)
 

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from deployments import regions
 from deployments.errors import ContentFiltered, InvalidInput, TargetNotFound
@@ -346,3 +347,63 @@ async def test_pixels_are_moved_in_threads(graph, monkeypatch):
     await graph.edit(mode="remove", prompt="", seed=None)
     assert len(places) > 5
     assert threading.main_thread() not in places
+
+
+# All of them
+
+
+async def test_all_things_of_a_name_are_repainted_in_one_request(graph):
+    graph.driver.reconfigure({"painting": {"fit_colours": False}})
+    result = await graph.edit(target="the coin", all=True, n=2)
+    (request,) = graph.inpaint.stage.requests
+    assert len(request.squares) == 2
+    assert request.seeds == (200, 201)
+    location = result.location
+    assert location.instances == location.repainted == (0, 1)
+    first, second = (candidate.mask.unpack() for candidate in location.candidates)
+    assert not (first & second).any()
+    for mask in (first, second):
+        y, x = np.argwhere(mask).mean(axis=0).astype(int)
+        assert (result.edits[0].image[y, x] == 201).all()
+        assert result.mask[y, x]
+    assert result.changed_outside_px == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({"target": "the coin"}, 1),
+        ({"target": "the coins"}, 2),
+        ({"target": "both coins"}, 2),
+        ({"target": "each coin"}, 2),
+        ({"target": "all the coins on the left"}, 1),
+        ({"target": "the coins", "all": False}, 1),
+        ({"target": None, "prompt": "replace the coins with lemons"}, 2),
+        ({"target": None, "prompt": "remove all coins", "seed": None}, 2),
+        ({"prompt": "", "mode": "remove", "target": "the coins", "seed": None}, 2),
+    ],
+    ids=repr,
+)
+async def test_the_words_say_how_many_are_repainted(graph, fields, count):
+    result = await graph.edit(**fields)
+    assert len(result.location.repainted) == count
+    assert ndimage.label(result.mask)[1] == count
+
+
+async def test_all_or_nothing(graph):
+    for target, message in (("the three coins", "names 3 of 'coin', and 2 were found"), ("the coins near the dog", "how near is not said")):
+        with pytest.raises(InvalidInput, match=message) as caught:
+            await graph.edit(target=target)
+        assert caught.value.param == "target"
+    assert not graph.inpaint.responses
+    graph.clip.stage.found = False
+    with pytest.raises(TargetNotFound):
+        await graph.edit(target="the coins")
+
+
+async def test_a_search_lists_all_that_are_meant(graph):
+    location = await graph.driver.locate(LocateRequest(graph.image, "coins"))
+    assert (location.instances, location.chosen) == ((0, 1), 0)
+    assert location.phrase == "coin"
+    one = await graph.driver.locate(LocateRequest(graph.image, "coin"))
+    assert (one.instances, one.repainted) == ((), (0,))
