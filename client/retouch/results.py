@@ -1,7 +1,11 @@
 """What the calls return: frozen values with Pillow images.
 
-Points are (x, y) and boxes (left, top, right, bottom) in pixels of the upright picture, origin at its top
-left corner, right and bottom exclusive. Names that end in `_s` are seconds.
+Points are (x, y) and boxes (left, top, right, bottom) in pixels of the upright picture, with the origin at its top
+left corner; right and bottom are exclusive. Names that end in `_s` are seconds.
+
+`answers` reads each field by its declaration here. The metadata of a field say what differs in the answer: its `key`;
+its `kind`, where the answer allows less than the field's type; for a list of objects the key in `each` of them that
+holds the item; and the fields that are `absent` from the objects.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from PIL import Image
 
@@ -16,11 +21,19 @@ from retouch.files import ranked, write_pictures
 
 Point = tuple[int, int]
 Box = tuple[int, int, int, int]
+Picture = Annotated[Image.Image, "in base64"]
+"""A Pillow image in the mode in which it was sent."""
+
+Mask = Annotated[Image.Image, "in base64, L"]
+"""A Pillow image of mode L, white in the region and black outside it."""
+
+HeatMap = Annotated[Image.Image, "rows of numbers, F"]
+"""A Pillow image of mode F, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a text describes the picture (CLIP's cosine, -1..1), before and after the edit.
+    """How well a text describes the picture before and after the edit: the cosine of CLIP, -1 to 1.
 
     `before` and `after` look at the whole picture, the other two at the repainted region only.
     """
@@ -38,13 +51,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Edit:
-    """One edited picture, the seed it was painted with and how well it matches the prompt.
+    """One edited picture, the seed it was painted with, and its score against the prompt.
 
-    A removal has no seed, and a score only if a text said what to remove: that text's, so less is better. `seam` is
-    the mean difference 0..255 between painting and picture in a band just outside the region.
+    A removal has no seed. It has a score only if a text says what was removed; the score is that of this text, so less
+    is better. `seam` is the mean difference (0 to 255) between the painting and the picture in a band just outside the
+    region.
     """
 
-    image: Image.Image = field(repr=False)
+    image: Picture = field(repr=False, metadata={"key": "b64_json"})
     seed: int | None
     score: Score | None
     seam: float
@@ -54,29 +68,29 @@ class Edit:
 class Candidate:
     """Something in the picture that may be meant.
 
-    `point_xy` is where it was found; `box_xyxy` and `area` (a share of the picture) are its mask's. `score` ranks it,
-    `sam_score` is the segmentation model's own guess of how good the mask is, `features` are what the score was made
-    from. `source` says what the mask was made from, such as "peak", "box", "heat" or "around". `mask` (mode L) is white
-    where it is; an edit's answer has neither masks nor features.
+    `point_xy` is where it was found; `box_xyxy` and `area` (a share of the picture) describe its mask. `score` ranks
+    it, `sam_score` is the segmentation model's own guess of how good the mask is, and `features` are the numbers that
+    the score was made from. `source` says what the mask was made from, such as "peak", "box", "heat" or "around".
+    `mask` is white where the candidate is. The candidates of an edit have neither masks nor features.
     """
 
-    point_xy: Point
-    box_xyxy: Box
+    point_xy: Point = field(metadata={"key": "point"})
+    box_xyxy: Box = field(metadata={"key": "box"})
     area: float
     score: float
     sam_score: float
     source: str
-    mask: Image.Image | None = field(repr=False)
-    features: dict[str, float]
+    mask: Mask | None = field(default=None, repr=False, metadata={"key": "mask_b64", "kind": Mask})
+    features: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class MaskRead:
-    """How the service read a mask that was sent.
+    """How the service read the mask of a request.
 
-    By the `mode` "alpha" what is transparent marks what to repaint, as OpenAI has it: of strokes on a clear ground the
-    ground. By "luminance" what is light does, from the level `threshold` of the file's own scale on. `marked_px` pixels
-    are marked.
+    In the `mode` "alpha" what is transparent marks what to repaint, as in OpenAI's API. If strokes are drawn on a clear
+    ground, that is the ground. In the mode "luminance" what is light marks it, from the level `threshold` of the file's
+    own scale on. `marked_px` is the number of marked pixels.
     """
 
     mode: str
@@ -88,30 +102,31 @@ class MaskRead:
 class EditResult:
     """The answer to `edit` and `remove`: one or more `edits`, best first.
 
-    `mask` (mode L) is white where the picture was repainted; elsewhere `changed_outside_px` pixels changed of the
-    picture as the service read it, which is 0. `mask_read` says how a mask of yours was read, None without one.
-    `converted` names what reading the file did to it, if anything: "profile" (its colours became sRGB),
-    "alpha" (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright),
-    "frames" (only the first was read), "metadata" (EXIF, texts, resolution and the like were left behind).
-    `method` says how: "diffusion", or for the `mode` "remove" a classical fill without a model.
-    From `target` to `instances` it tells what `Location` does. `improved` tells whether the best picture matches better
-    than the unedited one did (after a removal: matches the target less). `filtered_seeds` are those whose pictures the
-    safety checker holds back. The same picture, texts and numbers together with an edit's `seed` give that edit again.
-    `timings_s` has what each stage took.
+    `mask` is white where the picture was repainted. Elsewhere `changed_outside_px` pixels differ from the picture as
+    the service read it; the number is always 0. `mask_read` says how a mask of the request was read, and is None
+    without one. `converted` names what reading the picture changed: "profile" (its colours became sRGB), "alpha"
+    (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright), "frames"
+    (only the first was read), "metadata" (EXIF, texts, resolution and the like were left out). `method` is "diffusion",
+    or in the `mode` "remove" the name of a classical fill without a model.
+
+    The fields from `target` to `instances` are those of `Location`. `improved` says whether the best picture matches
+    the prompt better than the unedited one did, or after a removal, whether it matches the target less.
+    `filtered_seeds` are the seeds of pictures that the safety checker holds back. The same picture, texts and numbers
+    with the seed of an edit give that edit again. `timings_s` has the duration of each stage.
     """
 
-    edits: tuple[Edit, ...]
-    mask: Image.Image = field(repr=False)
+    edits: tuple[Edit, ...] = field(metadata={"key": "data"})
+    mask: Mask = field(repr=False, metadata={"key": "mask_b64"})
     mask_read: MaskRead | None
     mode: str
     method: str
     target: str
     phrase: str
-    point_xy: Point
+    point_xy: Point = field(metadata={"key": "point"})
     confidence: float
     margin: float
     low_confidence: bool
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...] = field(metadata={"absent": ("mask", "features")})
     chosen: int
     instances: tuple[int, ...]
     num_inference_steps: int
@@ -119,8 +134,8 @@ class EditResult:
     changed_outside_px: int
     converted: tuple[str, ...]
     improved: bool
-    filtered_seeds: tuple[int, ...]
-    timings_s: dict[str, float]
+    filtered_seeds: tuple[int, ...] = field(metadata={"key": "filtered", "each": "seed"})
+    timings_s: dict[str, float] = field(metadata={"key": "timings"})
     request_id: str | None = None
 
     @property
@@ -151,7 +166,7 @@ class EditResult:
     def save(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         """Write `edited.png`, `edited-2.png`, ... and `mask.png` into `folder` and return their paths in that order.
 
-        The folder is made if need be; files of these names in it are replaced.
+        A missing folder is created; files of these names in it are replaced.
         """
         edited = {ranked(Path("edited.png"), rank): image for rank, image in enumerate(self.images, start=1)}
         return write_pictures(folder, {**edited, Path("mask.png"): self.mask})
@@ -159,23 +174,23 @@ class EditResult:
 
 @dataclass(frozen=True)
 class Location:
-    """The answer to `locate`: where `target` most likely is, and whether that is sure enough to act on.
+    """The answer to `locate`: where `target` most likely is, and in `found`, whether that is sure enough to act on.
 
-    `phrase` is what was looked for. `confidence` in 0..1 says how surely something at `point_xy` matches, `margin`
-    the same as an open scale. `size` is the picture's (width, height). `heat` is a Pillow image of mode F, 0..1, hot
-    where the text matches; it covers the whole picture and may be coarser than it. Where points or a box said what is
-    meant `confidence` is that of the cut-out, and there is neither margin nor heat.
+    `phrase` is the text that was looked for. `confidence` (0 to 1) says how surely something at `point_xy` matches, and
+    `margin` says the same on an open scale. `size` is the picture's (width, height). `heat` is a Pillow image of mode
+    F, 0 to 1, hot where the text matches; it covers the whole picture and may be coarser than it. Where points or a box
+    say what is meant, `confidence` is that of the cut-out, `margin` is 0 and `heat` is None.
 
-    `candidates` are what may be meant, best first, and `chosen` is the index of the one that an edit repaints; `edit`
-    takes another with `candidate`. `instances` are the indices of all that are meant: the chosen one, or each where all
-    things of that name are, in masks that do not overlap. `low_confidence` tells that no cut-out fitted: the mask is
-    the heat, or a small region around the points, or the box.
+    `candidates` are the things that may be meant, best first. `chosen` is the index of the one that an edit repaints;
+    the option `candidate` of an edit takes another. `instances` are the indices of all that are meant: the chosen one
+    alone, or each one where all things of that name are meant. Their masks do not overlap. `low_confidence` says that
+    no cut-out fits, so that the mask is the heat map, a small region around the points, or the box.
     """
 
     target: str
     phrase: str
     found: bool
-    point_xy: Point
+    point_xy: Point = field(metadata={"key": "point"})
     confidence: float
     margin: float
     low_confidence: bool
@@ -183,14 +198,14 @@ class Location:
     chosen: int
     instances: tuple[int, ...]
     size: tuple[int, int]
-    heat: Image.Image | None = field(repr=False)
-    timings_s: dict[str, float]
+    heat: HeatMap | None = field(repr=False)
+    timings_s: dict[str, float] = field(metadata={"key": "timings"})
     request_id: str | None = None
 
     def save_masks(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-        """Write the candidates' masks into `folder`: `mask-0.png` is that of candidate 0. Returns their paths.
+        """Write the mask of each candidate into `folder` and return the paths: `mask-0.png` is that of candidate 0.
 
-        The folder is made if need be; files of these names in it are replaced.
+        A missing folder is created; files of these names in it are replaced.
         """
         masks = {Path(f"mask-{index}.png"): candidate.mask for index, candidate in enumerate(self.candidates)}
         return write_pictures(folder, {name: mask for name, mask in masks.items() if mask})

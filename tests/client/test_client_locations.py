@@ -85,6 +85,14 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_location: dict[s
     assert str(caught.value) == f"The answer has no {name!r}."
 
 
+def test_a_candidate_of_a_location_has_a_mask(service: Any, photo: Path, good_location: dict[str, Any]) -> None:
+    good_location["candidates"][1]["mask_b64"] = None
+    service.instead = [httpx.Response(200, json=good_location)]
+    wrong = r"^'candidates\[1\]\.mask_b64' in the answer is not a picture in base64\.$"
+    with pytest.raises(retouch.InvalidResponse, match=wrong):
+        service.client().locate(photo, "the apple")
+
+
 @pytest.mark.parametrize("heat", [[], [[]], [[1, 2], [3]], [[1, 2], [3], [4, 5, 6]], [[1, "2"]], 3, [3], [[None]]])
 def test_heat_is_a_grid(service: Any, photo: Path, heat: Any) -> None:
     service.changes = {"heat": heat}
