@@ -1,4 +1,4 @@
-"""Edit pictures by words: a client of the Retouch service.
+"""A client of Retouch, the service that edits pictures by words.
 
     from retouch import Retouch
 
@@ -6,8 +6,10 @@
         result = client.edit("photo.jpg", "a lemon", target="the apple")
         result.image.save("edited.png")
 
-`AsyncRetouch` is the same, awaited.
+`AsyncRetouch` has the same calls for asyncio.
 """
+
+__version__ = "0.1.0"  # comes first, because `connection` imports it from here
 
 from retouch.async_client import AsyncRetouch
 from retouch.client import Retouch
@@ -30,7 +32,6 @@ from retouch.errors import (
 )
 from retouch.pictures import ImageInput
 from retouch.results import Candidate, Edit, EditResult, Location, MaskRead, Score
-from retouch.version import __version__
 
 __all__ = [
     "APIConnectionError",

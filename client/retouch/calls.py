@@ -13,12 +13,12 @@ from typing import Generic, NoReturn, TypeVar
 import httpx
 
 from retouch.answers import read_edit, read_location, read_score
-from retouch.defaults import READY_TIMEOUT_S
 from retouch.errors import APIConnectionError, InternalServerError, RateLimitError, RetouchError
 from retouch.pictures import ImageInput, Picture, read_picture
 from retouch.results import Box, EditResult, Location, Point
 
 T = TypeVar("T")
+READY_TIMEOUT_S = 10.0
 FieldValue = str | int | float | bool | None
 
 

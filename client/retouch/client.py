@@ -11,11 +11,10 @@ import httpx
 
 from retouch.calls import Call, edit_call, locate_call, ready_call, score_call
 from retouch.choices import Fill, MaskMode, MaskShape, Mode
-from retouch.connection import BaseClient, Settings, build_request, conclude
-from retouch.defaults import BASE_URL, MAX_RETRIES, TIMEOUT_S
+from retouch.connection import BASE_URL, TIMEOUT_S, BaseClient, Settings, build_request, conclude
 from retouch.pictures import ImageInput
 from retouch.results import Box, EditResult, Location, Point
-from retouch.retries import Outcome
+from retouch.retries import MAX_RETRIES, Outcome
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""What both clients are made of: checked settings, their base, the request as httpx wants it, the end of a call."""
+"""What both clients share: checked settings, a base class, the request for httpx, and how a call ends."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import Any, TypeVar
 
 import httpx
 
+from retouch import __version__
 from retouch.answers import read_error
 from retouch.calls import Call
-from retouch.defaults import CONNECT_TIMEOUT_S
 from retouch.errors import APIConnectionError, APITimeoutError, RetouchError
 from retouch.retries import Outcome, RetryPolicy
-from retouch.version import __version__
 
 T = TypeVar("T")
+BASE_URL = "http://127.0.0.1:8000"
+TIMEOUT_S = 600.0
+"""How long one try may take. Painting is slow, and other requests may wait in front of it."""
+
+CONNECT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the service is and how to talk to it. Wrong values raise `ValueError`; the key is never shown."""
+    """Where the service is, the key, and the limits. Wrong values raise `ValueError`; the key is never shown."""
 
     base_url: str
     api_key: str | None = field(repr=False)
@@ -40,7 +44,7 @@ class Settings:
         return f"(base_url={self.base_url!r}, api_key={key}, {limits})"
 
     def for_httpx(self) -> dict[str, Any]:
-        """The arguments that both of httpx's clients take."""
+        """Return the arguments that both clients of httpx take."""
         headers = {"accept": "application/json", "user-agent": f"retouch-client/{__version__}"}
         if self.api_key:
             headers["authorization"] = f"Bearer {self.api_key}"
@@ -48,7 +52,7 @@ class Settings:
 
 
 class BaseClient:
-    """What is known before anything is sent."""
+    """A client before it sends anything: its settings and its rule for retries."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -59,7 +63,7 @@ class BaseClient:
 
     @property
     def base_url(self) -> str:
-        """Where the service is."""
+        """The address of the service, without `/v1`."""
         return self._settings.base_url
 
     def _wait_s(self, call: Call[T], outcome: Outcome, retries_so_far: int) -> float | None:
@@ -67,7 +71,7 @@ class BaseClient:
 
 
 def build_request(http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
-    """The request of `call`, as new as on the first try."""
+    """Return the request of `call`. Each try needs one of its own, as sending one uses it up."""
     timeout = http.timeout if call.timeout_s is None else _limits(call.timeout_s)
     return http.build_request(
         call.method, call.path, data=dict(call.fields) or None, files=call.files or None, timeout=timeout
@@ -75,7 +79,7 @@ def build_request(http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> http
 
 
 def conclude(call: Call[T], outcome: Outcome, settings: Settings) -> T:
-    """The result of `call`, or the error that its last try ended with."""
+    """Return the result of `call`, or raise the error that its last try ended with."""
     if isinstance(outcome, httpx.RequestError):
         failure: RetouchError = _connection_error(outcome, settings.base_url)
         failure.__cause__ = outcome
@@ -102,7 +106,7 @@ def _limits(timeout_s: float) -> httpx.Timeout:
 
 
 def _clean_url(base_url: str) -> str:
-    """Without the `/v1` that other clients want at its end. The text is not quoted: it may hold a password."""
+    """Remove the `/v1` that other clients want at the end. Errors do not quote the URL: it may hold a password."""
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as cause:
@@ -115,7 +119,7 @@ def _clean_url(base_url: str) -> str:
 
 
 def _clean_key(api_key: str | None) -> str | None:
-    """Without the line end that keys read from files have. The key is not quoted."""
+    """Remove the line end that a key read from a file has. Errors do not quote the key."""
     key = (api_key or "").strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ValueError("api_key may hold only printable ASCII characters, no spaces")

@@ -1,9 +1,9 @@
-"""Every way a call can fail.
+"""The errors of a call.
 
     RetouchError
     ├── APIConnectionError               no answer came; the request may be sent again
     │   └── APITimeoutError              no answer came in time
-    ├── APIStatusError                   an answer other than 2xx, such as 413 and 415 for pictures it cannot take
+    ├── APIStatusError                   an answer other than 2xx, such as 413 or 415 for a picture that it cannot take
     │   ├── BadRequestError         400
     │   ├── AuthenticationError     401
     │   ├── PermissionDeniedError   403
@@ -14,9 +14,9 @@
     │   │   └── ContentFiltered     422  the safety checker holds back every picture that was painted
     │   ├── RateLimitError          429  the service is busy, or the key has used up its share
     │   └── InternalServerError   >=500
-    └── InvalidResponse                  2xx, but not the answer that was asked for
+    └── InvalidResponse                  2xx, but not an answer to the request
 
-A picture that cannot be read here raises what Python raises: `OSError` or `TypeError`.
+A picture that cannot be read on this side raises the error of Python: `OSError` or `TypeError`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class APITimeoutError(APIConnectionError):
 
 
 class InvalidResponse(RetouchError):
-    """The service answered 2xx, but something is missing from the answer or is not what it should be."""
+    """The service answered 2xx, but a key of the answer is missing or holds a wrong value."""
 
     def __init__(self, message: str, request_id: str | None = None) -> None:
         super().__init__(message, request_id)
@@ -60,8 +60,9 @@ class InvalidResponse(RetouchError):
 class APIStatusError(RetouchError):
     """The service answered with an error.
 
-    `code` names it for programs, `param` the request field at fault. `request_id` is what the people
-    who run the service need to find it in their log. `body` is the answer: JSON if it was JSON, else text.
+    `code` names the error for programs, and `param` names the field of the request that is at fault. The people who
+    run the service find the request in their log by its `request_id`. `body` is the answer, as JSON if it is JSON, else
+    as text.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class APIStatusError(RetouchError):
 
     @property
     def reference(self) -> str:
-        """Status, code and request id on one line, for a log or a report."""
+        """The status, the code and the request id on one line, for a log or a report."""
         words = [str(self.status_code), self.code or "", f"request {self.request_id}" if self.request_id else ""]
         return ", ".join(filter(None, [" ".join(filter(None, words[:2])), words[2]]))
 
@@ -95,7 +96,7 @@ class BadRequestError(APIStatusError):
 
 
 class AuthenticationError(APIStatusError):
-    """401: the service wants an API key, or another one."""
+    """401: the request has no API key, or a wrong one."""
 
 
 class PermissionDeniedError(APIStatusError):
@@ -117,7 +118,7 @@ class UnprocessableEntityError(APIStatusError):
 class TargetNotFound(UnprocessableEntityError):
     """422 `target_not_found`: nothing in the picture matches the text well enough to repaint it.
 
-    `location` has the best guess and the heat map; None if the answer carries none.
+    `location` has the best guess and the heat map, or is None if the answer has none.
     """
 
     location: Location | None = None
@@ -128,7 +129,7 @@ class ContentFiltered(UnprocessableEntityError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests now; the same one will be welcome later."""
+    """429: the service has too many requests now. The same request may succeed later."""
 
 
 class InternalServerError(APIStatusError):
@@ -152,7 +153,7 @@ _BY_CODE: dict[str | None, type[APIStatusError]] = {
 
 
 def status_error_class(status_code: int, code: str | None) -> type[APIStatusError]:
-    """The class for an answer with this status and code."""
+    """Return the class of the error for an answer with this status and code."""
     if status_code == 422 and code in _BY_CODE:
         return _BY_CODE[code]
     if status_code >= 500:

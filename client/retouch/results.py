@@ -17,7 +17,7 @@ from typing import Annotated
 
 from PIL import Image
 
-from retouch.files import ranked, write_pictures
+from retouch.pictures import ranked, write_pictures
 
 Point = tuple[int, int]
 Box = tuple[int, int, int, int]

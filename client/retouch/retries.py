@@ -1,9 +1,9 @@
-"""When a request is sent again and how long to wait before: the rule of the OpenAI SDK.
+"""When a request is sent again, and how long the client waits before that: the rule of the OpenAI SDK.
 
-Sent again is what got no answer, and what got 408, 409, 429 or 5xx. `x-should-retry` overrules that. The
-wait is what `retry-after-ms` or `Retry-After` says, else half a second that doubles up to eight, shortened
-by chance by up to a quarter. A service that wants us back in more than two minutes is taken at its word:
-the error is raised at once.
+A request is sent again if it got no answer, or if it got 408, 409, 429 or 5xx. `x-should-retry` overrules that. The
+client waits as long as `retry-after-ms` or `Retry-After` says, else half a second, which doubles up to eight seconds
+and which chance shortens by up to a quarter. If the service asks for more than two minutes, the error is raised at
+once.
 """
 
 from __future__ import annotations
@@ -16,22 +16,29 @@ from dataclasses import dataclass
 
 import httpx
 
-from retouch.defaults import FIRST_WAIT_S, JITTER, LONGEST_RETRY_AFTER_S, LONGEST_WAIT_S, MAX_RETRIES
+MAX_RETRIES = 2
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 8.0
+LONGEST_RETRY_AFTER_S = 120.0
+"""A service that asks for a longer wait does not get a second try."""
+
+JITTER = 0.25
+"""The largest share by which chance shortens a wait, so that clients do not all come back at once."""
 
 Outcome = httpx.Response | httpx.RequestError
-"""What came of sending a request: an answer, or the reason why there is none."""
+"""What sending a request led to: an answer, or the reason why there is none."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The rule above. `chance` gives 0..1 and `clock` seconds since 1970; tests put their own."""
+    """The rule above. `chance` returns 0 to 1 and `clock` the seconds since 1970; tests pass their own."""
 
     max_retries: int = MAX_RETRIES
     chance: Callable[[], float] = random.random
     clock: Callable[[], float] = time.time
 
     def wait_s(self, outcome: Outcome, retries_so_far: int) -> float | None:
-        """Seconds to wait before the request is sent again; None if it shall not be."""
+        """Return the seconds to wait before the request is sent again, or None if it is not sent again."""
         if retries_so_far >= self.max_retries:
             return None
         if isinstance(outcome, httpx.RequestError):
@@ -49,7 +56,10 @@ class RetryPolicy:
 
 
 def asked_wait_s(headers: Mapping[str, str], clock: Callable[[], float]) -> float | None:
-    """How long the service asks us to stay away: milliseconds, seconds or a date; None if it says nothing usable."""
+    """Return the seconds that the service asks the client to wait, or None if it names none that can be read.
+
+    The header may give milliseconds, seconds or a date.
+    """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return float(headers[name]) * unit_s
@@ -71,5 +81,5 @@ def _wants_retry(response: httpx.Response) -> bool:
 
 
 def _may_pass(error: httpx.RequestError) -> bool:
-    """A request that httpx itself refuses to send will be refused again."""
+    """Return whether another try may succeed. What httpx itself refuses to send, it will refuse again."""
     return not isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from retouch.cli.display import Display, printable, shortened
-from retouch.cli.facts import NOTE, match, seconds
+from retouch.cli.wording import NOTE, match, seconds
 
 
 class Screen(io.TextIOWrapper):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from retouch.cli.outputs import UsageError, check_masks_folder, check_outputs, edit_outputs
 from retouch.cli.overlay import COLOURS, heat_overlay
-from retouch.files import ranked, write_picture
+from retouch.pictures import ranked, write_picture
 
 
 def options(image: Path, **more: Any) -> argparse.Namespace:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from retouch.cli.display import Display, shortened
-from retouch.cli.facts import candidate_rows, edit_facts, location_facts, named
 from retouch.cli.outputs import EditOutputs, UsageError, check_input, check_masks_folder, check_outputs, edit_outputs
 from retouch.cli.overlay import heat_overlay
 from retouch.cli.records import edit_record, location_record
+from retouch.cli.wording import candidate_rows, edit_facts, location_facts, named
 from retouch.client import Retouch
-from retouch.files import write_picture
+from retouch.pictures import write_picture
 from retouch.results import EditResult
 
 

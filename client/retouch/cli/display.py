@@ -1,7 +1,7 @@
-"""What people and programs get to see: results on standard output, all else on standard error.
+"""How results are shown: on standard output, with progress and errors on standard error.
 
-On a terminal there is colour and a moving bar; elsewhere plain lines. `--json` gives one object,
-`--quiet` the bare result.
+A terminal gets colours and a moving bar, anything else plain lines. `--json` prints one object and `--quiet` the bare
+result.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from retouch.cli.facts import NOTE, Facts, Rows
 from retouch.cli.records import error_record
+from retouch.cli.wording import NOTE, Facts, Rows
 from retouch.errors import APIStatusError, RetouchError
 
 
 class Display:
-    """Shows one command's progress and result in the way that its options ask for."""
+    """The display of the progress and the result of one command, in the form that its options name."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._as_json: bool = options.json
@@ -37,7 +37,7 @@ class Display:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """Says that something is being done, for as long as it takes."""
+        """Show that `what` is being done while the block runs."""
         self._what = what
         if self._quiet or (self._as_json and not self._err.is_terminal):
             yield
@@ -50,7 +50,7 @@ class Display:
             yield
 
     def pause(self, wait_s: float, sleep: Callable[[float], object] = time.sleep) -> None:
-        """Wait between two tries, and say so."""
+        """Wait between two tries and show it."""
         self._say(f"No luck, trying again in {wait_s:.1f} s")
         sleep(wait_s)
         self._tries += 1
@@ -59,7 +59,7 @@ class Display:
     def show(
         self, title: str, facts: Facts, bare: str, data: Mapping[str, Any], good: bool = True, rows: Rows | None = None
     ) -> None:
-        """The result: a headline with facts and perhaps a table below, the bare result, or all of it as JSON."""
+        """Show the result: a headline with facts and perhaps a table below, the bare result, or all of it as JSON."""
         if self._as_json:
             self._out.print(json.dumps(data, indent=2))
         elif self._quiet:
@@ -70,7 +70,7 @@ class Display:
             self._show_rows(rows or [])
 
     def failed(self, error: RetouchError, advice: str | None) -> None:
-        """An error of the service, what can be done about it, and the number it goes by in the log."""
+        """Show an error of the service, what to do about it, and its number in the log of the service."""
         if self._as_json:
             self._out.print(json.dumps({"error": error_record(error)}, indent=2))
         self.complain(error.message)
@@ -80,7 +80,7 @@ class Display:
             self._err.print(f"  ({_safe(error.reference, self._err)})", style="dim")
 
     def complain(self, message: str) -> None:
-        """One line that says what is wrong."""
+        """Show one line that says what is wrong."""
         self._err.print(Text.assemble(("retouch: ", "bold red"), _safe(message, self._err)))
 
     def _show_facts(self, title: str, facts: Facts, good: bool) -> None:
@@ -93,7 +93,7 @@ class Display:
             self._out.print(Text.assemble((f"  {label:<{width}}  ", style), _safe(value, self._out)))
 
     def _show_rows(self, rows: Rows) -> None:
-        """A heading and what is below it in columns. The last cell goes under its row if the terminal is too narrow."""
+        """Print rows in columns. The last cell goes below its row if the terminal is too narrow."""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         fits = not self._out.is_terminal or sum(widths) + 2 * len(widths) <= self._out.width
         for number, row in enumerate(rows):
@@ -122,19 +122,19 @@ class Display:
 
 
 class ElapsedColumn(ProgressColumn):
-    """Seconds since the start."""
+    """The column with the seconds since the start."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.elapsed or 0:.0f} s", style="dim")
 
 
 def shortened(text: str) -> str:
-    """Short enough for a line that moves."""
+    """Shorten `text` for the line of progress."""
     return textwrap.shorten(text, 32, placeholder=" ...")
 
 
 def printable(text: str, encoding: str) -> str:
-    """With what a terminal would obey, or could not print, written out. Lines stay lines."""
+    """Escape the characters that a terminal would obey or could not print. Line ends stay."""
     harmless = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
     return harmless.encode(encoding, "backslashreplace").decode(encoding)
 

@@ -1,4 +1,4 @@
-"""From a command line to an exit status."""
+"""The entry point: runs the command that a command line names, and turns errors into messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from functools import partial
 
 import httpx
 
-from retouch.cli.advice import advice
 from retouch.cli.display import Display
 from retouch.cli.options import parse
 from retouch.cli.outputs import UsageError
+from retouch.cli.wording import advice
 from retouch.client import Retouch
 from retouch.errors import RetouchError
 
@@ -25,7 +25,7 @@ def main(
     transport: httpx.BaseTransport | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Do what `argv` says (default: this process's arguments) and return the exit status."""
+    """Do what `argv` says (by default the arguments of this process) and return the exit status."""
     try:
         options = parse(argv, os.environ)
     except SystemExit as stop:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from retouch import __version__
 from retouch.choices import Fill, MaskMode, MaskShape
 from retouch.cli.commands import edit, locate, remove, score
 from retouch.cli.values import box, count, number_from_zero, point, seconds, text
-from retouch.defaults import BASE_URL, TIMEOUT_S
-from retouch.version import __version__
+from retouch.connection import BASE_URL, TIMEOUT_S
 
 Commands = argparse._SubParsersAction
 """What `add_subparsers` returns; argparse has no public name for it."""

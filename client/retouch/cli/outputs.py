@@ -1,4 +1,4 @@
-"""Which files a command may write, decided before any work is asked for."""
+"""The files that a command writes, checked before the service is asked to do any work."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retouch.files import FORMATS, ranked
+from retouch.pictures import FORMATS, ranked
 
 
 class UsageError(Exception):
-    """The command cannot be done as it was given; the message says why in one line."""
+    """The command line asks for something impossible. The message says why in one line."""
 
 
 @dataclass(frozen=True)
 class EditOutputs:
-    """Where the pictures go, best first, and the mask if it is wanted."""
+    """The files for the pictures, best first, and for the mask, if it is wanted."""
 
     pictures: tuple[Path, ...]
     mask: Path | None
 
 
 def edit_outputs(options: argparse.Namespace) -> EditOutputs:
-    """The files that `retouch edit` or `remove` will write. Raises `UsageError` if it must not or cannot."""
+    """Return the files that `retouch edit` or `remove` will write. Raises `UsageError` if one cannot be written."""
     check_input(options.image)
     if options.mask:
         check_input(options.mask)
@@ -36,7 +36,7 @@ def edit_outputs(options: argparse.Namespace) -> EditOutputs:
 
 
 def check_input(path: Path) -> None:
-    """`path` is a file that we may read."""
+    """Raise `UsageError` unless `path` is a file that can be read."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder, not a picture")
     if not path.exists():
@@ -46,7 +46,7 @@ def check_input(path: Path) -> None:
 
 
 def check_outputs(paths: Sequence[Path], picture: Path, mask: Path | None = None) -> None:
-    """Each of `paths` can be written, no two are the same file, and none is what goes in."""
+    """Raise `UsageError` unless all `paths` can be written, are different files, and are neither picture nor mask."""
     seen: set[Path] = set()
     for path in paths:
         _check_place(path)
@@ -59,7 +59,7 @@ def check_outputs(paths: Sequence[Path], picture: Path, mask: Path | None = None
 
 
 def check_masks_folder(folder: Path, picture: Path) -> None:
-    """The candidates' masks can be written into `folder`, which may be new, and none replaces `picture`."""
+    """Raise `UsageError` unless masks can be written into `folder`, which may be new, without replacing `picture`."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
     home = folder if folder.exists() else folder.parent

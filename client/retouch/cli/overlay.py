@@ -10,14 +10,14 @@ from PIL import Image, ImageDraw, ImageOps
 from retouch.results import Point
 
 COLOURS = ((0, 0, 0), (76, 16, 110), (187, 55, 84), (249, 142, 9), (252, 255, 164))
-"""From cold to hot, at even distances."""
+"""The colours from cold to hot, at even distances."""
 
 STRONGEST = 0.8
-"""How much of the colour covers the picture where it is hottest."""
+"""The share of the colour where the picture is hottest."""
 
 
 def heat_overlay(path: Path, heat: Image.Image, point_xy: Point) -> Image.Image:
-    """The picture at `path`, dimmed, with `heat` (mode F, 0..1) in colour and a ring around the point."""
+    """Return the picture at `path`, dimmed, with `heat` (mode F, 0..1) in colour and a ring around the point."""
     with Image.open(path) as file:
         picture = ImageOps.exif_transpose(file).convert("RGB")
     grey = heat.resize(picture.size, Image.Resampling.BICUBIC).point(lambda value: value * 255).convert("L")
@@ -33,7 +33,7 @@ def _coloured(heat: Image.Image) -> Image.Image:
 
 
 def _ramp(stops: Sequence[int]) -> list[int]:
-    """256 values that go through `stops` at even distances."""
+    """Return 256 values that go through `stops` at even distances."""
     ramp = []
     for value in range(256):
         place = value / 255 * (len(stops) - 1)

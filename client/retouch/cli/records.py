@@ -1,4 +1,4 @@
-"""Results and errors for programs: what `--json` prints."""
+"""What programs read: results and errors as `--json` prints them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from retouch.results import Candidate, EditResult, Location, Score
 
 
 def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, elapsed_s: float) -> dict[str, Any]:
+    """Return the record of an edit; `saved` and `mask` are the files that its pictures and its mask went to."""
     edits = [
         {"path": str(path), "seed": edit.seed, "score": _score(edit.score), "seam": edit.seam}
         for path, edit in zip(saved, result.edits, strict=False)
@@ -36,6 +37,7 @@ def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, el
 
 
 def location_record(location: Location, heat: Path | None = None, masks: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return the record of a location; `heat` and `masks` are the files that its heat map and its masks went to."""
     return {
         **_place(location),
         "found": location.found,
@@ -48,6 +50,7 @@ def location_record(location: Location, heat: Path | None = None, masks: Sequenc
 
 
 def error_record(error: RetouchError) -> dict[str, Any]:
+    """Return the record of an error."""
     names = ("status_code", "code", "param", "request_id")
     known = {name: getattr(error, name) for name in names} if isinstance(error, APIStatusError) else {}
     if isinstance(error, InvalidResponse):

@@ -1,16 +1,29 @@
-"""Results for people: labelled lines, and the candidates as a table."""
+"""What people read: results as labelled lines and a table of candidates, and for an error what to do about it."""
 
 from __future__ import annotations
 
+import argparse
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from retouch.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    InvalidResponse,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RetouchError,
+    TargetNotFound,
+)
 from retouch.results import Edit, EditResult, Location, MaskRead, Point, Score
 
 Facts = list[tuple[str, str]]
 Rows = list[tuple[str, ...]]
 NOTE = "note"
-"""The label of what should not be overlooked."""
+"""The label of a line that nobody should overlook."""
 
 LOW_CONFIDENCE = "low confidence: no cut-out fits, so the mask is the heat map, a region around the points, or the box"
 NOT_IMPROVED = "nothing improved: the region matches the prompt no better than it did"
@@ -21,6 +34,7 @@ NOT_REMOVED = "nothing improved: the region matches what was to be removed no le
 
 
 def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, elapsed_s: float) -> Facts:
+    """Return the lines about an edit; `saved` and `mask` are the files that its pictures and its mask went to."""
     best, *others = result.edits
     facts = [("found", _found(result))]
     if result.mask_read:
@@ -41,7 +55,7 @@ def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, ela
 
 
 def location_facts(location: Location, heat: Path | None, masks: Sequence[Path]) -> Facts:
-    """`heat` and `masks` are where the heat map and the masks went."""
+    """Return the lines about a location; `heat` and `masks` are the files that its heat map and its masks went to."""
     x, y = location.point_xy
     facts = [] if location.found else [("best guess", f"({x}, {y})")]
     facts.append(("confidence", f"{location.confidence:.2f}"))
@@ -61,7 +75,7 @@ def location_facts(location: Location, heat: Path | None, masks: Sequence[Path])
 
 
 def candidate_rows(location: Location) -> Rows:
-    """A heading and a row for each candidate, the one that an edit takes marked; nothing if there is none."""
+    """Return a heading and a row for each candidate, with those marked that an edit takes. Return no rows for none."""
     rows = [
         (
             ">" if number in location.instances else "",
@@ -77,24 +91,41 @@ def candidate_rows(location: Location) -> Rows:
     return [("", "#", "place", " size", "score", "source", "box"), *rows] if rows else []
 
 
+def advice(error: RetouchError, options: argparse.Namespace) -> str | None:
+    """Return what to try next after `error`, or None if there is nothing."""
+    if isinstance(error, TargetNotFound):
+        return _look_where(error, options)
+    if isinstance(error, APITimeoutError):
+        return "It may be busy: try again, or allow more seconds with --timeout."
+    if isinstance(error, APIConnectionError):
+        return "Start the service with `make serve`, or say where it is with --url or RETOUCH_URL."
+    if isinstance(error, (AuthenticationError, PermissionDeniedError)):
+        return "Give a key with RETOUCH_API_KEY."
+    if isinstance(error, (NotFoundError, InvalidResponse)):
+        return f"Is {options.url} a Retouch service?"
+    if isinstance(error, RateLimitError):
+        return "It is busy now: try again in a moment."
+    return None
+
+
 def named(target: str, point_xy: Point) -> str:
-    """Something and where it is; what was pointed at has no name."""
+    """Return the words for something and where it is. What was pointed at has no name."""
     x, y = point_xy
     return f"{target or 'what is'} at ({x}, {y})"
 
 
 def listed(numbers: Iterable[int]) -> str:
-    """As `--point` and `--box` want it."""
+    """Return numbers as `--point` and `--box` want them."""
     return ",".join(map(str, numbers))
 
 
 def match(before: float, after: float) -> str:
-    """How a score changed."""
+    """Return a score before and after, and the difference."""
     return f"{before:.3f} → {after:.3f} ({after - before:+.3f})"
 
 
 def seconds(total_s: float, stages_s: Mapping[str, float]) -> str:
-    """How long it took, and each stage of it."""
+    """Return the duration of the whole, and of each stage."""
     stages = ", ".join(f"{name} {stage_s:.2f}" for name, stage_s in stages_s.items())
     return f"{total_s:.1f} s ({stages})" if stages else f"{total_s:.1f} s"
 
@@ -137,3 +168,17 @@ def _edit_notes(result: EditResult) -> Iterator[str]:
     if seeds := result.filtered_seeds:
         plural = "s" if len(seeds) > 1 else ""
         yield f"the safety checker held back {len(seeds)} picture{plural}: seed{plural} {', '.join(map(str, seeds))}"
+
+
+def _look_where(error: TargetNotFound, options: argparse.Namespace) -> str:
+    if options.command == "locate":
+        return "Name it in other words."
+    if options.point or options.box:
+        return "Point somewhere else, or draw a --mask."
+    looked_for = error.location.target if error.location else ""
+    target = looked_for or options.target or options.prompt
+    command = shlex.join(["retouch", "locate", str(options.image), target, "--heat", "heat.png"])
+    lines = [f"Name it in other words with --target, or see where the service looks:\n{command}"]
+    if error.location:
+        lines.insert(0, f"If the best guess is right after all, add --point {listed(error.location.point_xy)}.")
+    return "\n".join(lines)
