@@ -1,19 +1,19 @@
-"""The client for asyncio."""
+"""The client for asyncio. Only how it sends, sleeps and closes is its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 import httpx
 
-from retouch.calls import Call, edit_call, locate_call, ready_call, score_call
-from retouch.choices import Fill, MaskMode, MaskShape, Mode
+from retouch.calls import Call, edit_call, locate_call, ready_call, remove_call, score_call
 from retouch.connection import BASE_URL, TIMEOUT_S, BaseClient, Settings, build_request, conclude
+from retouch.options import EditOptions, RegionOptions, SearchOptions, Unpack, lists_options
 from retouch.pictures import ImageInput
-from retouch.results import Box, EditResult, Location, Point
+from retouch.results import EditResult, Location
 from retouch.retries import MAX_RETRIES, Outcome
 
 P = ParamSpec("P")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class AsyncRetouch(BaseClient):
-    """`Retouch` for asyncio: the same calls, awaited. Pictures are read and decoded off the event loop."""
+    """A client with the same calls as `Retouch`, each of which is awaited. Pictures are read off the event loop."""
 
     def __init__(
         self,
@@ -37,124 +37,29 @@ class AsyncRetouch(BaseClient):
         self._http = httpx.AsyncClient(transport=transport, **self._settings.for_httpx())
         self._sleep = sleep
 
-    async def edit(
-        self,
-        image: ImageInput,
-        prompt: str | None = None,
-        *,
-        target: str | None = None,
-        avoid: str | None = None,
-        all: bool | None = None,
-        mode: Mode | None = None,
-        points: Sequence[Point] | None = None,
-        labels: Sequence[int] | None = None,
-        box: Box | None = None,
-        mask: ImageInput | None = None,
-        mask_mode: MaskMode | None = None,
-        candidate: int | None = None,
-        mask_shape: MaskShape | None = None,
-        dilation: float | None = None,
-        negative_prompt: str | None = None,
-        n: int | None = None,
-        seed: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        strength: float | None = None,
-        fill: Fill | None = None,
-        scheduler: str | None = None,
-        min_score: float | None = None,
-    ) -> EditResult:
-        """As `Retouch.edit`."""
-        return await self._run(
-            edit_call,
-            image,
-            prompt=prompt,
-            target=target,
-            avoid=avoid,
-            all=all,
-            mode=mode,
-            points=points,
-            labels=labels,
-            box=box,
-            mask=mask,
-            mask_mode=mask_mode,
-            candidate=candidate,
-            mask_shape=mask_shape,
-            dilation=dilation,
-            negative_prompt=negative_prompt,
-            n=n,
-            seed=seed,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            strength=strength,
-            fill=fill,
-            scheduler=scheduler,
-            min_score=min_score,
-        )
+    @lists_options
+    async def edit(self, image: ImageInput, prompt: str | None = None, **options: Unpack[EditOptions]) -> EditResult:
+        """Edit as `Retouch.edit` does."""
+        return await self._run(edit_call, image, prompt, **options)
 
+    @lists_options
     async def remove(
-        self,
-        image: ImageInput,
-        target: str | None = None,
-        *,
-        avoid: str | None = None,
-        all: bool | None = None,
-        points: Sequence[Point] | None = None,
-        labels: Sequence[int] | None = None,
-        box: Box | None = None,
-        mask: ImageInput | None = None,
-        mask_mode: MaskMode | None = None,
-        candidate: int | None = None,
-        mask_shape: MaskShape | None = None,
-        dilation: float | None = None,
+        self, image: ImageInput, target: str | None = None, **options: Unpack[RegionOptions]
     ) -> EditResult:
-        """As `Retouch.remove`."""
-        return await self._run(
-            edit_call,
-            image,
-            mode="remove",
-            target=target,
-            avoid=avoid,
-            all=all,
-            points=points,
-            labels=labels,
-            box=box,
-            mask=mask,
-            mask_mode=mask_mode,
-            candidate=candidate,
-            mask_shape=mask_shape,
-            dilation=dilation,
-        )
+        """Remove something as `Retouch.remove` does."""
+        return await self._run(remove_call, image, target, **options)
 
-    async def locate(
-        self,
-        image: ImageInput,
-        target: str | None = None,
-        *,
-        avoid: str | None = None,
-        all: bool | None = None,
-        points: Sequence[Point] | None = None,
-        labels: Sequence[int] | None = None,
-        box: Box | None = None,
-    ) -> Location:
-        """As `Retouch.locate`."""
-        return await self._run(
-            locate_call,
-            image,
-            target=target,
-            avoid=avoid,
-            all=all,
-            points=points,
-            labels=labels,
-            box=box,
-        )
+    @lists_options
+    async def locate(self, image: ImageInput, target: str | None = None, **options: Unpack[SearchOptions]) -> Location:
+        """Locate something as `Retouch.locate` does."""
+        return await self._run(locate_call, image, target, **options)
 
     async def score(self, image: ImageInput, text: str) -> float:
-        """As `Retouch.score`."""
+        """Score as `Retouch.score` does."""
         return await self._run(score_call, image, text)
 
     async def ready(self) -> bool:
-        """As `Retouch.ready`."""
+        """Return whether the service takes work now, as `Retouch.ready` does."""
         return await self._run(ready_call)
 
     async def aclose(self) -> None:

@@ -1,37 +1,38 @@
-"""The calls the service understands, as values: what is sent, and how the answer is read.
+"""The calls that the service understands, as values: what is sent, and how the answer is read.
 
 Nothing here sends anything, so both clients share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import index
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import httpx
 
 from retouch.answers import read_edit, read_location, read_score
 from retouch.errors import APIConnectionError, InternalServerError, RateLimitError, RetouchError
+from retouch.options import EditOptions, RegionOptions, SearchOptions, Unpack, check_names
 from retouch.pictures import ImageInput, Picture, read_picture
-from retouch.results import Box, EditResult, Location, Point
+from retouch.results import EditResult, Location
 
 T = TypeVar("T")
 READY_TIMEOUT_S = 10.0
-FieldValue = str | int | float | bool | None
 
 
 def give_up(error: RetouchError) -> NoReturn:
-    """What most calls do about an error."""
+    """Raise `error`, as most calls do."""
     raise error
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request and how to understand what comes back.
+    """One request, and how its answer is understood.
 
-    `read` turns a 2xx answer into the result, `excuse` turns a failure into a result or raises it.
+    `fields` are the texts and `pictures` the files of its form. `read` turns a 2xx answer into the result, `excuse`
+    turns a failure into a result or raises it. `timeout_s` None stands for the client's own.
     """
 
     method: str
@@ -45,41 +46,31 @@ class Call(Generic[T]):
 
     @property
     def files(self) -> dict[str, tuple[str, bytes, str]]:
-        """The file parts of the form, as httpx wants them."""
+        """Return the files of the form in the shape that httpx takes."""
         return {name: (one.file_name, one.content, one.media_type) for name, one in self.pictures.items()}
 
 
-def edit_call(
-    image: ImageInput,
-    *,
-    mask: ImageInput | None = None,
-    points: Sequence[Point] | None = None,
-    labels: Sequence[int] | None = None,
-    box: Box | None = None,
-    **fields: FieldValue,
-) -> Call[EditResult]:
-    """Find something and repaint it, or fill its place."""
-    pointed = _pointed(points, labels, box)
-    form = _set_fields(**fields, **pointed, response_format="b64_json")
-    return Call("POST", "/v1/images/edits", read_edit, form, _pictures(image=image, mask=mask))
+def edit_call(image: ImageInput, prompt: str | None = None, **options: Unpack[EditOptions]) -> Call[EditResult]:
+    """Find something and repaint it."""
+    check_names("edit", options, EditOptions)
+    return _form_call("/v1/images/edits", read_edit, image=image, prompt=prompt, response_format="b64_json", **options)
 
 
-def locate_call(
-    image: ImageInput,
-    *,
-    points: Sequence[Point] | None = None,
-    labels: Sequence[int] | None = None,
-    box: Box | None = None,
-    **fields: FieldValue,
-) -> Call[Location]:
+def remove_call(image: ImageInput, target: str | None = None, **options: Unpack[RegionOptions]) -> Call[EditResult]:
+    """Find something and fill its place."""
+    check_names("remove", options, RegionOptions)
+    return edit_call(image, mode="remove", target=target, **options)
+
+
+def locate_call(image: ImageInput, target: str | None = None, **options: Unpack[SearchOptions]) -> Call[Location]:
     """Say where something is."""
-    form = _set_fields(**fields, **_pointed(points, labels, box))
-    return Call("POST", "/v1/locate", read_location, form, _pictures(image=image))
+    check_names("locate", options, SearchOptions)
+    return _form_call("/v1/locate", read_location, image=image, target=target, **options)
 
 
 def score_call(image: ImageInput, text: str) -> Call[float]:
     """Say how well `text` describes the picture."""
-    return Call("POST", "/v1/score", read_score, _set_fields(text=text), _pictures(image=image))
+    return _form_call("/v1/score", read_score, image=image, text=text)
 
 
 def ready_call() -> Call[bool]:
@@ -87,26 +78,28 @@ def ready_call() -> Call[bool]:
     return Call("GET", "/readyz", _yes, excuse=_not_now, is_retried=False, timeout_s=READY_TIMEOUT_S)
 
 
-def _pictures(**images: ImageInput | None) -> dict[str, Picture]:
-    return {name: read_picture(image) for name, image in images.items() if image is not None}
+def _form_call(path: str, read: Callable[[httpx.Response], T], **values: Any) -> Call[T]:
+    """Return the call that sends `values`, less those that are None, as the fields of a form."""
+    given = {name: value for name, value in values.items() if value is not None}
+    pictures = {str(name): read_picture(given.pop(name)) for name in ("image", "mask") if name in given}
+    texts = {name: _LISTS[name](value) if name in _LISTS else _text(value) for name, value in given.items()}
+    return Call("POST", path, read, {name: text for name, text in texts.items() if text is not None}, pictures)
 
 
-def _set_fields(**fields: FieldValue) -> dict[str, str]:
-    return {name: _written(value) for name, value in fields.items() if value is not None}
-
-
-def _written(value: FieldValue) -> str:
+def _text(value: str | float) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _pointed(points: Sequence[Point] | None, labels: Sequence[int] | None, box: Box | None) -> dict[str, str | None]:
-    """As a form writes them: points "120,80; 200,90", labels "1,0", a box "40,30,220,160"."""
-    pairs = () if points is None else points
-    return {
-        "points": "; ".join(_listed(pair, "points must be pairs (x, y)") for pair in pairs) or None,
-        "labels": None if labels is None else _listed(labels, "labels must be 1 or 0 for each point") or None,
-        "box": None if box is None else _listed(box, "box must be (left, top, right, bottom)"),
-    }
+def _points(pairs: Iterable[Iterable[int]]) -> str | None:
+    return "; ".join(_listed(pair, "points must be pairs (x, y)") for pair in pairs) or None
+
+
+def _labels(labels: Iterable[int]) -> str | None:
+    return _listed(labels, "labels must be 1 or 0 for each point") or None
+
+
+def _box(sides: Iterable[int]) -> str:
+    return _listed(sides, "box must be (left, top, right, bottom)")
 
 
 def _listed(numbers: Iterable[int], rule: str) -> str:
@@ -116,12 +109,16 @@ def _listed(numbers: Iterable[int], rule: str) -> str:
         raise TypeError(f"{rule}, in whole numbers") from None
 
 
+# A form has points as "120,80; 200,90", labels as "1,0" and a box as "40,30,220,160". A list of nothing is not sent.
+_LISTS: Mapping[str, Callable[[Any], str | None]] = {"points": _points, "labels": _labels, "box": _box}
+
+
 def _yes(response: httpx.Response) -> bool:
     return True
 
 
 def _not_now(error: RetouchError) -> bool:
-    """Away, starting or busy is an answer to "are you ready?"; a wrong key or address is not."""
+    """Return False for a service that is away, starting or busy. A wrong key or address is raised."""
     if isinstance(error, (APIConnectionError, InternalServerError, RateLimitError)):
         return False
     raise error

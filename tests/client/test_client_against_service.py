@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import httpx
 import pytest
 from PIL import Image
 from retouch import APIStatusError, AsyncRetouch, ContentFiltered, Score, TargetNotFound, UnprocessableEntityError
+from retouch.options import EditOptions, SearchOptions, options_of
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("fastapi")
@@ -209,3 +210,29 @@ def test_errors_keep_their_names(painter: Painter, photo: Path) -> None:
 def test_ready(painter: Painter, is_healthy: bool) -> None:
     painter.healthy = is_healthy
     assert ask(painter, lambda client: client.ready()) is is_healthy
+
+
+JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
+OPENAI_ONLY = {"model", "size", "quality", "output_format", "output_compression", "background", "input_fidelity"}
+OPENAI_ONLY |= {"moderation", "user", "stream", "partial_images"}
+"""What the service takes from OpenAI's clients, and this one has no use for."""
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "others"),
+    [
+        ("/v1/images/edits", EditOptions, {"image", "prompt", "response_format"} | OPENAI_ONLY),
+        ("/v1/locate", SearchOptions, {"image", "target"}),
+    ],
+)
+def test_options_keep_step_with_the_service(painter: Painter, path: str, options: type, others: set[str]) -> None:
+    """The client declares its options itself; names, types, choices and bounds are those of the OpenAPI document."""
+    operation = build_api(painter).openapi()["paths"][path]["post"]
+    fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert set(options_of(options)) == set(fields) - others
+    for name, (hint, about) in options_of(options).items():
+        assert fields[name]["type"] == JSON_TYPES.get(hint, "string"), name
+        assert get_origin(hint) is not Literal or list(get_args(hint)) == fields[name]["enum"], name
+        assert about.least == fields[name].get("minimum"), name
+        # The service's settings set the other upper bounds, so the client does not know them.
+        assert about.most is None or about.most == fields[name]["maximum"], name

@@ -136,7 +136,7 @@ def test_score(service: Any, photo: Path, capsys: Capture) -> None:
         (["edit", "{photo}", "a lemon", "--target", ""], "argument --target: the text is empty"),
         (["edit", "{photo}", "a lemon", "--n", "0"], "argument --n: '0' is not a whole number of 1 or more"),
         (["edit", "{photo}", "a lemon", "--steps", "many"], "argument --steps: 'many' is not a whole number"),
-        (["edit", "{photo}", "a lemon", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["edit", "{photo}", "a lemon", "--seed", "x"], "argument --seed: 'x' is not a whole number of 0 or more"),
         (
             ["edit", "{photo}", "a lemon", "--timeout", "0"],
             "argument --timeout: '0' is not a number of seconds above 0",

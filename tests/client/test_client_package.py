@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 import retouch
-from retouch import choices, errors
+from retouch import errors, options
 
 HEAVY = ("torch", "ray", "numpy", "transformers", "diffusers", "fastapi", "pydantic")
 
@@ -61,7 +61,7 @@ def test_it_runs_as_a_module(client_folder: Path) -> None:
 def test_declared_dependencies_are_the_imported_ones(client_folder: Path) -> None:
     text = (client_folder / "pyproject.toml").read_text()
     (line,) = re.findall(r"^dependencies = \[(.*)\]$", text, flags=re.MULTILINE)
-    declared = set(re.findall(r'"([a-z]+)', line))
+    declared = {name.replace("-", "_") for name in re.findall(r'"([a-z-]+)', line)}
     imported = {name for path in client_folder.glob("retouch/**/*.py") for name in imports(path)}
     foreign = {name for name in imported if name not in sys.stdlib_module_names and name != "retouch"}
     assert {name.lower().replace("pil", "pillow") for name in foreign} == declared
@@ -110,7 +110,7 @@ def test_choices_keep_step_with_the_service(client_folder: Path, name: str) -> N
     home = "images.py" if name == "MaskMode" else "messages.py"
     text = (client_folder.parent / "deployments" / home).read_text()
     (line,) = re.findall(rf"^{name} = Literal\[(.*)\]$", text, flags=re.MULTILINE)
-    assert re.findall(r'"(\w+)"', line) == list(get_args(getattr(choices, name)))
+    assert re.findall(r'"(\w+)"', line) == list(get_args(getattr(options, name)))
 
 
 RESULTS = (retouch.Score, retouch.Edit, retouch.Candidate, retouch.EditResult, retouch.Location)

@@ -64,7 +64,7 @@ def test_edit_sends_all_that_is_set(service: Any, photo: Path) -> None:
 @pytest.mark.parametrize("kind", ["client", "async_client"])
 @pytest.mark.parametrize("call", ["edit", "remove", "locate"])
 def test_each_option_is_passed_on_as_itself(service: Any, photo: Path, kind: str, call: str) -> None:
-    """The signatures are written out for those who read and complete them, so a slip would be easy."""
+    """Each client passes its options on in its own way, so a slip would be easy."""
     client = getattr(service, kind)()
     options = set(inspect.signature(getattr(client, call)).parameters) - {"image", "prompt"}
     assert options <= set(EVERY_OPTION)

@@ -1,4 +1,4 @@
-"""What each command does: ask the service, write files, show the result. Each returns the exit status."""
+"""The commands. Each asks the service, writes files, shows the result and returns the exit status."""
 
 from __future__ import annotations
 
@@ -14,49 +14,39 @@ from retouch.cli.overlay import heat_overlay
 from retouch.cli.records import edit_record, location_record
 from retouch.cli.wording import candidate_rows, edit_facts, location_facts, named
 from retouch.client import Retouch
+from retouch.options import EditOptions, RegionOptions, SearchOptions, options_of
 from retouch.pictures import write_picture
 from retouch.results import EditResult
 
 
 def edit(options: argparse.Namespace, client: Retouch, display: Display) -> int:
-    """`retouch edit`"""
+    """Do `retouch edit`."""
     over = f' over "{shortened(options.target)}"' if options.target else ""
 
     def call() -> EditResult:
-        return client.edit(
-            options.image,
-            options.prompt,
-            **_region(options),
-            negative_prompt=options.negative,
-            n=options.n,
-            seed=options.seed,
-            num_inference_steps=options.steps,
-            guidance_scale=options.guidance,
-            strength=options.strength,
-            fill=options.fill,
-            scheduler=options.scheduler,
-            min_score=options.min_score,
-        )
+        return client.edit(options.image, options.prompt, **_given(options, EditOptions))
 
     return _edited(options, display, f'Painting "{shortened(options.prompt)}"{over}', call)
 
 
 def remove(options: argparse.Namespace, client: Retouch, display: Display) -> int:
-    """`retouch remove`"""
+    """Do `retouch remove`."""
     if not (options.target or options.point or options.box or options.mask):
         raise UsageError("say what to remove with --target, --point, --box or --mask")
     what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
-    return _edited(options, display, f"Removing {what}", lambda: client.remove(options.image, **_region(options)))
+
+    def call() -> EditResult:
+        return client.remove(options.image, options.target, **_given(options, RegionOptions))
+
+    return _edited(options, display, f"Removing {what}", call)
 
 
 def locate(options: argparse.Namespace, client: Retouch, display: Display) -> int:
-    """`retouch locate`"""
+    """Do `retouch locate`."""
     _check_locate(options)
     what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
     with display.working(f"Looking for {what}"):
-        location = client.locate(
-            options.image, options.target, avoid=options.avoid, all=options.all, **_pointed(options)
-        )
+        location = client.locate(options.image, options.target, **_given(options, SearchOptions))
     heat: Path | None = options.heat if location.heat else None
     if heat and location.heat:
         write_picture(heat_overlay(options.image, location.heat, location.point_xy), heat)
@@ -76,7 +66,7 @@ def locate(options: argparse.Namespace, client: Retouch, display: Display) -> in
 
 
 def score(options: argparse.Namespace, client: Retouch, display: Display) -> int:
-    """`retouch score`"""
+    """Do `retouch score`."""
     check_input(options.image)
     with display.working(f'Comparing with "{shortened(options.text)}"'):
         value = client.score(options.image, options.text)
@@ -106,7 +96,7 @@ def _edited(options: argparse.Namespace, display: Display, doing: str, call: Cal
 
 
 def _save(result: EditResult, outputs: EditOutputs) -> list[Path]:
-    """Write what came back, which may be fewer pictures than were asked for."""
+    """Write the pictures, which may be fewer than requested, and the mask. Return the paths of the pictures."""
     saved = []
     for image, path in zip(result.images, outputs.pictures, strict=False):
         write_picture(image, path)
@@ -130,22 +120,12 @@ def _check_locate(options: argparse.Namespace) -> None:
         check_masks_folder(options.masks_out, options.image)
 
 
-def _region(options: argparse.Namespace) -> dict[str, Any]:
-    """What is meant, and how much of it is repainted."""
-    return {
-        "target": options.target,
-        "avoid": options.avoid,
-        "all": options.all,
-        **_pointed(options),
-        "mask": options.mask,
-        "mask_mode": options.mask_mode,
-        "candidate": options.candidate,
-        "mask_shape": options.mask_shape,
-        "dilation": options.dilation,
-    }
-
-
-def _pointed(options: argparse.Namespace) -> dict[str, Any]:
+def _given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """Return the options of a call, where `kind` is the typed dictionary of what it takes."""
     on_it, not_on_it = options.point, options.not_point
     labels = [1] * len(on_it) + [0] * len(not_on_it) if not_on_it else None
-    return {"points": on_it + not_on_it, "labels": labels, "box": options.box}
+    return {
+        **{name: getattr(options, name) for name in options_of(kind) if hasattr(options, name)},
+        "points": on_it + not_on_it,
+        "labels": labels,
+    }
