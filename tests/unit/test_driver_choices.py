@@ -391,7 +391,10 @@ async def test_the_words_say_how_many_are_repainted(graph, fields, count):
 
 
 async def test_all_or_nothing(graph):
-    for target, message in (("the three coins", "names 3 of 'coin', and 2 were found"), ("the coins near the dog", "how near is not said")):
+    for target, message in (
+        ("the three coins", "names 3 of 'coin', and 2 were found"),
+        ("the coins near the dog", "how near is not said"),
+    ):
         with pytest.raises(InvalidInput, match=message) as caught:
             await graph.edit(target=target)
         assert caught.value.param == "target"
