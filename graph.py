@@ -14,13 +14,13 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 
-from deployments import preflight
 from deployments.clip.server import ClipServer
 from deployments.config import GraphArgs
-from deployments.driver import Driver
+from deployments.driver.server import Driver
 from deployments.errors import NotOnThisMachine
 from deployments.http.api import build_api
 from deployments.inpaint.server import InpaintServer
+from deployments.launch import preflight
 from deployments.sam.server import SamServer
 
 # Small models gain little from a second thread within an operator and, where the stages share two cores, lose a lot

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deployments import preflight
-from deployments.complete import MIN_STRENGTH, SCHEDULERS, complete_edit
 from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, Limits, ModelArgs
+from deployments.driver.jobs import MIN_STRENGTH, SCHEDULERS, complete_edit
 from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
-from deployments.images import decode, encode, mask_png
+from deployments.launch import preflight
 from deployments.messages import EditRequest, EditResult
+from deployments.pixels.files import decode, encode, mask_png
 
 if TYPE_CHECKING:
-    from deployments.status import StageStatus
+    from deployments.serving.status import StageStatus
 
 Show = Callable[[str, int, int], None]  # what goes on, how much of it is done, of how much (0: unknown)
 
@@ -135,7 +135,7 @@ def graph_args(options: argparse.Namespace) -> GraphArgs:
 
 def wrong_models(args: GraphArgs) -> Iterator[str]:
     """Yield what keeps a model from being loaded; say what may be all right, because a cluster has other machines."""
-    from deployments.one_shot import joins_a_cluster
+    from deployments.launch.one_shot import joins_a_cluster
 
     for problem in preflight.problems(args):
         if isinstance(problem, NotOnThisMachine) and joins_a_cluster():
@@ -148,7 +148,7 @@ def edit_through_graph(
     args: GraphArgs, request: EditRequest, settings: DriverSettings, keep: Callable[[EditResult], Path]
 ) -> Path:
     """Start the graph, edit, `keep` the result, and stop the graph. Return the folder that it was kept in."""
-    from deployments.one_shot import edit, running
+    from deployments.launch.one_shot import edit, running
     from graph import build
 
     with bar() as show:

@@ -25,8 +25,8 @@ from benchmarks.in_process import InProcessGraph, silence
 from benchmarks.quality_cases import Case, pocket_cases
 from deployments.config import ClipSettings, DriverSettings, GraphArgs
 from deployments.errors import TargetNotFound
-from deployments.grounding.masks import outline
 from deployments.messages import EditRequest, EditResult, Location
+from deployments.pixels.masks import outline
 from pocket.hard import KINDS
 
 FIRST = 5000  # scenes from here on are measured nowhere

@@ -14,7 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.clip.server import ClipServer
 from deployments.config import ClipSettings, DriverSettings, GraphArgs
-from deployments.driver import Driver
+from deployments.driver.server import Driver
 from deployments.inpaint.server import InpaintServer
 from deployments.sam.server import SamServer
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from deployments import mask_shapes, regions
 from deployments.config import Limits, ModelArgs
-from deployments.images import decode
 from deployments.messages import Box, ScoreRequest
+from deployments.pixels import regions
+from deployments.pixels.files import decode
+from deployments.pixels.masks import bounding_box, centre
 from pocket import hard, world
 from pocket.judge import judge
 
@@ -149,7 +150,7 @@ def _cases_of_photograph(
 
     def case(kind: str, target: str, truth: np.ndarray | None, same: Sequence[np.ndarray]) -> Case:
         painted = absent[int(rng.integers(len(absent)))]
-        box = (0, 0, 1, 1) if truth is None else mask_shapes.bounding_box(truth)
+        box = (0, 0, 1, 1) if truth is None else bounding_box(truth)
         return Case(
             kind, image, target, truth, tuple(same), f"a {painted}", judged(painted, box), int(rng.integers(2**31))
         )
@@ -172,7 +173,7 @@ def _cases_of_photograph(
 def _clear_places(masks: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     """Words of place that mean one of the masks beyond doubt."""
     height, width = masks[0].shape
-    centres = np.array([mask_shapes.centre(mask) for mask in masks]) / (width, height)
+    centres = np.array([centre(mask) for mask in masks]) / (width, height)
     for word, along in (("left", centres[:, 0]), ("right", -centres[:, 0]), ("top", centres[:, 1])):
         first, second = np.argsort(along, kind="stable")[:2]
         if along[second] - along[first] >= CLEAR_LEAD:

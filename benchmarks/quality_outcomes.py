@@ -12,12 +12,11 @@ import numpy as np
 from benchmarks.baselines import Sequential
 from benchmarks.in_process import InProcessGraph
 from benchmarks.quality_cases import Case
-from deployments import pasting
 from deployments.errors import InvalidInput, TargetNotFound
-from deployments.grounding.candidates import iou
-from deployments.grounding.masks import heat_mask
-from deployments.grounding.peaks import hot_spots
+from deployments.grounding.peaks import heat_mask, hot_spots
 from deployments.messages import EditRequest, LocateRequest, Location
+from deployments.pixels import pasting
+from deployments.pixels.masks import iou
 
 Told = dict[str, Any]
 

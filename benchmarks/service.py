@@ -15,12 +15,12 @@ from benchmarks.engine import paint
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
 from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case, arrivals, closed_loop, open_loop
-from deployments import pasting
 from deployments.config import GraphArgs, InpaintSettings, Limits
-from deployments.images import decode
 from deployments.inpaint.engine import InpaintEngine
 from deployments.inpaint.model import InpaintModel
 from deployments.messages import EditRequest
+from deployments.pixels import pasting
+from deployments.pixels.files import decode
 
 CALLERS = 8
 AT_ONCE = 16  # edits in a round of the closed loop

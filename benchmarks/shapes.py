@@ -26,9 +26,9 @@ import numpy as np
 import psutil
 
 from benchmarks.in_process import InProcessGraph, silence
-from deployments import regions
 from deployments.config import ClipSettings, DriverSettings, GraphArgs, Limits
 from deployments.messages import EditRequest
+from deployments.pixels import regions
 from pocket import world
 
 MASKED = 0.6  # of the shorter side, and

@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from deployments import regions
 from deployments.config import ClipSettings, ModelArgs
-from deployments.images import encode
 from deployments.messages import InpaintRequest, SearchRequest
+from deployments.pixels import regions
+from deployments.pixels.files import encode
 from pocket import world
 from pocket.vocabulary import STICKERS
 

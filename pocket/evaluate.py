@@ -4,9 +4,8 @@ Scenes come from the evaluation stream of random numbers and use a photograph th
 Locating and segmenting are measured on the models alone, whole edits through the real graph.
 
     python -m pocket.evaluate [--scenes 200] [--edits 100]
-    python -m pocket.evaluate --ablate         what each switch brings and costs, on scenes that are hard on purpose
 
-The second is `benchmarks/quality.py`, which takes anybody's photographs and models too.
+What each switch brings and costs, on scenes that are hard on purpose, is measured by `python -m benchmarks.quality`.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from deployments import pasting, regions
 from deployments.config import ClipSettings, GraphArgs, ModelArgs
 from deployments.errors import TargetNotFound
-from deployments.grounding.candidates import iou
 from deployments.messages import EditRequest, HeatMap, Prompt, SearchRequest, SegmentRequest
+from deployments.pixels import pasting, regions
+from deployments.pixels.masks import iou
 from pocket import world
 from pocket.judge import judge
 from pocket.vocabulary import BY_NAME, STICKERS, Sticker
@@ -145,7 +144,7 @@ class Edited:
 
 
 def editing(count: int) -> Iterator[Figure]:
-    from deployments.one_shot import running
+    from deployments.launch.one_shot import running
     from graph import build
 
     with running(build(GraphArgs())) as handle, ThreadPoolExecutor(EDITS_AT_ONCE) as pool:
@@ -192,13 +191,7 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=200, help="for locating and for segmenting")
     parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--json", type=Path, help="also write the figures there")
-    parser.add_argument("--ablate", action="store_true", help="one row a switch; more: python -m benchmarks.quality -h")
     options = parser.parse_args()
-    if options.ablate:
-        from benchmarks import in_process, quality
-
-        in_process.silence()
-        return quality.main([])
     figures: list[Figure] = []
     for part, count in ((locating, options.scenes), (segmenting, options.scenes), (editing, options.edits)):
         if count:

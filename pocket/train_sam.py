@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from deployments.config import ModelArgs
 from deployments.messages import Prompt, SegmentRequest
+from deployments.pixels.masks import bounding_box
 from deployments.sam.architecture import Dimensions, assemble
 from deployments.sam.model import SamSegmenter, fit_longest_side
 from pocket import hard, training, world
@@ -183,10 +184,9 @@ def _draw_point_beside(rng: np.random.Generator, silhouettes: np.ndarray, index:
 
 def _draw_box(rng: np.random.Generator, mask: np.ndarray) -> tuple[float, float, float, float]:
     """Around `mask`, loosely: each side up to a fifth too far out, or a little too far in."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+    if not mask.any():
         return 0.0, 0.0, float(mask.shape[1]), float(mask.shape[0])
-    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    left, top, right, bottom = bounding_box(mask)
     width, height = right - left, bottom - top
     out = rng.uniform(-0.04, 0.2, 4)
     return (

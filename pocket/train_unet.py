@@ -1,6 +1,6 @@
 """Trains the pocket painter: a small 9-channel inpainting UNet and its text encoder, together.
 
-It learns on crops as the service makes them (`deployments.regions`): the region to repaint stands in the
+It learns on crops as the service makes them (`deployments.pixels.regions`): the region to repaint stands in the
 middle of a square with some ground around it, so where and how large the thing must be is given by the
 mask alone. What is painted is the largest copy of the sticker that fits the mask, whatever its shape:
 the mask comes from the thing that was there before, not from the thing that is wanted. v-prediction
@@ -21,8 +21,8 @@ from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionInpaintPipe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from deployments import mask_shapes
 from deployments.inpaint import defaults
+from deployments.pixels.masks import bounding_box, centre, convex_hull, dilate
 from pocket import tokenizer, training, world
 from pocket.train_vae import MODEL_PX, resize, to_pixels
 from pocket.vocabulary import STICKERS, Sticker
@@ -140,14 +140,14 @@ def left_behind(rng: np.random.Generator) -> np.ndarray:
     mask[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
     if rng.random() < CUT:
         mask = cut_off(rng, mask)
-    return mask_shapes.dilate(mask_shapes.convex_hull(mask), rng.uniform(2, 3))
+    return dilate(convex_hull(mask), rng.uniform(2, 3))
 
 
 def cut_off(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
     """A mask as an edge of the picture leaves it: shifted to an edge of the square and beyond."""
     turns = int(rng.integers(4))  # to the left edge, and then turned to any
     turned = np.rot90(mask, turns)
-    left, _, right, _ = mask_shapes.bounding_box(turned)
+    left, _, right, _ = bounding_box(turned)
     beyond = left + round(rng.uniform(0.1, 0.55) * (right - left))
     shifted = np.zeros_like(turned)
     shifted[:, : MODEL_PX - beyond] = turned[:, beyond:]
@@ -156,9 +156,9 @@ def cut_off(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
 
 def paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, sticker: Sticker) -> None:
     """Lays the largest upright copy of `sticker` that fits `mask` onto `image`, in place."""
-    left, top, right, bottom = mask_shapes.bounding_box(mask)
+    left, top, right, bottom = bounding_box(mask)
     picture = world.sticker_image(sticker)
-    middle_x, middle_y = mask_shapes.centre(mask)
+    middle_x, middle_y = centre(mask)
     largest = min((right - left) / picture.width, (bottom - top) / picture.height)
     for size in SIZES:
         scale = largest * size

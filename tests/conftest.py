@@ -143,7 +143,7 @@ def masks(scene):
 
 @pytest.fixture(scope="session")
 def png(scene):
-    from deployments.images import encode
+    from deployments.pixels.files import encode
 
     return encode(scene.image)
 

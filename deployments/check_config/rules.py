@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from deployments import preflight
 from deployments.check_config.findings import Finding, child, members, near
 from deployments.check_config.import_paths import split
 from deployments.config import ClipSettings, DriverSettings, GraphArgs, InpaintSettings, SamSettings
 from deployments.errors import NotOnThisMachine
+from deployments.launch import preflight
 
 BUILDER = ("graph", "build_app")
 USER_CONFIGS: dict[str, type[BaseModel]] = {

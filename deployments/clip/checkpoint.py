@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.checkpoints.hub import Hub
-from deployments.checkpoints.source import Asked, Source, find
-from deployments.checkpoints.weights import Weights
 from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
+from deployments.serving.checkpoints.hub import Hub
+from deployments.serving.checkpoints.source import Asked, Source, find
+from deployments.serving.checkpoints.weights import Weights
 
 WISH = (
     f"Give {POCKET!r}, the id of a CLIP model on the hub such as 'openai/clip-vit-base-patch32', or a folder with its "

@@ -25,8 +25,8 @@ import torch
 from transformers import CLIPModel
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
-from deployments.caching import Lru, OnLookup
 from deployments.config import ClipMethod
+from deployments.serving.caching import Lru, OnLookup
 
 Method = ClipMethod
 

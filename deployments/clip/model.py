@@ -19,16 +19,16 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 
-from deployments.caching import Lru, digest
-from deployments.checkpoints import devices
-from deployments.checkpoints.hub import LOADING_PATIENCE_S, Hub
-from deployments.checkpoints.weights import check_report
-from deployments.checks import check_tokens
 from deployments.clip import checkpoint, dense, views
 from deployments.config import ClipSettings, ModelArgs
 from deployments.errors import InvalidInput
 from deployments.grounding.peaks import best_cell, to_pixel
+from deployments.language.texts import check_tokens
 from deployments.messages import HeatMap, ScoreRequest, Search, SearchRequest
+from deployments.serving.caching import Lru, digest
+from deployments.serving.checkpoints import devices
+from deployments.serving.checkpoints.hub import LOADING_PATIENCE_S, Hub
+from deployments.serving.checkpoints.weights import check_report
 from deployments.serving.metrics import NOWHERE, Recorder, lookups
 
 VIEWS_PER_PASS = 32  # through the vision tower; more would only need more memory

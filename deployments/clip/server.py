@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deployments.batching import Batcher
 from deployments.config import ClipSettings, ModelArgs
 from deployments.messages import ScoreRequest, Search, SearchRequest, Span
-from deployments.placement import loading
+from deployments.serving.batching import Batcher
 from deployments.serving.metrics import Recorder, batches, recorder, result
+from deployments.serving.placement import loading
 
 
 class ClipServer:

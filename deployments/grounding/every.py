@@ -15,11 +15,11 @@ from PIL import Image
 from deployments.config import GroundingSettings
 from deployments.errors import InvalidInput
 from deployments.grounding import spatial
-from deployments.grounding.candidates import MISFIT_DENSITY, Question, Thing
-from deployments.grounding.case import LIKELY, Case, Proposal, Seen, as_spatial
-from deployments.grounding.masks import box_of
 from deployments.grounding.peaks import hot_spots
+from deployments.grounding.ranking import MISFIT_DENSITY, Question, Thing
+from deployments.grounding.search import LIKELY, Case, Proposal, Seen, as_spatial
 from deployments.messages import Candidate, Masks, PackedMask, Prompt
+from deployments.pixels.masks import bounding_box
 
 MOST_THINGS = 16
 ROUNDS = 3  # of asking about what is hot and in no mask: three things in a row may share one hot place
@@ -103,7 +103,7 @@ def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, n
         return []
     _, *best = max(pairs, key=lambda pair: pair[0])
     return [
-        replace(both, sam_score=score, mask=PackedMask.of(mask), box_xyxy=box_of(mask), area=float(mask.mean()))
+        replace(both, sam_score=score, mask=PackedMask.of(mask), box_xyxy=bounding_box(mask), area=float(mask.mean()))
         for score, mask in best
     ]
 
@@ -174,7 +174,9 @@ def disjoint(found: Sequence[Proposal]) -> list[Proposal]:
         mask = one.candidate.mask.unpack() & ~taken
         taken |= mask
         if mask.any():
-            candidate = replace(one.candidate, mask=PackedMask.of(mask), box_xyxy=box_of(mask), area=float(mask.mean()))
+            candidate = replace(
+                one.candidate, mask=PackedMask.of(mask), box_xyxy=bounding_box(mask), area=float(mask.mean())
+            )
             made.append(replace(one, candidate=candidate))
     return made
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from deployments.messages import Box, Point
+from deployments.pixels.masks import bounding_box
 
 Cell = tuple[int, int]
 
@@ -89,6 +91,13 @@ def _spread(heat: np.ndarray, cells: np.ndarray, most: int) -> list[Cell]:
     return found
 
 
+def heat_mask(spot: HotSpot, heat: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """The heat map itself as a mask: HxW bool, where the thing is at least half as hot as at its peak."""
+    own = np.where(spot.cells, heat, np.minimum(heat, spot.strength / 4)).astype(np.float32)
+    smooth = np.asarray(Image.fromarray(own).resize(size_hw[::-1], Image.Resampling.BICUBIC))
+    return np.asarray(smooth >= spot.strength / 2)
+
+
 def best_cell(heat: np.ndarray) -> Cell:
     """Row and column of the best place to point at: hot, and towards the middle of the hot region of the peak.
 
@@ -138,11 +147,11 @@ def to_pixel(cell: Cell, cells: tuple[int, ...], size_hw: tuple[int, int]) -> Po
 
 def _pixel_box(cells: np.ndarray, size_hw: tuple[int, int]) -> Box:
     """Around all pixels under `cells`."""
-    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
+    left, top, right, bottom = bounding_box(cells)
     scale_y, scale_x = (length / count for length, count in zip(size_hw, cells.shape, strict=True))
     return (
-        int(columns[0] * scale_x),
-        int(rows[0] * scale_y),
-        min(size_hw[1], round((columns[-1] + 1) * scale_x)),
-        min(size_hw[0], round((rows[-1] + 1) * scale_y)),
+        int(left * scale_x),
+        int(top * scale_y),
+        min(size_hw[1], round(right * scale_x)),
+        min(size_hw[0], round(bottom * scale_y)),
     )

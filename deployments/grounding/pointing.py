@@ -14,21 +14,21 @@ import numpy as np
 
 from deployments.config import GroundingSettings
 from deployments.errors import InvalidInput
-from deployments.grounding.candidates import (
+from deployments.grounding.ranking import (
     SAME_IOU,
     Question,
     Rated,
     View,
     agreement,
     distinct,
-    iou,
     nearby_view,
     usable,
     weigh,
+    whole_mask,
     whole_view,
 )
-from deployments.grounding.masks import box_of, disc, distance_px, middle_of, tidy, whole_mask
 from deployments.messages import Box, Candidate, HeatMap, Masks, PackedMask, Point, Prompt, Source
+from deployments.pixels.masks import bounding_box, disc, distance_px, iou, middle_of, tidy
 
 RIM_CELLS = 2  # pixels of SAM's small masks, which are no finer: how far a mask may end before a point that it means
 MOST_ALONE = 16  # points that SAM is asked about one by one
@@ -195,7 +195,7 @@ class Pointing:
             mask = whole_mask(masks.masks[rated.number].unpack(), view, self.size_hw)
             part = self.pointer.obeyed_by(mask, on_it, cell)
             if part is not None:
-                point = on_it[0] if on_it else middle_of(box_of(part))
+                point = on_it[0] if on_it else middle_of(bounding_box(part))
                 made = candidate_of(part, point, rated.question.source, rated.score, rated.features["sam"])
                 yield replace(made, features=rated.features)
 
@@ -217,7 +217,7 @@ class Pointing:
         region = self.pointer.around(points_xy, self.size_hw)
         for part in parts:
             region |= part.mask.unpack()
-        point = self.pointer.on_it[0] if points_xy else middle_of(box_of(region))
+        point = self.pointer.on_it[0] if points_xy else middle_of(bounding_box(region))
         return candidate_of(region, point, "around", 0.0, 0.0)
 
     def closer_view(self, first: Candidate, small_side: int) -> View | None:
@@ -244,7 +244,7 @@ def shows(found: HeatMap, mask: np.ndarray) -> bool:
     """Return whether a mask (HxW bool) lies where CLIP sees what the words name."""
     if not found.found:
         return False
-    left, top, right, bottom = box = box_of(mask)
+    left, top, right, bottom = box = bounding_box(mask)
     window = mask[top:bottom, left:right]
     heat = View(window, box).grid(found.heat, (mask.shape[0], mask.shape[1]), (bottom - top, right - left))
     least = HOT_SHARE * float(found.heat.max())
@@ -255,7 +255,7 @@ def shows(found: HeatMap, mask: np.ndarray) -> bool:
 
 def candidate_of(mask: np.ndarray, point: Point, source: Source, score: float, sam_score: float) -> Candidate:
     """A mask (HxW bool) as a candidate."""
-    return Candidate(point, box_of(mask), float(mask.mean()), score, sam_score, source, PackedMask.of(mask))
+    return Candidate(point, bounding_box(mask), float(mask.mean()), score, sam_score, source, PackedMask.of(mask))
 
 
 def _united(parts: Sequence[Candidate]) -> Candidate:

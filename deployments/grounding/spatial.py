@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deployments.errors import InvalidInput
-from deployments.grounding.wording import Order, Relation, Wording
+from deployments.language.meaning import Order, Relation, Wording
 from deployments.messages import Box
 
 SAME = 0.01

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deployments.errors import InvalidInput
 from deployments.http.fields import EditFields
-from deployments.images import FORMATS, Format
+from deployments.pixels.files import FORMATS, Format
 
 
 def as_file(accept: str, fields: EditFields) -> EditFields | None:

@@ -11,8 +11,9 @@ import numpy as np
 from deployments.http import schemas
 from deployments.http.fields import EditFields
 from deployments.http.requests import size_of
-from deployments.images import Conversion, ReadMask, encode, mask_png
 from deployments.messages import Candidate, Edit, EditResult, Location, Score
+from deployments.pixels.files import Conversion, encode, mask_png
+from deployments.pixels.mask_files import ReadMask
 
 
 def edit_json(

@@ -31,8 +31,9 @@ from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_o
 from deployments.http.parsing import parse, schema_of
 from deployments.http.requests import check_model, edit_request, locate_request, named_as_sent
 from deployments.http.rules import check_edit, check_locate
-from deployments.images import FORMATS, Format, MaskMode, ReadMask, decode, decode_mask
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
+from deployments.pixels.files import FORMATS, Format, decode, decode_mask
+from deployments.pixels.mask_files import MaskMode, ReadMask
 
 FORMS: dict[str, type[Fields]] = {
     "/v1/images/edits": EditFields,

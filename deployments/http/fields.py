@@ -12,10 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from deployments.complete import MIN_STRENGTH, MOST_CANDIDATES
 from deployments.config import SchedulerName
-from deployments.images import Format, MaskMode
+from deployments.driver.jobs import MIN_STRENGTH, MOST_CANDIDATES
 from deployments.messages import Box, Fill, MaskShape, Mode, Point
+from deployments.pixels.files import Format
+from deployments.pixels.mask_files import MaskMode
 
 MODEL = "retouch"
 

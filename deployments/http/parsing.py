@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from deployments.complete import SEED_LIMIT
 from deployments.config import Limits
+from deployments.driver.jobs import SEED_LIMIT
 from deployments.errors import InvalidInput, UnknownField
 from deployments.http.fields import Fields
 from deployments.http.forms import FILE_NAMES, Form

@@ -7,8 +7,8 @@ import numpy as np
 from deployments.config import DriverSettings
 from deployments.errors import InvalidInput, ServiceError
 from deployments.http.fields import MODEL, EditFields, LocateFields, SearchFields
-from deployments.images import LONGEST_SIDE_PX
 from deployments.messages import EditRequest, LocateRequest
+from deployments.pixels.files import LONGEST_SIDE_PX
 
 
 class ModelNotFound(ServiceError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deployments.complete import PAINTERS_FIELDS
+from deployments.driver.jobs import PAINTERS_FIELDS
+from deployments.driver.reading import reading_of
 from deployments.errors import InvalidInput
 from deployments.http.fields import EditFields, LocateFields, SearchFields
-from deployments.reading import reading_of
 
 # A removal takes no field of the painter's, except where it is sent with the value that asks for nothing.
 _NOTHING_ASKED = {"prompt": "", "negative_prompt": "", "n": 1, "quality": "auto"}

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from deployments.http.fields import MODEL
-from deployments.images import Conversion, Format
 from deployments.messages import Box, Mode, Point, Source
+from deployments.pixels.files import Conversion, Format
 
 MODEL_CREATED = 1_767_225_600  # 2026-01-01; the contract asks for a time
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from deployments import membrane
 from deployments.inpaint.schedulers import Schedule
 from deployments.messages import Fill, InpaintRequest
+from deployments.pixels import membrane
 
 
 class Encoded:

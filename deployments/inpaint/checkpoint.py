@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.checkpoints.hub import Hub
-from deployments.checkpoints.source import Asked, Source, find, is_path
-from deployments.checkpoints.weights import Weights
 from deployments.config import POCKET, POCKET_WEIGHTS, InpaintArgs, ModelArgs
 from deployments.errors import SettingError
 from deployments.inpaint import defaults
 from deployments.inpaint.parts import Parts, misfit, wrong_pipeline
+from deployments.serving.checkpoints.hub import Hub
+from deployments.serving.checkpoints.source import Asked, Source, find, is_path
+from deployments.serving.checkpoints.weights import Weights
 
 WISH = (
     f"Give {POCKET!r}, the id of a Stable Diffusion inpainting model on the hub such as "

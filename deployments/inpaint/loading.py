@@ -10,14 +10,14 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from transformers import CLIPTextModel
 
-from deployments.checkpoints import devices
-from deployments.checkpoints.hub import LOADING_PATIENCE_S, Hub
-from deployments.checkpoints.source import Source
-from deployments.checkpoints.weights import check_report
 from deployments.config import InpaintArgs, ModelArgs
 from deployments.inpaint import checkpoint, defaults, lora
 from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.safety import SafetyChecker
+from deployments.serving.checkpoints import devices
+from deployments.serving.checkpoints.hub import LOADING_PATIENCE_S, Hub
+from deployments.serving.checkpoints.source import Source
+from deployments.serving.checkpoints.weights import check_report
 
 
 def load(args: ModelArgs) -> tuple[StableDiffusionInpaintPipeline, SafetyChecker | None, PaintingDefaults]:

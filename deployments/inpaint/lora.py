@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deployments.checkpoints import hub as hubs
-from deployments.checkpoints.source import Asked, Source, find
-from deployments.checkpoints.tensors import NoWeights, safetensors_header
 from deployments.config import InpaintArgs
+from deployments.serving.checkpoints import hub as hubs
+from deployments.serving.checkpoints.source import Asked, Source, find
+from deployments.serving.checkpoints.tensors import NoWeights, safetensors_header
 
 FILE = "pytorch_lora_weights.safetensors"
 WISH = (

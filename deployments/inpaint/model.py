@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 
-from deployments.caching import Lru
-from deployments.checks import check_negative_prompt, check_tokens
 from deployments.config import ModelArgs
 from deployments.errors import InvalidInput, ModelFailed
 from deployments.inpaint import loading
@@ -21,7 +19,9 @@ from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.safety import SafetyChecker
 from deployments.inpaint.schedulers import schedule
+from deployments.language.texts import check_negative_prompt, check_tokens
 from deployments.messages import Fill, InpaintRequest, Square
+from deployments.serving.caching import Lru
 from deployments.serving.metrics import NOWHERE, Recorder, lookups
 
 CACHED_TEXTS = 256  # a few hundred KiB each with the published models

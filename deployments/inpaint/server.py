@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.config import InpaintArgs, InpaintSettings
 from deployments.messages import InpaintRequest, Painted, Progress
-from deployments.placement import loading
-from deployments.progress import Latest
 from deployments.serving.metrics import (
     PICTURES,
     PICTURES_WAITING,
@@ -22,6 +20,8 @@ from deployments.serving.metrics import (
     recorder,
     result,
 )
+from deployments.serving.placement import loading
+from deployments.serving.progress import Latest
 
 if TYPE_CHECKING:
     from deployments.inpaint.job import Job, OnProgress, StepTaken

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deployments.checkpoints.source import Asked, Source, is_path, local
-from deployments.checkpoints.tensors import NoWeights, names
 from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
 from deployments.errors import SettingError
+from deployments.serving.checkpoints.source import Asked, Source, is_path, local
+from deployments.serving.checkpoints.tensors import NoWeights, names
 
 CHECKPOINTS_PAGE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
 WISH = f"Give a .pth file from {CHECKPOINTS_PAGE}, the same as .safetensors, or {POCKET!r}."

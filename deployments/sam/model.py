@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from deployments.checkpoints import devices
-from deployments.checkpoints.source import Source
 from deployments.config import ModelArgs
 from deployments.messages import Embedding, Masks, PackedMask, Prompt, SegmentRequest
 from deployments.sam import checkpoint, prompts
 from deployments.sam.architecture import build_sam
+from deployments.serving.checkpoints import devices
+from deployments.serving.checkpoints.source import Source
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

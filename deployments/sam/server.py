@@ -7,13 +7,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deployments.batching import Batcher
-from deployments.caching import digest
 from deployments.config import ModelArgs, SamSettings
 from deployments.messages import Embedding, Masks, SegmentRequest, Span
-from deployments.placement import loading
-from deployments.sam.cache import SharedCache
+from deployments.serving.batching import Batcher
+from deployments.serving.caching import SharedCache, digest
 from deployments.serving.metrics import Recorder, batches, lookups, recorder, result
+from deployments.serving.placement import loading
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from deployments.batching import BatchRecord
 from deployments.errors import ModelFailed, ServiceError
+from deployments.serving.batching import BatchRecord
 
 logger = logging.getLogger(__name__)
 

@@ -107,7 +107,7 @@ def test_fields_keep_step_with_the_service(client_folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Mode", "MaskShape", "Fill", "MaskMode"])
 def test_choices_keep_step_with_the_service(client_folder: Path, name: str) -> None:
-    home = "images.py" if name == "MaskMode" else "messages.py"
+    home = "pixels/mask_files.py" if name == "MaskMode" else "messages.py"
     text = (client_folder.parent / "deployments" / home).read_text()
     (line,) = re.findall(rf"^{name} = Literal\[(.*)\]$", text, flags=re.MULTILINE)
     assert re.findall(r'"(\w+)"', line) == list(get_args(getattr(options, name)))

@@ -6,8 +6,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from deployments.complete import SCHEDULERS
 from deployments.config import DriverSettings
+from deployments.driver.jobs import SCHEDULERS
 from deployments.errors import InvalidInput
 from deployments.http.fields import EditFields
 

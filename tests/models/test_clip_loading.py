@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from deployments.clip.model import ClipMatcher
 from deployments.config import POCKET_WEIGHTS, GraphArgs, ModelArgs
 from deployments.errors import NotOnThisMachine, SettingError
+from deployments.launch.preflight import problems
 from deployments.messages import ScoreRequest
-from deployments.preflight import problems
 
 Edit = Callable[[Path], object]
 State = dict[str, torch.Tensor]

@@ -5,13 +5,13 @@ import asyncio
 import numpy as np
 import pytest
 
-from deployments.calls import Calls
 from deployments.clip.model import ClipMatcher
-from deployments.complete import complete_locate
 from deployments.config import ClipSettings, DriverSettings, GroundingSettings, ModelArgs
-from deployments.finder import Finder
-from deployments.grounding.candidates import iou
+from deployments.driver.calls import Calls
+from deployments.driver.finder import Finder
+from deployments.driver.jobs import complete_locate
 from deployments.messages import LocateRequest
+from deployments.pixels.masks import iou
 from pocket import world
 from pocket.evaluate import PHOTOGRAPHS, SIZES_WH
 from pocket.vocabulary import BY_NAME

@@ -4,7 +4,7 @@ import pytest
 
 from deployments.clip.model import ClipMatcher
 from deployments.config import ClipSettings, ModelArgs
-from deployments.grounding.words import parse
+from deployments.language.targets import parse
 from deployments.messages import SearchRequest
 from pocket.evaluate import twins
 

@@ -14,7 +14,7 @@ from deployments.clip.model import ClipMatcher
 from deployments.config import POCKET_WEIGHTS, GraphArgs, InpaintArgs, ModelArgs
 from deployments.errors import NotOnThisMachine
 from deployments.inpaint.model import InpaintModel
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 # diffusers hands huggingface_hub an argument that it no longer knows.
 pytestmark = pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks` argument is deprecated:UserWarning")

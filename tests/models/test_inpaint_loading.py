@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from deployments.config import GraphArgs, InpaintArgs
 from deployments.errors import NotOnThisMachine, SettingError
 from deployments.inpaint.model import InpaintModel
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 TEXT_ENCODER = "text_encoder/model.safetensors"

@@ -7,9 +7,9 @@ from scipy import ndimage
 from deployments.clip.model import ClipMatcher
 from deployments.config import ClipSettings, GroundingSettings, ModelArgs
 from deployments.grounding import pointing
-from deployments.grounding.candidates import iou
 from deployments.grounding.pointing import Pointer, Pointing
 from deployments.messages import SearchRequest, SegmentRequest
+from deployments.pixels.masks import iou
 from pocket import world
 from pocket.evaluate import PHOTOGRAPHS, SIZES_WH
 from pocket.vocabulary import BY_NAME

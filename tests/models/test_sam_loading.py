@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from deployments.config import POCKET_WEIGHTS, GraphArgs, ModelArgs
 from deployments.errors import NotOnThisMachine, SettingError
+from deployments.launch.preflight import problems
 from deployments.messages import Prompt, SegmentRequest
-from deployments.preflight import problems
 from deployments.sam.architecture import Dimensions, import_modeling
 from deployments.sam.model import SamSegmenter
 

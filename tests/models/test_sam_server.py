@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from deployments.caching import digest
 from deployments.config import ModelArgs
 from deployments.errors import InvalidInput
 from deployments.messages import Embedding, Prompt, SegmentRequest
-from deployments.sam.cache import SharedCache
 from deployments.sam.model import SamSegmenter
 from deployments.sam.server import SamServer
+from deployments.serving.caching import SharedCache, digest
 
 Photo = Callable[..., np.ndarray]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from deployments.errors import InvalidInput, TargetNotFound
-from deployments.grounding.candidates import iou as overlap
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
+from deployments.pixels.masks import iou as overlap
 
 STEPS = 6
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import main
-from deployments import one_shot
-from deployments.status import StageStatus
+from deployments.launch import one_shot
+from deployments.serving.status import StageStatus
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -6,8 +6,8 @@ import time
 import httpx
 import pytest
 
-from deployments import status
 from deployments.config import GraphArgs, ModelArgs
+from deployments.serving import status
 
 HOME = "https://app.example"
 # Sleeps while nobody asks anything of it, and falls asleep at the pace of a test.

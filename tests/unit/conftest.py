@@ -8,7 +8,7 @@ import pytest
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import RayServeException, RequestCancelledError
 
-from deployments.driver import Driver
+from deployments.driver.server import Driver
 from deployments.messages import EditRequest, Embedding, HeatMap, Masks, PackedMask, Painted, Progress, Search
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from deployments.batching import Batcher, BatchRecord
 from deployments.config import BatchSettings
+from deployments.serving.batching import Batcher, BatchRecord
 
 
 class Model:

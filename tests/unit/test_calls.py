@@ -16,7 +16,7 @@ from ray.exceptions import (
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from deployments.calls import RETRY_PAUSE_S, Calls
+from deployments.driver.calls import RETRY_PAUSE_S, Calls
 from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded
 from deployments.messages import EditRequest, EditResult, Progress
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from deployments import colours, pasting, regions
+from deployments.pixels import colours, pasting, regions
 
 
 @pytest.fixture

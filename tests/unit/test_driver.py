@@ -7,11 +7,11 @@ import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
-from deployments.calls import RETRY_PAUSE_S
-from deployments.driver import Driver
+from deployments.driver.calls import RETRY_PAUSE_S
+from deployments.driver.server import Driver
 from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded, TargetNotFound
 from deployments.messages import LocateRequest, Readiness, ScoreRequest
-from deployments.status import StageStatus
+from deployments.serving.status import StageStatus
 
 
 async def test_an_edit_goes_through_all_stages(graph):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from deployments import regions
 from deployments.errors import ContentFiltered, InvalidInput, TargetNotFound
 from deployments.messages import LocateRequest
+from deployments.pixels import regions
 
 ANYWHERE = np.zeros((80, 100), bool)
 ANYWHERE[50:70, 60:90] = True

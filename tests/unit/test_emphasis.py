@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from deployments.emphasis import emphasis_in
+from deployments.language.emphasis import emphasis_in
 
 
 @pytest.mark.parametrize(

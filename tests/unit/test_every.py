@@ -6,11 +6,11 @@ import pytest
 from deployments.config import GroundingSettings
 from deployments.errors import InvalidInput
 from deployments.grounding import every, spatial
-from deployments.grounding.candidates import Question
-from deployments.grounding.case import Proposal, Seen
-from deployments.grounding.masks import box_of, middle_of
-from deployments.grounding.words import Order, Relation, Wording
+from deployments.grounding.ranking import Question
+from deployments.grounding.search import Proposal, Seen
+from deployments.language.targets import Order, Relation, Wording
 from deployments.messages import Candidate, HeatMap, Masks, PackedMask, Prompt
+from deployments.pixels.masks import bounding_box, middle_of
 
 IMAGE = np.zeros((80, 160, 3), np.uint8)
 EVERY = Wording("coin", every=True)
@@ -36,7 +36,7 @@ def box(left, top, right, bottom):
 
 
 def proposal(mask, score=4.0, thing=0, density=2.0):
-    packed, place = PackedMask.of(mask), box_of(mask)
+    packed, place = PackedMask.of(mask), bounding_box(mask)
     features = {"density": density}
     return Proposal(Candidate(middle_of(place), place, float(mask.mean()), score, 0.9, "peak", packed, features), thing)
 
@@ -91,7 +91,7 @@ def test_masks_that_show_the_same_thing_are_one():
 def test_a_mask_of_several_things_gives_way_to_those_of_each():
     both, left, right = box(10, 10, 50, 30), box(10, 10, 29, 30), box(31, 10, 50, 30)
     kept = every.distinct([proposal(both, 6.0), proposal(left, 4.0), proposal(right, 4.0)])
-    assert [one.candidate.box_xyxy for one in kept] == [box_of(left), box_of(right)]
+    assert [one.candidate.box_xyxy for one in kept] == [bounding_box(left), bounding_box(right)]
 
 
 def test_what_fits_far_worse_than_the_others_is_none_of_them():
@@ -184,8 +184,8 @@ LEFT, RIGHT, BOTH = box(30, 30, 47, 50), box(48, 30, 64, 50), box(30, 30, 64, 50
 def test_a_mask_that_holds_two_things_is_parted(parts, kept):
     asked = [Question(Prompt(((0, 0),), (1,), several=True), "peak", 0)] * len(parts)
     found = every.parted([proposal(BOTH, thing=0)], asked, answers(*parts))
-    assert sorted(box_of(mask) for mask in masks(found)) == sorted(map(box_of, kept))
-    assert {one.candidate.box_xyxy for one in found} == set(map(box_of, kept))
+    assert sorted(bounding_box(mask) for mask in masks(found)) == sorted(map(bounding_box, kept))
+    assert {one.candidate.box_xyxy for one in found} == set(map(bounding_box, kept))
 
 
 def test_sam_is_asked_about_each_point_of_a_thing_that_has_several():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deployments.grounding.words import Order, Wording, parse, read_prompt
+from deployments.language.prompts import read_prompt
+from deployments.language.targets import Order, Wording, parse
 
 RED = ("red balloon",)
 

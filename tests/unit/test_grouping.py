@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments import grouping
-from deployments.mask_shapes import bounding_box
+from deployments.pixels import grouping
+from deployments.pixels.masks import bounding_box
 
 
 def with_boxes(*boxes, height=300, width=400):

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from deployments import health
-from deployments.health import Health
-from deployments.status import StageStatus
+from deployments.serving import health
+from deployments.serving.health import Health
+from deployments.serving.status import StageStatus
 
 UP = {"sam": StageStatus(True, 1, None)}
 DOWN = {"sam": StageStatus(False, 0, None)}

@@ -13,11 +13,11 @@ from threading import Event, Thread
 import pytest
 from huggingface_hub import constants
 
-from deployments.checkpoints.hub import Hub
 from deployments.clip import checkpoint
 from deployments.config import POCKET_WEIGHTS, GraphArgs, ModelArgs
 from deployments.errors import NotOnThisMachine, SettingError
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
+from deployments.serving.checkpoints.hub import Hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOT_HERE = "is neither a folder here nor in the hub's cache, and the hub cannot be reached"

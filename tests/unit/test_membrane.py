@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments import membrane
+from deployments.pixels import membrane
 
 
 def disc(height, width, radius):

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from deployments.batching import Batcher
-from deployments.caching import Lru
 from deployments.config import BatchSettings
 from deployments.errors import InvalidInput, Overloaded, TargetNotFound
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
-from deployments.sam.cache import SharedCache
 from deployments.serving import metrics as seam
+from deployments.serving.batching import Batcher
+from deployments.serving.caching import Lru, SharedCache
 from deployments.serving.metrics import (
     BATCH_RUN,
     BATCH_SIZE,

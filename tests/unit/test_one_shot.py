@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from deployments import one_shot, status
 from deployments.errors import StartFailed
-from deployments.status import StageStatus
+from deployments.launch import one_shot
+from deployments.serving import status
+from deployments.serving.status import StageStatus
 
 UP, STARTING = StageStatus(True, 1), StageStatus(False, 0)
 FULL = StageStatus(False, 0, lacks="a replica needs a GPU")

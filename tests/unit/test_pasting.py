@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deployments import pasting, regions
+from deployments.pixels import pasting, regions
 
 
 def rectangle(left, top, right, bottom, height=100, width=120):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.complete import complete_edit, complete_locate
 from deployments.config import DriverSettings
+from deployments.driver.jobs import complete_edit, complete_locate
 from deployments.errors import InvalidInput
 from deployments.messages import EditRequest, LocateRequest
 

@@ -5,7 +5,7 @@ import ray
 import torch
 
 from deployments.errors import SettingError
-from deployments.placement import limit_gpu_memory, loading
+from deployments.serving.placement import limit_gpu_memory, loading
 
 
 class Context:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments.grounding.plurals import is_plural, singular
-from deployments.grounding.quantity import as_one
+from deployments.language.plurals import is_plural, singular
+from deployments.language.quantity import as_one
 from pocket.vocabulary import STICKERS
 
 PLURALS = """

@@ -16,7 +16,7 @@ import pytest
 
 from deployments.config import POCKET_WEIGHTS, GraphArgs
 from deployments.errors import NotOnThisMachine, SettingError
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 ROOT = Path(__file__).parent.parent.parent
 HEAVY = ("ray", "torch", "transformers", "diffusers", "huggingface_hub")
@@ -154,7 +154,7 @@ def test_three_wrong_paths_are_found_without_anything_heavy() -> None:
     code = """
 import sys
 from deployments.config import GraphArgs
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 wrong = {"model": "/nope/x"}
 assert len(list(problems(GraphArgs.model_validate({"clip": wrong, "sam": wrong, "inpaint": wrong})))) == 3
 assert not list(problems(GraphArgs()))

@@ -11,7 +11,7 @@ import pytest
 
 from deployments.config import POCKET_WEIGHTS, GraphArgs
 from deployments.errors import NotOnThisMachine, SettingError
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 Edit = Callable[[Path], object]
 

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.config import GraphArgs
 from deployments.errors import NotOnThisMachine, SettingError
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 
 def found(room: str, **args: object) -> list[SettingError]:

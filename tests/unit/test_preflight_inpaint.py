@@ -12,7 +12,7 @@ import pytest
 from deployments.config import POCKET_WEIGHTS, GraphArgs
 from deployments.errors import NotOnThisMachine, SettingError
 from deployments.inpaint.parts import SCHEDULERS
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 WEIGHTS = "diffusion_pytorch_model"
 WISH = "Give 'pocket', the id of a Stable Diffusion inpainting model on the hub such as "

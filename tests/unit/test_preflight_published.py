@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.config import GraphArgs
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 SD_WEIGHTS = "diffusion_pytorch_model"
 

@@ -13,7 +13,7 @@ import pytest
 
 from deployments.config import POCKET_WEIGHTS, GraphArgs
 from deployments.errors import NotOnThisMachine, SettingError
-from deployments.preflight import problems
+from deployments.launch.preflight import problems
 
 ROOT = Path(__file__).parent.parent.parent
 Edit = Callable[[Path], object]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deployments.grounding.words import Order, Relation, Wording, parse, read_prompt
+from deployments.language.prompts import read_prompt
+from deployments.language.targets import Order, Relation, Wording, parse
 
 LEFT = Order("x")
 

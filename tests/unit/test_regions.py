@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments import colours, mask_shapes, pasting, regions
 from deployments.messages import MaskShape
+from deployments.pixels import colours, pasting, regions
+from deployments.pixels.masks import bounding_box, convex_hull, dilate
 
 
 def blank(height=100, width=120):
@@ -28,7 +29,7 @@ def test_the_crop_is_a_square_around_the_region_inside_the_picture():
     assert top >= 0
     assert right <= 120
     assert bottom <= 100
-    grown = mask_shapes.bounding_box(plan.mask)
+    grown = bounding_box(plan.mask)
     assert left <= grown[0]
     assert top <= grown[1]
     assert grown[2] <= right
@@ -51,15 +52,15 @@ def test_the_shapes_are_the_mask_its_hull_and_its_box():
     mask = rectangle(20, 20, 30, 80) | rectangle(20, 70, 80, 80)
     silhouette, hull, box = (regions.plan(mask, shape, dilation=0).mask for shape in SHAPES)
     assert (silhouette == mask).all()
-    assert (hull == mask_shapes.convex_hull(mask)).all()
+    assert (hull == convex_hull(mask)).all()
     assert (box == rectangle(20, 20, 80, 80)).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_region_grows_by_a_share_of_its_longest_side(shape):
     mask = rectangle(40, 40, 90, 60)
-    assert (regions.plan(mask, shape, dilation=0.2).mask == mask_shapes.dilate(mask, 10)).all()
-    assert (regions.plan(mask, shape, dilation=0.001).mask == mask_shapes.dilate(mask, 2)).all()
+    assert (regions.plan(mask, shape, dilation=0.2).mask == dilate(mask, 10)).all()
+    assert (regions.plan(mask, shape, dilation=0.001).mask == dilate(mask, 2)).all()
     assert (regions.plan(mask, shape, dilation=0).mask == mask).all()
 
 
@@ -108,7 +109,7 @@ def test_without_a_crop_the_whole_picture_is_squeezed():
     square, squeezed = region.crop(picture), region.crop(mask)
     assert square.shape == (120, 120, 3)
     assert squeezed.shape == region.mask.shape == (120, 120)
-    assert mask_shapes.bounding_box(squeezed) == (40, 36, 80, 72)
+    assert bounding_box(squeezed) == (40, 36, 80, 72)
     assert np.abs(region.uncrop(square).astype(int) - picture).max() <= 2
     assert np.abs(pasting.paste_back(picture, [square], plan).astype(int) - picture).max() <= 2
     painted = pasting.paste_back(picture, [np.full_like(square, 7)], plan)
@@ -126,7 +127,7 @@ def test_without_a_crop_there_is_one_square_for_everything():
 def test_the_band_is_outside_the_region_and_borders_on_it():
     (region,) = regions.plan(rectangle(40, 30, 80, 60)).regions
     assert not (region.band & region.mask).any()
-    assert (region.band | region.mask)[mask_shapes.dilate(region.mask, 1)].all()
+    assert (region.band | region.mask)[dilate(region.mask, 1)].all()
     assert region.band.sum() > 0
 
 

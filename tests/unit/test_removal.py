@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from deployments import pasting, regions, removal
 from deployments.errors import InvalidInput
+from deployments.pixels import pasting, regions, removal
 from pocket import world
 from pocket.vocabulary import BY_NAME
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from deployments import shifts
+from deployments.pixels import shifts
 
 
 def scene(size=(60, 80), hole=(slice(20, 32), slice(30, 46)), seed=0):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deployments.errors import InvalidInput
 from deployments.grounding.spatial import Thing, arrange
-from deployments.grounding.words import Order, Relation, Wording, parse
+from deployments.language.targets import Order, Relation, Wording, parse
 
 SIZE_WH = (400, 200)
 

@@ -3,7 +3,7 @@
 import pytest
 from ray.serve.schema import DeploymentStatusOverview
 
-from deployments.status import cause_in, stage_status
+from deployments.serving.status import cause_in, stage_status
 
 FRAMES = """\x1b[36mray::ServeReplica:app:sam.initialize_and_get_metadata()\x1b[39m (pid=5079, ip=192.0.2.2, \
 actor_id=d24527f647c0c8b0ff566c5501000000, repr=<ray.serve._private.replica.ServeReplica:app:sam object at 0x7fbf7ad4>)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments import pasting, regions, tiling
-from deployments.mask_shapes import bounding_box, ramp
+from deployments.pixels import pasting, regions, tiling
+from deployments.pixels.masks import bounding_box, ramp
 
 
 def along(height, width, share=0.6):

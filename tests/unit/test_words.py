@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.grounding.plurals import singular
-from deployments.grounding.words import Order, Relation, Wording, head_phrases, parse, read_prompt
+from deployments.language.plurals import singular
+from deployments.language.prompts import head_phrases, read_prompt
+from deployments.language.targets import Order, Relation, Wording, parse
 
 LEFT, RIGHT = Order("x"), Order("x", descending=True)
 TOP, BOTTOM = Order("y"), Order("y", descending=True)

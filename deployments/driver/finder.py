@@ -1,0 +1,231 @@
+"""Finds what a request means: CLIP's heat map, SAM's masks, and the choice among them.
+
+clip.locate --> things --> sam.segment --> candidates --> (nearby: sam.encode, sam.segment) --> the one that is meant
+sam.encode  -------------^
+points, box -------------^
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from deployments.config import GroundingSettings
+from deployments.driver.calls import Calls
+from deployments.driver.jobs import SearchJob
+from deployments.errors import InvalidInput, TargetNotFound
+from deployments.grounding import every, pointing
+from deployments.grounding.pointing import Pointer, Pointing
+from deployments.grounding.ranking import WEIGHTS, Question, View, nearby_view
+from deployments.grounding.search import Case, Proposal, Seen, anchor_point, rescored, with_nearby
+from deployments.language.targets import parse
+from deployments.messages import (
+    Candidate,
+    HeatMap,
+    Location,
+    Masks,
+    Progress,
+    ScoreRequest,
+    Search,
+    SearchRequest,
+    SegmentRequest,
+    Span,
+)
+from deployments.pixels.masks import bounding_box, middle_of, spotlight
+
+LONGEST_CROP_PX = 512  # CLIP sees less than that
+
+
+class Finder:
+    """The search of one request. `clip` and `sam` are handles; what is heavy between their calls runs in threads."""
+
+    def __init__(self, clip: Any, sam: Any, calls: Calls, settings: GroundingSettings) -> None:
+        self._clip = clip
+        self._sam = sam
+        self._calls = calls
+        self._settings = settings
+        self.spans: list[Span] = []
+
+    async def find(self, sought: SearchJob) -> Location:
+        """Where it is, with all candidates; `found` False where CLIP sees nothing like it.
+
+        Raises TargetNotFound for the other thing of a relation ("left of the dog"), InvalidInput for a pointer that
+        leaves nothing, and what `arrange` raises.
+        """
+        # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
+        # unresolved, so the embedding goes from replica to replica and never through here.
+        self._calls.report(Progress("locate"))
+        embedding = self._calls.begin(self._sam.encode.remote(sought.image))
+        if sought.pointed:
+            return await self._pointed_at(sought, embedding)
+        seen = await self._look(sought)
+        self._calls.report(Progress("segment"))
+        if seen.wording.every and seen.map.found:
+            return await self._find_every(sought, seen, embedding)
+        case = await asyncio.to_thread(Case.of_words, sought.image, seen, self._settings)
+        proposals, small_side = await self._propose(case, case.whole, embedding)
+        arranged = await asyncio.to_thread(case.arranged, proposals)
+        if arranged and self._settings.look_closer:
+            arranged = await self._look_closer(case, arranged, small_side)
+        if arranged and self._settings.compare_crops:
+            arranged = await self._compare_crops(case, arranged)
+        final = await asyncio.to_thread(case.with_heat, arranged)
+        return _location(sought, case, final[: self._settings.max_candidates])
+
+    async def check_target(self, sought: SearchJob, location: Location) -> None:
+        """Raise InvalidInput where something was pointed at and CLIP does not see there what the target names."""
+        if not sought.pointed or not sought.wordings:
+            return
+        (wording,) = sought.wordings
+        request = SearchRequest(sought.image, (wording.phrase,))
+        search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
+        self.spans += search.spans
+        mask = location.candidates[location.chosen].mask
+        if not await asyncio.to_thread(lambda: pointing.shows(search.maps[0], mask.unpack())):
+            raise InvalidInput(
+                f"{sought.param} must name what the points, the box or the mask are on, and CLIP does not see "
+                f"{sought.target!r} there. Correct it, or leave the name out to go by what is marked.",
+                sought.param,
+            )
+
+    async def _pointed_at(self, sought: SearchJob, embedding: Any) -> Location:
+        """What points or a box mean. There is always a candidate, if only a small region around the points."""
+        pointer = Pointer(sought.points_xy, sought.labels, sought.box_xyxy)
+        case = Pointing(sought.image, pointer, self._settings)
+        self._calls.report(Progress("segment"))
+        asked = case.questions(case.whole)
+        masks = await self._segment(case.whole, asked, embedding)
+        found = await asyncio.to_thread(case.answers, case.whole, asked, masks)
+        view = case.closer_view(found[0], max(masks.small.shape[1:])) if self._settings.look_closer else None
+        if view is not None:
+            asked = case.questions(view)
+            masks = await self._segment(view, asked, self._calls.begin(self._sam.encode.remote(view.image)))
+            found = pointing.with_nearby(found, await asyncio.to_thread(case.answers, view, asked, masks))
+        return _pointed_location(sought, found[: self._settings.max_candidates])
+
+    async def _find_every(self, sought: SearchJob, seen: Seen, embedding: Any) -> Location:
+        """Where each of them is. What is hot and in no mask is asked about again: it may be another one."""
+        case = await asyncio.to_thread(every.first_case, sought.image, seen, self._settings)
+        found: list[Proposal] = []
+        asked = range(len(case.things))
+        for _ in range(every.ROUNDS):
+            proposals, small_side = await self._propose(case, case.whole, embedding, asked)
+            best = await asyncio.to_thread(every.best_of_each, case, proposals, asked)
+            found += await self._parted(case, best, embedding)
+            more = await asyncio.to_thread(every.further_things, case, found)
+            if not more:
+                break
+            asked = range(len(case.things), len(case.things) + len(more))
+            case = replace(case, things=(*case.things, *more))
+        meant = await asyncio.to_thread(lambda: every.meant(case, every.distinct(found)))
+        if self._settings.look_closer:
+            # One after the other: two calls of SAM that wait for a replica at the same time can wait for each other.
+            meant = [(await self._look_closer(case, [one], small_side))[0] for one in meant]
+        return _every_location(sought, case, await asyncio.to_thread(every.disjoint, meant))
+
+    async def _parted(self, case: Case, found: list[Proposal], embedding: Any) -> list[Proposal]:
+        """The same, with two masks for one that holds two things."""
+        asked = every.part_questions(case, found)
+        if not asked:
+            return found
+        masks = await self._segment(case.whole, asked, embedding)
+        return await asyncio.to_thread(every.parted, found, asked, masks)
+
+    async def _look(self, sought: SearchJob) -> Seen:
+        """CLIP's best reading of the target. All phrases share one look at the picture."""
+        anchors = {wording: parse(wording.relation.anchor) for wording in sought.wordings if wording.relation}
+        phrases = [wording.phrase for wording in (*sought.wordings, *anchors.values())]
+        request = SearchRequest(sought.image, tuple(dict.fromkeys(phrases)), sought.avoid, sought.param)
+        search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
+        self.spans += search.spans
+        maps = {found.phrase: found for found in search.maps}
+        wording = max(sought.wordings, key=lambda one: maps[one.phrase].margin)
+        found, anchor = maps[wording.phrase], anchors.get(wording)
+        if anchor is None or not found.found:
+            return Seen(found, wording, None)
+        if not maps[anchor.phrase].found:
+            raise TargetNotFound(_best_guess(sought, maps[anchor.phrase]))
+        return Seen(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
+
+    async def _propose(
+        self, case: Case, view: View, embedding: Any, only: Collection[int] | None = None
+    ) -> tuple[list[Proposal], int]:
+        """What SAM makes of a view, of all things or `only` some, and the longer side of its small masks."""
+        asked = await asyncio.to_thread(case.questions, view, only)
+        masks = await self._segment(view, asked, embedding)
+        return await asyncio.to_thread(case.proposals, view, asked, masks), max(masks.small.shape[1:])
+
+    async def _segment(self, view: View, asked: Sequence[Question], embedding: Any) -> Masks:
+        request = SegmentRequest(tuple(question.prompt for question in asked))
+
+        def call(attempt: int) -> Any:
+            # The replica that died may be the one that held the embedding.
+            source = embedding if attempt == 0 else self._calls.begin(self._sam.encode.remote(view.image))
+            return self._sam.segment.remote(source, request)
+
+        masks: Masks = await self._calls.run("segment", call)
+        self.spans += masks.spans
+        return masks
+
+    async def _look_closer(self, case: Case, arranged: list[Proposal], small_side: int) -> list[Proposal]:
+        """The same, with better masks of the first thing in front if it is small: SAM sees it again, from nearby."""
+        first = arranged[0]
+        view = nearby_view(case.image, first.candidate, small_side)
+        if view is None:
+            return arranged
+        embedding = self._calls.begin(self._sam.encode.remote(view.image))
+        nearby, _ = await self._propose(case, view, embedding, (first.thing,))
+        return await asyncio.to_thread(with_nearby, arranged, nearby)
+
+    async def _compare_crops(self, case: Case, arranged: list[Proposal]) -> list[Proposal]:
+        """The same, with the first thing's candidates ranked anew: CLIP looks at each on a blurred ground."""
+        own = [one for one in arranged if one.thing == arranged[0].thing]
+        others = [one for one in arranged if one.thing != arranged[0].thing]
+        phrase = case.seen.map.phrase
+
+        async def score(proposal: Proposal) -> float:
+            crop = await asyncio.to_thread(spotlight, case.image, proposal.candidate.mask.unpack(), LONGEST_CROP_PX)
+            request = ScoreRequest(crop, phrase)
+            return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
+
+        best, *rest = rescored(own, await asyncio.gather(*map(score, own)), WEIGHTS["crop"])
+        return [best, *others, *rest]
+
+
+def drawn_by_hand(sought: SearchJob, mask: np.ndarray) -> Location:
+    """For a mask that the caller drew: nothing has to be found."""
+    candidate = pointing.candidate_of(mask, middle_of(bounding_box(mask)), "mask", 1.0, 0.0)
+    return Location(sought.target, sought.target, candidate.point_xy, 1.0, 0.0, True, None, (candidate,))
+
+
+def _pointed_location(sought: SearchJob, found: Sequence[Candidate]) -> Location:
+    best = found[0]
+    sure, rough = pointing.confidence(best), best.source == "around"
+    location = Location(sought.target, sought.target, best.point_xy, sure, 0.0, True, None, tuple(found))
+    return replace(location, low_confidence=rough)
+
+
+def _location(sought: SearchJob, case: Case, final: Sequence[Proposal]) -> Location:
+    candidates = tuple(one.candidate for one in final)
+    by_heat = bool(candidates) and candidates[0].source == "heat"
+    found = replace(_best_guess(sought, case.seen.map), candidates=candidates, low_confidence=by_heat)
+    return replace(found, point_xy=candidates[0].point_xy) if candidates else found
+
+
+def _every_location(sought: SearchJob, case: Case, found: Sequence[Proposal]) -> Location:
+    candidates = tuple(one.candidate for one in found)
+    return replace(
+        _best_guess(sought, case.seen.map),
+        point_xy=candidates[0].point_xy,
+        candidates=candidates,
+        instances=tuple(range(len(candidates))),
+        low_confidence=any(candidate.source == "heat" for candidate in candidates),
+    )
+
+
+def _best_guess(sought: SearchJob, seen: HeatMap) -> Location:
+    return Location(sought.target, seen.phrase, seen.point_xy, seen.confidence, seen.margin, seen.found, seen.heat)

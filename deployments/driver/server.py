@@ -1,0 +1,173 @@
+"""The driver deployment: composes the stages of an edit into a DAG."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle
+
+from deployments.config import DriverSettings
+from deployments.driver.calls import Calls, OnProgress
+from deployments.driver.finder import Finder, drawn_by_hand
+from deployments.driver.jobs import EditJob, complete_edit, complete_locate, complete_score
+from deployments.driver.painter import Finished, Painter
+from deployments.errors import InvalidInput, TargetNotFound
+from deployments.messages import (
+    EditRequest,
+    EditResult,
+    LocateRequest,
+    Location,
+    Progress,
+    Readiness,
+    ScoreRequest,
+    Span,
+)
+from deployments.pixels import pasting, regions
+from deployments.pixels.regions import Plan
+from deployments.serving.health import Health
+from deployments.serving.metrics import Recorder, recorder, result
+from deployments.serving.progress import Latest
+from deployments.serving.status import StageStatus, read_own
+
+STAGES = ("clip", "sam", "inpaint")
+
+
+class Driver:
+    """Edits pictures with three other deployments: CLIP finds and scores, SAM cuts out, SD repaints."""
+
+    def __init__(
+        self,
+        clip: DeploymentHandle,
+        sam: DeploymentHandle,
+        inpaint: DeploymentHandle,
+        read_stages: Callable[[], Mapping[str, StageStatus]] = read_own,
+        metrics: Recorder | None = None,
+    ) -> None:
+        self._clip = clip
+        self._sam = sam
+        self._inpaint = inpaint
+        self._health = Health(read_stages)
+        self._metrics = metrics or recorder()
+        self.settings = DriverSettings()
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Takes effect with the next request."""
+        self.settings = DriverSettings.model_validate(user_config)
+
+    async def edit(self, request: EditRequest) -> EditResult:
+        """Finds what `request.target` names, repaints it as the prompt says, scores the result.
+
+        Raises InvalidInput, TargetNotFound, ContentFiltered, Overloaded, DeadlineExceeded or ModelFailed.
+        """
+        return await self._edit(request)
+
+    async def edit_stream(self, request: EditRequest) -> AsyncIterator[Progress | EditResult]:
+        """Yield the progress of an edit as it goes on, and last what `edit` returns."""
+        latest: Latest[Progress] = Latest()
+        news = latest.followed_by(asyncio.ensure_future(self._edit(request, latest.put)))
+        async with aclosing(news):
+            async for item in news:
+                yield item
+
+    async def _edit(self, request: EditRequest, on_progress: OnProgress | None = None) -> EditResult:
+        with result(self._metrics, "driver", "edit"):
+            return await self._edited(request, on_progress)
+
+    async def _edited(self, request: EditRequest, on_progress: OnProgress | None) -> EditResult:
+        job = complete_edit(request, self.settings)
+        start = time.time()
+        async with self._calls(on_progress) as calls:
+            finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
+            painter = Painter(self._clip, self._inpaint, calls, self.settings.painting)
+            location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
+            location = _chosen(location, job.candidate)
+            await finder.check_target(job.where, location)
+            plan = await asyncio.to_thread(self._plan, job, location)
+            done = await (painter.remove if job.mode == "remove" else painter.paint)(job, plan)
+        trace = (*calls.spans, *finder.spans, *painter.spans, Span("edit", start, time.time()))
+        timings = {**calls.timings_s(), "total": time.time() - start}
+        return await asyncio.to_thread(_result, job, location, plan, done, timings, trace)
+
+    async def locate(self, request: LocateRequest) -> Location:
+        """Where something is, without touching it; `found` says whether an edit would go ahead."""
+        with result(self._metrics, "driver", "locate"):
+            return await self._located(request)
+
+    async def _located(self, request: LocateRequest) -> Location:
+        sought = complete_locate(request, self.settings)
+        start = time.time()
+        async with self._calls() as calls:
+            finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
+            location = await finder.find(sought)
+            await finder.check_target(sought, location)
+        return replace(location, timings_s={**calls.timings_s(), "total": time.time() - start})
+
+    async def score(self, request: ScoreRequest) -> float:
+        """CLIP's cosine of picture and text, in -1..1."""
+        with result(self._metrics, "driver", "score"):
+            request = complete_score(request, self.settings)
+            async with self._calls() as calls:
+                return float(await calls.run("score", lambda _: self._clip.score.remote(request)))
+
+    async def ready(self) -> dict[str, Readiness]:
+        """Say of each stage whether it would answer now.
+
+        Serve is asked and not the stages: a call would wake one that is scaled to zero, and keep it awake.
+        """
+        known = await self._health.stages()
+        return {stage: _readiness(known.get(stage)) for stage in STAGES}
+
+    def _calls(self, on_progress: OnProgress | None = None) -> Calls:
+        return Calls(self.settings.deadline_s, self.settings.max_attempts, on_progress)
+
+    def _plan(self, job: EditJob, location: Location) -> Plan:
+        """Return what is repainted: the chosen candidate, or each of those that are meant."""
+        masks = [location.candidates[index].mask.unpack() for index in location.repainted]
+        settings = self.settings.painting
+        return regions.plan(masks, job.mask_shape, job.dilation, settings.context, settings.crop)
+
+
+def _chosen(location: Location, candidate: int) -> Location:
+    """The location with the candidate that is to be repainted. TargetNotFound if nothing is there to repaint."""
+    if not location.found or not location.candidates:
+        raise TargetNotFound(location)
+    if location.instances:
+        return location
+    count = len(location.candidates)
+    if candidate >= count:
+        raise InvalidInput(f"candidate must be less than {count}: so many were found.", "candidate")
+    return replace(location, chosen=candidate, point_xy=location.candidates[candidate].point_xy)
+
+
+def _result(
+    job: EditJob,
+    location: Location,
+    plan: Plan,
+    done: Finished,
+    timings_s: dict[str, float],
+    trace: tuple[Span, ...],
+) -> EditResult:
+    changed = max(pasting.changed_outside(job.image, edit.image, plan.mask) for edit in done.edits)
+    assert changed == 0, "pixels outside the mask have changed"
+    return EditResult(
+        edits=done.edits,
+        location=location,
+        mask=plan.mask,
+        mode=job.mode,
+        num_inference_steps=job.num_inference_steps,
+        guidance_scale=done.guidance_scale,
+        changed_outside_px=changed,
+        improved=done.improved,
+        filtered_seeds=done.filtered_seeds,
+        timings_s=timings_s,
+        trace=trace,
+    )
+
+
+def _readiness(status: StageStatus | None) -> Readiness:
+    return Readiness(False) if status is None else Readiness(status.ready, status.setting)

@@ -1,0 +1,34 @@
+"""Refuse texts that a model would not heed, wholly or in part.
+
+Of some the driver can know it, of others only the replica that holds the model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.errors import InvalidInput
+
+
+def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) -> None:
+    """Refuses a text of which `reader`, which reads `most` tokens of `tokenizer`, would not see the end.
+
+    The counts in the message leave out the marks of a text's start and end.
+    """
+    count = len(tokenizer(text, verbose=False)["input_ids"])
+    if count > most:
+        marks = tokenizer.num_special_tokens_to_add()
+        raise InvalidInput(
+            f"{param} must have at most {most - marks} tokens, as {reader} reads no more at once: "
+            f"there are {count - marks}.",
+            param,
+        )
+
+
+def check_negative_prompt(negative_prompt: str, guidance_scale: float) -> None:
+    """Refuses one that nobody would heed: at 1 and below the painter is not guided away from anything."""
+    if negative_prompt and guidance_scale <= 1:
+        raise InvalidInput(
+            f"negative_prompt acts only where guidance_scale is above 1, and it is {guidance_scale:g}.",
+            "negative_prompt",
+        )

@@ -1,0 +1,1 @@
+"""What surrounds the start of a graph: the check of its models before, and a start for one program."""

@@ -1,0 +1,1 @@
+"""Picture files, masks, regions, colours and fills: numpy in, numpy out, no model."""
