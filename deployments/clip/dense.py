@@ -17,7 +17,7 @@ Surgery adds its six to the tokens that enter the first of them, without the fee
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -194,6 +194,18 @@ def margins(
     so 0.5 means the same for every model: as likely as all ground together.
     """
     return scale * features @ targets.T - torch.logsumexp(scale * features @ contrast.T, -1, keepdim=True)
+
+
+def kept_from(margins: torch.Tensor, of_others: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the margins Vxghxgw of a phrase, lowered where the picture shows what to avoid; `of_others` are theirs.
+
+    What to avoid is often the phrase and one word more ("red balloon", for a balloon that is not red), and a red
+    balloon looks like both. So a patch that looks like what to avoid is lowered by as much as it, or one beside it, does.
+    """
+    for other in of_others:
+        around = torch.nn.functional.max_pool2d(other, 3, stride=1, padding=1)
+        margins = torch.minimum(margins, margins - around)
+    return margins
 
 
 def contrast(target: str, vector: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:

@@ -183,20 +183,16 @@ class ClipMatcher:
         return _answer(phrase, above, (above - above.min()) / spread, size_hw, settings)
 
     def _margins(self, phrase: str, avoid: Sequence[str], seen: Seen, vectors: Vectors) -> torch.Tensor:
-        """By how many logits each patch looks more like the phrase than like the ground and what to avoid: Vxghxgw.
-
-        What to avoid is often the phrase and one word more ("red balloon", for a balloon that is not red), and a red
-        balloon looks like both. So a patch that looks like what to avoid is taken down by as much as it does.
-        """
+        """By how many logits each patch looks more like the phrase than like the ground and what to avoid: Vxghxgw."""
         ground = torch.stack([vectors[word] for word in dense.GROUND])
         others = [vectors[name][None] for name in avoid]
         contrast = torch.cat([dense.contrast(phrase, vectors[phrase], ground), *others])
         margins = dense.margins(seen.features, vectors[phrase][None], contrast, self._scale)[..., 0]
-        for name, other in zip(avoid, others, strict=True):
-            of_other = dense.margins(seen.features, other, dense.contrast(name, other[0], ground), self._scale)[..., 0]
-            around = torch.nn.functional.max_pool2d(of_other, 3, stride=1, padding=1)
-            margins = torch.minimum(margins, margins - around)
-        return margins
+        of_others = (
+            dense.margins(seen.features, other, dense.contrast(name, other[0], ground), self._scale)[..., 0]
+            for name, other in zip(avoid, others, strict=True)
+        )
+        return dense.kept_from(margins, of_others)
 
     def _cosines(self, phrase: str, avoid: Sequence[str], seen: Seen, vectors: Vectors) -> torch.Tensor:
         """The cosine of each patch and the phrase, less the greatest of what to avoid, in logits: Vxghxgw."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from deployments.errors import InvalidInput
 from deployments.language.prompt_refusals import check_prompt
 from deployments.language.prompts import PromptReading, read_prompt
-from deployments.language.refusals import NotUnderstood, check_target, is_refused
+from deployments.language.target_refusals import NotUnderstood, check_target, is_refused
 from deployments.language.targets import Wording, parse
 
 

@@ -9,7 +9,7 @@ import re
 
 from deployments.language import prompt_patterns, refusal_patterns, target_patterns
 from deployments.language.prompts import PromptReading
-from deployments.language.refusals import MARK_IT, NotUnderstood, check_target, lists_things, whole_picture
+from deployments.language.target_refusals import MARK_IT, NotUnderstood, check_target, lists_things, whole_picture
 from deployments.language.target_patterns import any_of
 from deployments.language.targets import plain, tidy
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from deployments.language import prompt_patterns, target_patterns
 from deployments.language.meaning import ANYTHING
 from deployments.language.quantity import as_one, without_count
-from deployments.language.refusals import is_refused
+from deployments.language.target_refusals import is_refused
 from deployments.language.targets import parse, plain, tidy, without_articles
 
 MOST_WORDS = 4  # of a head phrase: CLIP finds short ones best

@@ -9,7 +9,7 @@ looks like one ("top hat", or "his left hand": a body's left is its owner's).
 - "the middle balloon" is the middle one of them all, "in the middle" is the middle of the picture.
 - "the small balloon": a plain size stays in the phrase, as it may belong to a name ("big wheel") or tell nothing
   apart; it decides among those that CLIP finds about equally.
-- "nearest" and "front" alone stay: how near the camera was cannot be told. `refusals` refuses what stays and would be
+- "nearest" and "front" alone stay: how near the camera was cannot be told. `target_refusals` refuses what stays and would be
   taken for something else.
 - "all the balloons on the left" are those in the left half (`among`); a number claims how many there are.
 """
@@ -59,7 +59,7 @@ class _Named:
 def parse(text: str) -> Wording:
     """Return the meaning of a target such as "the second red balloon from the left".
 
-    Takes any text. What cannot be acted on stays in the phrase, and `refusals` finds it.
+    Takes any text. What cannot be acted on stays in the phrase, and `target_refusals` finds it.
     """
     said = plain(text)
     asked, excluded = without_excluded(target_patterns.FIND.sub("", said))
