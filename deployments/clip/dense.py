@@ -200,7 +200,8 @@ def kept_from(margins: torch.Tensor, of_others: Iterable[torch.Tensor]) -> torch
     """Return the margins Vxghxgw of a phrase, lowered where the picture shows what to avoid; `of_others` are theirs.
 
     What to avoid is often the phrase and one word more ("red balloon", for a balloon that is not red), and a red
-    balloon looks like both. So a patch that looks like what to avoid is lowered by as much as it, or one beside it, does.
+    balloon looks like both. So a patch that looks like what to avoid, or lies beside one that does, is lowered by as
+    much.
     """
     for other in of_others:
         around = torch.nn.functional.max_pool2d(other, 3, stride=1, padding=1)

@@ -9,8 +9,8 @@ import re
 
 from deployments.language import prompt_patterns, refusal_patterns, target_patterns
 from deployments.language.prompts import PromptReading
-from deployments.language.target_refusals import MARK_IT, NotUnderstood, check_target, lists_things, whole_picture
 from deployments.language.target_patterns import any_of
+from deployments.language.target_refusals import MARK_IT, NotUnderstood, check_target, lists_things, whole_picture
 from deployments.language.targets import plain, tidy
 
 _THE = any_of(("the", "this", "that", "these", "those", *target_patterns.OWNERS, "all", "both", "each", "every", "any"))

@@ -9,8 +9,8 @@ looks like one ("top hat", or "his left hand": a body's left is its owner's).
 - "the middle balloon" is the middle one of them all, "in the middle" is the middle of the picture.
 - "the small balloon": a plain size stays in the phrase, as it may belong to a name ("big wheel") or tell nothing
   apart; it decides among those that CLIP finds about equally.
-- "nearest" and "front" alone stay: how near the camera was cannot be told. `target_refusals` refuses what stays and would be
-  taken for something else.
+- "nearest" and "front" alone stay: how near the camera was cannot be told. `target_refusals` refuses what stays and
+  would be taken for something else.
 - "all the balloons on the left" are those in the left half (`among`); a number claims how many there are.
 """
 
