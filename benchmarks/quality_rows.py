@@ -53,7 +53,6 @@ def rows() -> list[Row]:
             del state[group][switch]
         made.append(_row(name, state))
     made.append(_row("+ best of 4 seeds", state, n=4))
-    made.append(_row("default, and CLIP compares crops", {**state, "grounding": {"compare_crops": True}}))
     return made
 
 

@@ -132,7 +132,7 @@ class GroundingSettings(_Frozen):
     `peaks` hot places of one thing are given to SAM together, and its box and rough shape too with `use_box`. `choose`
     ranks SAM's answers by how well they fit the heat, else by SAM's own score. `use_heat` falls back on the heat map
     where no answer fits. `look_closer` encodes a thing again, from nearby, if it is small in the picture.
-    `compare_crops` lets CLIP compare the candidates' crops, a call for each. At most `max_candidates` are returned.
+    At most `max_candidates` are returned.
     `places` understands words of place and size ("left", "largest"); without it they are looked for like any others.
     """
 
@@ -141,7 +141,6 @@ class GroundingSettings(_Frozen):
     choose: bool = True
     use_heat: bool = True
     look_closer: bool = True
-    compare_crops: bool = False
     places: bool = True
     max_candidates: int = Field(8, ge=1, le=32)
 

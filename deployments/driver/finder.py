@@ -20,8 +20,8 @@ from deployments.driver.jobs import SearchJob
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding import every, pointing
 from deployments.grounding.pointing import Pointer, Pointing
-from deployments.grounding.ranking import WEIGHTS, Question, View, nearby_view
-from deployments.grounding.search import Case, Proposal, Seen, anchor_point, rescored, with_nearby
+from deployments.grounding.ranking import Question, View, nearby_view
+from deployments.grounding.search import Case, Proposal, Seen, anchor_point, with_nearby
 from deployments.language.targets import parse
 from deployments.messages import (
     Candidate,
@@ -29,15 +29,12 @@ from deployments.messages import (
     Location,
     Masks,
     Progress,
-    ScoreRequest,
     Search,
     SearchRequest,
     SegmentRequest,
     Span,
 )
-from deployments.pixels.masks import bounding_box, middle_of, spotlight
-
-LONGEST_CROP_PX = 512  # CLIP sees less than that
+from deployments.pixels.masks import bounding_box, middle_of
 
 
 class Finder:
@@ -71,8 +68,6 @@ class Finder:
         arranged = await asyncio.to_thread(case.arranged, proposals)
         if arranged and self._settings.look_closer:
             arranged = await self._look_closer(case, arranged, small_side)
-        if arranged and self._settings.compare_crops:
-            arranged = await self._compare_crops(case, arranged)
         final = await asyncio.to_thread(case.with_heat, arranged)
         return _location(sought, case, final[: self._settings.max_candidates])
 
@@ -180,20 +175,6 @@ class Finder:
         embedding = self._calls.begin(self._sam.encode.remote(view.image))
         nearby, _ = await self._propose(case, view, embedding, (first.thing,))
         return await asyncio.to_thread(with_nearby, arranged, nearby)
-
-    async def _compare_crops(self, case: Case, arranged: list[Proposal]) -> list[Proposal]:
-        """The same, with the first thing's candidates ranked anew: CLIP looks at each on a blurred ground."""
-        own = [one for one in arranged if one.thing == arranged[0].thing]
-        others = [one for one in arranged if one.thing != arranged[0].thing]
-        phrase = case.seen.map.phrase
-
-        async def score(proposal: Proposal) -> float:
-            crop = await asyncio.to_thread(spotlight, case.image, proposal.candidate.mask.unpack(), LONGEST_CROP_PX)
-            request = ScoreRequest(crop, phrase)
-            return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
-
-        best, *rest = rescored(own, await asyncio.gather(*map(score, own)), WEIGHTS["crop"])
-        return [best, *others, *rest]
 
 
 def drawn_by_hand(sought: SearchJob, mask: np.ndarray) -> Location:

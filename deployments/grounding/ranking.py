@@ -24,9 +24,7 @@ WEIGHTS = {
     "area": -0.3,
     "agreement": 0.5,
     "points": 0.5,
-    "top": 0.0,
     "sam": 0.2,
-    "crop": 0.7,
 }
 MAX_DENSITY = 4.0  # of the logarithm: a mask that holds all the heat is not infinitely good
 SAME_IOU = 0.95
@@ -224,7 +222,6 @@ def _features(mask: np.ndarray, siblings: np.ndarray, known: Evidence) -> dict[s
         "area": float(mask.mean()),
         "agreement": agreement(mask, siblings),
         "points": float(np.mean(inside)),
-        "top": float(inside[0]),
         "density": _log_ratio(hot, around),
         "coverage": float(hot.sum()) / total if total else 0.0,
     }

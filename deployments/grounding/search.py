@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -180,15 +180,3 @@ def _different(firsts: Sequence[Proposal]) -> list[Proposal]:
 def as_spatial(candidate: Candidate, strength: float) -> spatial.Thing:
     """The candidate as the words of place and size see it."""
     return spatial.Thing(candidate.box_xyxy, candidate.area, middle_of(candidate.box_xyxy), strength)
-
-
-def rescored(proposals: Sequence[Proposal], crop_scores: Sequence[float], weight: float) -> list[Proposal]:
-    """With CLIP's opinion of each one's crop among the features: how far it lies above their mean, in deviations."""
-    values = np.array(crop_scores)
-    standing = (values - values.mean()) / max(float(values.std()), 1e-6)
-    made = []
-    for proposal, value in zip(proposals, standing, strict=True):
-        features = {**proposal.candidate.features, "crop": float(value)}
-        score = proposal.candidate.score + weight * float(value)
-        made.append(replace(proposal, candidate=replace(proposal.candidate, features=features, score=score)))
-    return sorted(made, key=lambda one: -one.candidate.score)

@@ -43,7 +43,6 @@ class Denoiser:
         if not on_cpu:
             unet.to(memory_format=torch.channels_last)
         self.execution = execution
-        self._unet = unet
         self._forward = _MAKERS[execution](unet)
         self.threads = (threads or _free_cores()) if on_cpu else 1
         self._buckets = tuple(sorted(buckets or (() if on_cpu else GPU_BUCKETS)))

@@ -48,11 +48,6 @@ def read_prompt(prompt: str) -> PromptReading:
     return PromptReading(_different(_head(told), prompt.strip()), prompt.strip(), describes=True)
 
 
-def head_phrases(prompt: str) -> tuple[str, ...]:
-    """What to look for, best first and never empty; the prompt as it is comes last."""
-    return _different(*read_prompt(prompt).targets, prompt.strip())
-
-
 def _different(*phrases: str) -> tuple[str, ...]:
     """Without what says the same as an earlier one but for articles, case and punctuation."""
     kept: dict[str, str] = {}

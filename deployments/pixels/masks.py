@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from deployments.messages import Box, MaskShape, Point
 
 SPECK_SHARE = 0.02  # of a mask's area: smaller holes are errors
-
 
 Place = tuple[slice, slice]  # rows and columns of a part of a picture
 
@@ -143,19 +142,3 @@ def distance_px(mask: np.ndarray, point: Point, most_px: float) -> float:
 def outline(mask: np.ndarray, width_px: int) -> np.ndarray:
     """The rim of a mask, inside it: HxW bool."""
     return np.asarray(mask & ~ndimage.binary_erosion(mask, iterations=width_px, border_value=0))
-
-
-def spotlight(image: np.ndarray, mask: np.ndarray, longest_px: int) -> np.ndarray:
-    """The masked thing with some of its surroundings, which are blurred: hxwx3 uint8, at most `longest_px` a side.
-
-    FGVP (Yang et al. 2023) found that CLIP names a region best so: cut out or blackened, it loses the context.
-    """
-    left, top, right, bottom = bounding_box(mask)
-    margin = max(right - left, bottom - top) // 4
-    window = slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
-    crop = Image.fromarray(image[window])
-    inside = Image.fromarray(mask[window])
-    crop.thumbnail((longest_px, longest_px))
-    inside = inside.resize(crop.size)
-    blurred = crop.filter(ImageFilter.GaussianBlur(max(crop.size) / 16))
-    return np.asarray(Image.composite(crop, blurred, inside))

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.language.plurals import singular
-from deployments.language.prompts import head_phrases, read_prompt
+from deployments.language.prompts import read_prompt
 from deployments.language.targets import Order, Relation, Wording, parse
 
 LEFT, RIGHT = Order("x"), Order("x", descending=True)
@@ -229,7 +229,6 @@ READINGS = [
 def test_an_instruction_says_what_to_find_and_what_to_paint(prompt, targets, painted):
     reading = read_prompt(prompt)
     assert (reading.targets, reading.painted, reading.removes) == (targets, painted, False)
-    assert head_phrases(prompt) == (*targets, prompt)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +266,6 @@ HEADS = [
 
 @pytest.mark.parametrize(("prompt", "head"), HEADS)
 def test_a_description_is_about_its_head(prompt, head):
-    assert head_phrases(prompt) == (head, prompt)
     assert read_prompt(prompt).targets == (head, prompt)
     assert read_prompt(prompt).painted == prompt
 
@@ -284,7 +282,7 @@ def test_a_description_is_about_its_head(prompt, head):
     ],
 )
 def test_the_same_is_not_looked_for_twice(prompt, phrases):
-    assert tuple(phrase.lower() for phrase in head_phrases(prompt)) == phrases
+    assert tuple(phrase.lower() for phrase in read_prompt(prompt).targets) == phrases
 
 
 _WORDS = """
@@ -304,11 +302,10 @@ def test_every_text_is_read(text):
     assert wording.phrase == wording.phrase.strip()
     assert wording.order is None or wording.order.rank >= 1
     assert wording.relation is None or wording.relation.anchor
-    phrases = head_phrases(text)
+    phrases = read_prompt(text).targets
     assert phrases
     assert all(phrase.strip() for phrase in phrases)
     assert len(set(phrases)) == len(phrases)
-    assert read_prompt(text).targets
 
 
 TELLING = "left right top bottom upper lower leftmost largest smaller second third last above"
