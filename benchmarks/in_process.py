@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import diffusers
 import transformers
-from ray.serve.handle import DeploymentHandle
 
 from deployments.clip.server import ClipServer
 from deployments.config import ClipSettings, DriverSettings, GraphArgs
@@ -33,7 +32,7 @@ class InProcessGraph:
     def __init__(self, args: GraphArgs) -> None:
         self._clip = ClipServer(args.clip)
         stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(InpaintServer(args.inpaint)))
-        self.driver = Driver(*(cast("DeploymentHandle[Any]", stage) for stage in stages))
+        self.driver = Driver(*(cast(Any, stage) for stage in stages))
 
     def configure(self, clip: ClipSettings, driver: DriverSettings) -> None:
         """Other settings from the next request on."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeVar
 
 from ray.exceptions import (
     LocalRayletDiedError,
@@ -24,13 +24,13 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
-from ray.serve.handle import DeploymentResponse, DeploymentResponseGenerator
 
+from deployments.driver.handles import Cancellable, Response, Stream
 from deployments.errors import DeadlineExceeded, ModelFailed, Overloaded, ServiceError
 from deployments.messages import Progress, Span
 
-Response: TypeAlias = DeploymentResponse[Any] | DeploymentResponseGenerator[Any]
-OnItem = Callable[[Any], None]
+Result = TypeVar("Result")
+Call = TypeVar("Call", bound=Cancellable)
 OnProgress = Callable[[Progress], None]
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Calls:
     def __init__(self, deadline_s: float | None, max_attempts: int, on_progress: OnProgress | None = None) -> None:
         self._until = None if deadline_s is None else time.monotonic() + deadline_s
         self._max_attempts = max_attempts
-        self._responses: list[Response] = []
+        self._responses: list[Cancellable] = []
         self._on_progress = on_progress
         self.spans: list[Span] = []
         self._ended = False
@@ -85,36 +85,52 @@ class Calls:
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def begin(self, response: DeploymentResponse[Any]) -> DeploymentResponse[Any]:
+    def begin(self, response: Call) -> Call:
         """Keep track of a call that was just made, and return it."""
         self._responses.append(response)
         return response
 
-    async def run(self, stage: str, call: Callable[[int], Response], on_item: OnItem | None = None) -> Any:
+    async def run(self, stage: str, call: Callable[[int], Response[Result]]) -> Result:
         """Return the result of `call(attempt)`, which makes the call: attempt 0 first, and again if a replica dies.
-
-        With `on_item` the call is one that streams: `on_item` gets every item, and the last item is the result.
 
         Raises only ServiceErrors: the callee's own, `Overloaded` when its queue is full,
         `DeadlineExceeded` when the request's time is up, `ModelFailed` for all else.
         """
-        start = time.time()
-        try:
-            return await self._run(stage, call, on_item)
-        finally:
-            self.spans.append(Span(stage, start, time.time()))
+        return await self._timed(stage, call, _result_of)
+
+    async def run_stream(
+        self, stage: str, call: Callable[[int], Stream[Result]], on_item: Callable[[Result], None]
+    ) -> Result | None:
+        """Run a call that streams, as `run` does: `on_item` gets every item, and the last item is the result."""
+
+        async def last_of(stream: Stream[Result]) -> Result | None:
+            item = None
+            async for item in stream:
+                on_item(item)
+            return item
+
+        return await self._timed(stage, call, last_of)
 
     def timings_s(self) -> dict[str, float]:
         """Seconds in which at least one call of the stage was under way."""
         stages = dict.fromkeys(span.name for span in self.spans)
         return {stage: _covered([span for span in self.spans if span.name == stage]) for stage in stages}
 
-    async def _run(self, stage: str, call: Callable[[int], Response], on_item: OnItem | None) -> Any:
+    async def _timed(
+        self, stage: str, call: Callable[[int], Call], read: Callable[[Call], Awaitable[Result]]
+    ) -> Result:
+        start = time.time()
+        try:
+            return await self._run(stage, call, read)
+        finally:
+            self.spans.append(Span(stage, start, time.time()))
+
+    async def _run(self, stage: str, call: Callable[[int], Call], read: Callable[[Call], Awaitable[Result]]) -> Result:
         for attempt in range(self._max_attempts):
             if self._ended:  # nobody waits for the request any more, and nobody would cancel this call
                 raise asyncio.CancelledError
             try:
-                return await self._result(call(attempt), on_item)
+                return await self._result(call(attempt), read)
             except BackPressureError as error:
                 raise Overloaded("The service is busy.", error.retry_after_s or RETRY_AFTER_S) from None
             except DeploymentUnavailableError as error:
@@ -131,16 +147,16 @@ class Calls:
                 raise ModelFailed(f"The stage {stage!r} failed.") from error
         raise ModelFailed(f"The stage {stage!r} lost its replica {self._max_attempts} times.")
 
-    async def _result(self, response: Response, on_item: OnItem | None) -> Any:
+    async def _result(self, response: Call, read: Callable[[Call], Awaitable[Result]]) -> Result:
         self._responses.append(response)
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
         try:
-            return await asyncio.wait_for(_awaited(response, on_item), timeout=left)
+            return await asyncio.wait_for(read(response), timeout=left)
         except TimeoutError:
             raise DeadlineExceeded("The request took longer than it is allowed to.") from None
 
 
-def _cancel(response: Response) -> None:
+def _cancel(response: Cancellable) -> None:
     """Cancel a call, whatever has become of it.
 
     Serve raises the call's own failure here if the call never reached a replica. At this point nobody waits for the
@@ -160,10 +176,5 @@ def _covered(spans: list[Span]) -> float:
     return total
 
 
-async def _awaited(response: Response, on_item: OnItem | None) -> Any:
-    if on_item is None:
-        return await response
-    item = None
-    async for item in response:
-        on_item(item)
-    return item
+async def _result_of(response: Response[Result]) -> Result:
+    return await response

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from deployments.config import GroundingSettings
 from deployments.driver.calls import Calls
+from deployments.driver.handles import ClipHandle, Response, SamHandle
 from deployments.driver.jobs import SearchJob
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding import every, pointing
@@ -25,11 +25,11 @@ from deployments.grounding.search import Case, Proposal, Seen, anchor_point, wit
 from deployments.language.targets import parse
 from deployments.messages import (
     Candidate,
+    Embedding,
     HeatMap,
     Location,
     Masks,
     Progress,
-    Search,
     SearchRequest,
     SegmentRequest,
     Span,
@@ -40,7 +40,7 @@ from deployments.pixels.masks import bounding_box, middle_of
 class Finder:
     """The search of one request. `clip` and `sam` are handles; what is heavy between their calls runs in threads."""
 
-    def __init__(self, clip: Any, sam: Any, calls: Calls, settings: GroundingSettings) -> None:
+    def __init__(self, clip: ClipHandle, sam: SamHandle, calls: Calls, settings: GroundingSettings) -> None:
         self._clip = clip
         self._sam = sam
         self._calls = calls
@@ -77,7 +77,7 @@ class Finder:
             return
         (wording,) = sought.wordings
         request = SearchRequest(sought.image, (wording.phrase,))
-        search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
+        search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
         self.spans += search.spans
         mask = location.candidates[location.chosen].mask
         if not await asyncio.to_thread(lambda: pointing.shows(search.maps[0], mask.unpack())):
@@ -87,7 +87,7 @@ class Finder:
                 sought.param,
             )
 
-    async def _pointed_at(self, sought: SearchJob, embedding: Any) -> Location:
+    async def _pointed_at(self, sought: SearchJob, embedding: Response[Embedding]) -> Location:
         """What points or a box mean. There is always a candidate, if only a small region around the points."""
         pointer = Pointer(sought.points_xy, sought.labels, sought.box_xyxy)
         case = Pointing(sought.image, pointer, self._settings)
@@ -102,7 +102,7 @@ class Finder:
             found = pointing.with_nearby(found, await asyncio.to_thread(case.answers, view, asked, masks))
         return _pointed_location(sought, found[: self._settings.max_candidates])
 
-    async def _find_every(self, sought: SearchJob, seen: Seen, embedding: Any) -> Location:
+    async def _find_every(self, sought: SearchJob, seen: Seen, embedding: Response[Embedding]) -> Location:
         """Where each of them is. What is hot and in no mask is asked about again: it may be another one."""
         case = await asyncio.to_thread(every.first_case, sought.image, seen, self._settings)
         found: list[Proposal] = []
@@ -122,7 +122,7 @@ class Finder:
             meant = [(await self._look_closer(case, [one], small_side))[0] for one in meant]
         return _every_location(sought, case, await asyncio.to_thread(every.disjoint, meant))
 
-    async def _parted(self, case: Case, found: list[Proposal], embedding: Any) -> list[Proposal]:
+    async def _parted(self, case: Case, found: list[Proposal], embedding: Response[Embedding]) -> list[Proposal]:
         """The same, with two masks for one that holds two things."""
         asked = every.part_questions(case, found)
         if not asked:
@@ -135,7 +135,7 @@ class Finder:
         anchors = {wording: parse(wording.relation.anchor) for wording in sought.wordings if wording.relation}
         phrases = [wording.phrase for wording in (*sought.wordings, *anchors.values())]
         request = SearchRequest(sought.image, tuple(dict.fromkeys(phrases)), sought.avoid, sought.param)
-        search: Search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
+        search = await self._calls.run("locate", lambda _: self._clip.locate.remote(request))
         self.spans += search.spans
         maps = {found.phrase: found for found in search.maps}
         wording = max(sought.wordings, key=lambda one: maps[one.phrase].margin)
@@ -147,22 +147,22 @@ class Finder:
         return Seen(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
 
     async def _propose(
-        self, case: Case, view: View, embedding: Any, only: Collection[int] | None = None
+        self, case: Case, view: View, embedding: Response[Embedding], only: Collection[int] | None = None
     ) -> tuple[list[Proposal], int]:
         """What SAM makes of a view, of all things or `only` some, and the longer side of its small masks."""
         asked = await asyncio.to_thread(case.questions, view, only)
         masks = await self._segment(view, asked, embedding)
         return await asyncio.to_thread(case.proposals, view, asked, masks), max(masks.small.shape[1:])
 
-    async def _segment(self, view: View, asked: Sequence[Question], embedding: Any) -> Masks:
+    async def _segment(self, view: View, asked: Sequence[Question], embedding: Response[Embedding]) -> Masks:
         request = SegmentRequest(tuple(question.prompt for question in asked))
 
-        def call(attempt: int) -> Any:
+        def call(attempt: int) -> Response[Masks]:
             # The replica that died may be the one that held the embedding.
             source = embedding if attempt == 0 else self._calls.begin(self._sam.encode.remote(view.image))
             return self._sam.segment.remote(source, request)
 
-        masks: Masks = await self._calls.run("segment", call)
+        masks = await self._calls.run("segment", call)
         self.spans += masks.spans
         return masks
 

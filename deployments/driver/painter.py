@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from deployments.config import PaintingSettings
 from deployments.driver.calls import Calls
+from deployments.driver.handles import ClipHandle, InpaintHandle
 from deployments.driver.jobs import SEED_LIMIT, EditJob
 from deployments.errors import ContentFiltered
 from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score, ScoreRequest, Span
@@ -48,7 +49,7 @@ class _Picture:
 class Painter:
     """The painting of one request. `clip` and `inpaint` are handles; pixels are moved in threads."""
 
-    def __init__(self, clip: Any, inpaint: Any, calls: Calls, settings: PaintingSettings) -> None:
+    def __init__(self, clip: ClipHandle, inpaint: InpaintHandle, calls: Calls, settings: PaintingSettings) -> None:
         self._clip = clip
         self._inpaint = inpaint
         self._calls = calls
@@ -133,10 +134,9 @@ class Painter:
         self._calls.report(Progress("inpaint"))
         if self._calls.watched:
             steps = self._inpaint.options(stream=True).inpaint_stream
-            painted: Painted = await self._calls.run("inpaint", lambda _: steps.remote(request), self._on_step)
-        else:
-            painted = await self._calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
-        return painted
+            last = await self._calls.run_stream("inpaint", lambda _: steps.remote(request), self._on_step)
+            return cast(Painted, last)
+        return await self._calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
 
     def _on_step(self, item: Progress | Painted) -> None:
         self._calls.report(item if isinstance(item, Progress) else Progress("score"))

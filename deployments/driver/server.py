@@ -9,11 +9,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from ray.serve.handle import DeploymentHandle
-
 from deployments.config import DriverSettings
 from deployments.driver.calls import Calls, OnProgress
 from deployments.driver.finder import Finder, drawn_by_hand
+from deployments.driver.handles import ClipHandle, InpaintHandle, SamHandle
 from deployments.driver.jobs import EditJob, complete_edit, complete_locate, complete_score
 from deployments.driver.painter import Finished, Painter
 from deployments.errors import InvalidInput, TargetNotFound
@@ -42,9 +41,9 @@ class Driver:
 
     def __init__(
         self,
-        clip: DeploymentHandle,
-        sam: DeploymentHandle,
-        inpaint: DeploymentHandle,
+        clip: ClipHandle,
+        sam: SamHandle,
+        inpaint: InpaintHandle,
         read_stages: Callable[[], Mapping[str, StageStatus]] = read_own,
         metrics: Recorder | None = None,
     ) -> None:

@@ -47,7 +47,7 @@ MAY_BE_HEAVY: dict[str, set[str]] = {
     "clip": MODELS,
     "sam": MODELS,
     "inpaint": MODELS,
-    "driver": {"ray.exceptions", "ray.serve.exceptions", "ray.serve.handle"},
+    "driver": {"ray.exceptions", "ray.serve.exceptions"},
     "http": {"starlette", "fastapi"},
     "launch": {"ray"},
     "graph": {"ray", "fastapi"},
