@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from ray import serve
 
-from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case, cases
+from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase, cases
 from deployments.config import POCKET, POCKET_WEIGHTS, GraphArgs, InpaintArgs, ModelArgs
 from deployments.messages import InpaintRequest, Painted, Point, Prompt, ScoreRequest, SegmentRequest
 
@@ -49,7 +49,7 @@ class Sequential:
         self._pipeline.set_progress_bar_config(disable=True)
         self._side = self._pipeline.unet.config.sample_size * self._pipeline.vae_scale_factor
 
-    def edit(self, case: Case, seed: int) -> float:
+    def edit(self, case: EditCase, seed: int) -> float:
         """The CLIP score of the edited picture."""
         _, mask = self.find(case.image, case.target)
         return self.score(self.paint(case.image, mask, case.prompt, seed), case.prompt)

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.in_process import InProcessGraph, silence
-from benchmarks.quality_cases import Case, pocket_cases
+from benchmarks.quality_cases import QualityCase, pocket_cases
 from deployments.config import ClipSettings, DriverSettings, GraphArgs
 from deployments.errors import TargetNotFound
 from deployments.messages import EditRequest, EditResult, Location
@@ -37,28 +37,28 @@ CHOSEN, OTHER = (255, 0, 160), (0, 190, 255)
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class SheetRow:
     """One edit: what was asked for and the cells that show what came of it."""
 
-    case: Case
+    case: QualityCase
     title: str
     cells: tuple[Image.Image, ...]
 
 
-async def edited(graph: InProcessGraph, case: Case) -> Row:
+async def edited(graph: InProcessGraph, case: QualityCase) -> SheetRow:
     request = EditRequest(case.image, case.prompt, target=case.target, seed=case.seed)
     title = f"{case.kind}: {case.target} -> {case.prompt}"
     try:
         result = await graph.driver.edit(request)
     except TargetNotFound as missing:
-        return Row(case, title + "  (not found)", _cells(case, missing.location, None))
+        return SheetRow(case, title + "  (not found)", _cells(case, missing.location, None))
     right = case.judged(result.edits[0].image)
-    return Row(
+    return SheetRow(
         case, title + ("" if right else "  (the judge sees something else)"), _cells(case, result.location, result)
     )
 
 
-def _cells(case: Case, location: Location, result: EditResult | None) -> tuple[Image.Image, ...]:
+def _cells(case: QualityCase, location: Location, result: EditResult | None) -> tuple[Image.Image, ...]:
     found = [candidate.mask.unpack() for candidate in location.candidates]
     mask = np.zeros_like(case.image) if result is None else np.repeat(result.mask[..., None] * np.uint8(255), 3, 2)
     after = case.image if result is None else result.edits[0].image
@@ -84,7 +84,7 @@ def _outlined(image: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
     return shown
 
 
-def sheet(rows: Sequence[Row], columns: int = 2) -> Image.Image:
+def sheet(rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
     """All rows, in so many columns."""
     width, height = len(COLUMNS) * (CELL + GAP) + 3 * GAP, CELL + TEXT + GAP
     lines = -(-len(rows) // columns)
@@ -105,7 +105,7 @@ def sheet(rows: Sequence[Row], columns: int = 2) -> Image.Image:
     return canvas
 
 
-async def make(count: int) -> list[Row]:
+async def make(count: int) -> list[SheetRow]:
     graph = InProcessGraph(GraphArgs())
     graph.configure(ClipSettings(), DriverSettings())
     present = [kind for kind in KINDS if kind != "absent"]

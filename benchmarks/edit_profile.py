@@ -11,7 +11,7 @@ from ray import serve
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.setup import Setup
-from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case
+from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase
 from deployments.config import InpaintArgs
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.rows import Rows
@@ -25,7 +25,7 @@ WORK = {
 }
 
 
-def stages(setup: Setup, known: list[Case]) -> dict[str, float]:
+def stages(setup: Setup, known: list[EditCase]) -> dict[str, float]:
     """Milliseconds of one edit that has the service to itself: each stage in its replica, and the way there and back.
 
     "hop" is what the driver waited beyond what the replica was busy: queueing, serialisation, copies, the loop.
@@ -42,7 +42,7 @@ def stages(setup: Setup, known: list[Case]) -> dict[str, float]:
     return {name: float(np.median(values)) for name, values in told.items()}
 
 
-def _trace(handle: Any, case: Case, number: int) -> tuple[Span, ...]:
+def _trace(handle: Any, case: EditCase, number: int) -> tuple[Span, ...]:
     image = case.marked(number).image  # never the same pixels twice, or the caches would answer
     request = EditRequest(
         image, case.prompt, case.target, seed=number, num_inference_steps=STEPS, guidance_scale=GUIDANCE_SCALE
@@ -75,7 +75,7 @@ def _told(trace: tuple[Span, ...]) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def operators(args: InpaintArgs, known: list[Case], rows: int = 8) -> dict[str, float]:
+def operators(args: InpaintArgs, known: list[EditCase], rows: int = 8) -> dict[str, float]:
     """Milliseconds of the operators in one step of `rows` rows on one thread, the costliest first."""
     from deployments.inpaint.denoiser import Denoiser
 

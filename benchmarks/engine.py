@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figures import Figure, interleaved, percentile, ratios
-from benchmarks.workload import MIX, Case, arrivals, closed_loop, open_loop
+from benchmarks.workload import MIX, EditCase, arrivals, closed_loop, open_loop
 from deployments.config import InpaintArgs, InpaintSettings
 from deployments.inpaint.engine import InpaintEngine
 from deployments.inpaint.job import Job
@@ -43,7 +43,7 @@ class Timeline:
         return self.seconds[min(index, len(self.seconds) - 1)]
 
 
-def measure(rounds: int, args: InpaintArgs, known: list[Case], say: Callable[[str], None]) -> Iterator[Figure]:
+def measure(rounds: int, args: InpaintArgs, known: list[EditCase], say: Callable[[str], None]) -> Iterator[Figure]:
     timeline = Timeline()
     engine = InpaintEngine(InpaintModel.load(args), args, on_step=timeline)
     try:
@@ -66,7 +66,7 @@ def paint(engine: InpaintEngine, request: InpaintRequest) -> bool:
     return True
 
 
-def _cap(engine: InpaintEngine, rounds: int, known: list[Case], say: Callable[[str], None]) -> Figure:
+def _cap(engine: InpaintEngine, rounds: int, known: list[EditCase], say: Callable[[str], None]) -> Figure:
     def images_per_s(pictures: int) -> Callable[[int], float]:
         def run(number: int) -> float:
             engine.reconfigure(_settings(2 * pictures))
@@ -85,7 +85,7 @@ def _cap(engine: InpaintEngine, rounds: int, known: list[Case], say: Callable[[s
 
 
 def _joining(
-    engine: InpaintEngine, timeline: Timeline, rounds: int, known: list[Case], say: Callable[[str], None]
+    engine: InpaintEngine, timeline: Timeline, rounds: int, known: list[EditCase], say: Callable[[str], None]
 ) -> Figure:
     """Poisson arrivals at 70 % of what the engine can do; from there on each is prepared and waits for a step."""
     engine.reconfigure(_settings(None))
@@ -110,7 +110,7 @@ def _joining(
     return Figure("arrival to first own step, over the current step time, p95", tuple(p95), 2.0, below=True)
 
 
-def _exact(engine: InpaintEngine, args: InpaintArgs, known: list[Case]) -> Figure:
+def _exact(engine: InpaintEngine, args: InpaintArgs, known: list[EditCase]) -> Figure:
     """Latents that differ between pictures painted alone and among seven others, in one bucket of rows."""
     exact = InpaintEngine(engine.model, args.model_copy(update={"row_buckets": (16,)}), _settings(16))
     try:

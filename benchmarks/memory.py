@@ -9,7 +9,7 @@ from ray import serve
 
 from benchmarks.figures import Figure
 from benchmarks.setup import Setup
-from benchmarks.workload import GUIDANCE_SCALE, Case, closed_loop
+from benchmarks.workload import GUIDANCE_SCALE, EditCase, closed_loop
 from deployments.messages import EditRequest
 
 EDITS = 500
@@ -19,7 +19,7 @@ APP = "retouch-memory"
 MB = 2**20
 
 
-def measure(setup: Setup, known: list[Case], say: Callable[[str], None]) -> Iterator[Figure]:
+def measure(setup: Setup, known: list[EditCase], say: Callable[[str], None]) -> Iterator[Figure]:
     """Growth of the resident memory of all replicas together, after the warm-up."""
     handle = setup.start(APP, None)
 

@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch i
 from benchmarks import calibration, report
 from benchmarks.baselines import Sequential
 from benchmarks.in_process import InProcessGraph, silence
-from benchmarks.quality_cases import Case, coco_cases, marked, named_by, pocket_cases
+from benchmarks.quality_cases import QualityCase, coco_cases, marked, named_by, pocket_cases
 from benchmarks.quality_outcomes import COLUMNS, Outcome, means, outcome, seeds_way
 from benchmarks.quality_rows import DEFAULT, SEEDS_WAY, Row, rows
 from deployments.config import POCKET, GraphArgs, InpaintArgs, ModelArgs
@@ -38,10 +38,10 @@ RESULTS = Path(__file__).parent / "results"
 
 Say = Callable[[str], None]
 Results = dict[str, list[Outcome]]
-Run = Callable[[Case, bool], Awaitable[Outcome]]
+Run = Callable[[QualityCase, bool], Awaitable[Outcome]]
 
 
-async def measure(args: GraphArgs, cases: Sequence[Case], edits: int, only: Sequence[str], say: Say) -> Results:
+async def measure(args: GraphArgs, cases: Sequence[QualityCase], edits: int, only: Sequence[str], say: Say) -> Results:
     """The outcomes of all cases in each row; the first `edits` of each kind are painted too.
 
     All rows see a case before the next comes, so that a slow minute of the machine hits them all.
@@ -64,7 +64,7 @@ def _runs(args: GraphArgs, only: Sequence[str]) -> dict[str, Run]:
     if _wanted(SEEDS_WAY, only):
         baseline = Sequential(args)
 
-        async def stock(case: Case, paint: bool) -> Outcome:
+        async def stock(case: QualityCase, paint: bool) -> Outcome:
             return seeds_way(baseline, case, paint)
 
         runs[SEEDS_WAY] = stock
@@ -75,7 +75,7 @@ def _runs(args: GraphArgs, only: Sequence[str]) -> dict[str, Run]:
     return runs
 
 
-async def _run(graph: InProcessGraph, row: Row, case: Case, paint: bool) -> Outcome:
+async def _run(graph: InProcessGraph, row: Row, case: QualityCase, paint: bool) -> Outcome:
     graph.configure(row.clip, row.driver)
     return await outcome(graph, row.n, case, paint)
 
@@ -84,7 +84,7 @@ def _wanted(name: str, only: Sequence[str]) -> bool:
     return not only or any(word in name for word in only)
 
 
-def _first_of_each_kind(cases: Sequence[Case], count: int) -> list[Case]:
+def _first_of_each_kind(cases: Sequence[QualityCase], count: int) -> list[QualityCase]:
     seen: Counter[str] = Counter()
     first = []
     for case in cases:

@@ -29,7 +29,7 @@ Judge = Callable[[np.ndarray], bool]
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class QualityCase:
     """One request and the truth about it.
 
     `target` means `truth` (HxW bool), None where it is not in the picture; `same` are the masks of everything that has
@@ -46,14 +46,14 @@ class Case:
     seed: int
 
 
-def marked(case: Case, number: int) -> Case:
+def marked(case: QualityCase, number: int) -> QualityCase:
     """The same with one other pixel, a different one for each number: nobody remembers having seen it."""
     image = case.image.copy()
     image[0, 0] ^= np.uint8(number + 1)
     return replace(case, image=image)
 
 
-def pocket_cases(count: int, first: int = 0) -> list[Case]:
+def pocket_cases(count: int, first: int = 0) -> list[QualityCase]:
     """`count` hard scenes of each kind, of the evaluation stream and partly on a photograph no training has seen."""
     return [
         _pocket_case(kind, number, seed)
@@ -62,11 +62,11 @@ def pocket_cases(count: int, first: int = 0) -> list[Case]:
     ]
 
 
-def _pocket_case(kind: hard.Kind, number: int, seed: int) -> Case:
+def _pocket_case(kind: hard.Kind, number: int, seed: int) -> QualityCase:
     drawn = hard.challenge(world.evaluation_rng(STREAM, number, seed), kind, PHOTOGRAPHS)
     wanted = drawn.wanted
     same = [] if wanted is None else [one.mask for one in drawn.scene.placed if one.sticker == wanted.sticker]
-    return Case(
+    return QualityCase(
         kind=kind,
         image=drawn.scene.image,
         target=drawn.target,
@@ -87,10 +87,10 @@ def _names(drawn: hard.Challenge, picture: np.ndarray) -> bool:
     return verdict.name == drawn.painted.name
 
 
-def coco_cases(annotations: Path, images: Path, count: int, judged: Callable[[str, Box], Judge]) -> list[Case]:
+def coco_cases(annotations: Path, images: Path, count: int, judged: Callable[[str, Box], Judge]) -> list[QualityCase]:
     """Up to `count` cases of each kind from a COCO instances file: "one", "doubles" (a word of place says which) and
     "absent". `judged` makes the judge for a name to be painted in a box."""
-    made: defaultdict[str, list[Case]] = defaultdict(list)
+    made: defaultdict[str, list[QualityCase]] = defaultdict(list)
     for case in _coco_cases(json.loads(annotations.read_text()), images, judged):
         if len(made[case.kind]) < count:
             made[case.kind].append(case)
@@ -121,7 +121,7 @@ def named_by(model: str | None, annotations: Path) -> Callable[[str, Box], Judge
     return judged
 
 
-def _coco_cases(content: Mapping[str, Any], images: Path, judged: Callable[[str, Box], Judge]) -> Iterator[Case]:
+def _coco_cases(content: Mapping[str, Any], images: Path, judged: Callable[[str, Box], Judge]) -> Iterator[QualityCase]:
     names = {category["id"]: category["name"] for category in content["categories"]}
     by_image: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
@@ -141,17 +141,17 @@ def _cases_of_photograph(
     annotations: Sequence[Mapping[str, Any]],
     names: Mapping[int, str],
     judged: Callable[[str, Box], Judge],
-) -> Iterator[Case]:
+) -> Iterator[QualityCase]:
     masks: defaultdict[str, list[np.ndarray]] = defaultdict(list)
     for annotation in annotations:
         masks[names[annotation["category_id"]]].append(_decoded(annotation["segmentation"], image.shape[:2]))
     absent = sorted(set(names.values()) - set(masks))
     crowds = {names[annotation["category_id"]] for annotation in annotations if annotation.get("iscrowd")}
 
-    def case(kind: str, target: str, truth: np.ndarray | None, same: Sequence[np.ndarray]) -> Case:
+    def case(kind: str, target: str, truth: np.ndarray | None, same: Sequence[np.ndarray]) -> QualityCase:
         painted = absent[int(rng.integers(len(absent)))]
         box = (0, 0, 1, 1) if truth is None else bounding_box(truth)
-        return Case(
+        return QualityCase(
             kind, image, target, truth, tuple(same), f"a {painted}", judged(painted, box), int(rng.integers(2**31))
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.baselines import Sequential
 from benchmarks.in_process import InProcessGraph
-from benchmarks.quality_cases import Case
+from benchmarks.quality_cases import QualityCase
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding.peaks import heat_mask, hot_spots
 from deployments.messages import EditRequest, LocateRequest, Location
@@ -53,7 +53,7 @@ COLUMNS = {
 }
 
 
-async def outcome(graph: InProcessGraph, n: int, case: Case, edit: bool) -> Outcome:
+async def outcome(graph: InProcessGraph, n: int, case: QualityCase, edit: bool) -> Outcome:
     """Of one case: what is found, and with `edit` what is painted there."""
     start = time.perf_counter()
     try:
@@ -66,7 +66,7 @@ async def outcome(graph: InProcessGraph, n: int, case: Case, edit: bool) -> Outc
     return Outcome(case.kind, **told)
 
 
-def found(case: Case, location: Location | None) -> Told:
+def found(case: QualityCase, location: Location | None) -> Told:
     """What a location says about its case."""
     margin = None if location is None else location.margin
     if case.truth is None:
@@ -88,7 +88,7 @@ def found(case: Case, location: Location | None) -> Told:
     return told
 
 
-async def painted(graph: InProcessGraph, n: int, case: Case) -> Told:
+async def painted(graph: InProcessGraph, n: int, case: QualityCase) -> Told:
     request = EditRequest(case.image, case.prompt, target=case.target, seed=case.seed, n=n)
     try:
         result = await graph.driver.edit(request)
@@ -103,7 +103,7 @@ async def painted(graph: InProcessGraph, n: int, case: Case) -> Told:
     }
 
 
-def seeds_way(baseline: Sequential, case: Case, edit: bool) -> Outcome:
+def seeds_way(baseline: Sequential, case: QualityCase, edit: bool) -> Outcome:
     """The same of the seed's way."""
     start = time.perf_counter()
     (x, y), mask = baseline.find(case.image, case.target)

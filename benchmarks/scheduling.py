@@ -12,7 +12,7 @@ from ray import serve
 from benchmarks.baselines import RequestBatching, ServeBatchedScores
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
-from benchmarks.workload import MIX, Case, Outcome, arrivals, closed_loop, open_loop
+from benchmarks.workload import MIX, EditCase, TimedRequest, arrivals, closed_loop, open_loop
 from deployments.clip.server import ClipServer
 from deployments.config import ModelArgs
 from deployments.inpaint.server import InpaintServer
@@ -31,7 +31,7 @@ def _start(cls: type, name: str, actor_options: Mapping[str, Any], *args: Any, *
     return serve.run(deployment.bind(*args), name=name, route_prefix=None)
 
 
-def mixed_load(rounds: int, setup: Setup, known: list[Case], say: Callable[[str], None]) -> Iterator[Figure]:
+def mixed_load(rounds: int, setup: Setup, known: list[EditCase], say: Callable[[str], None]) -> Iterator[Figure]:
     """Mixed step counts arriving at random: the step engine, and `@serve.batch` around whole requests."""
     args, options = setup.args.inpaint, setup.options("inpaint")
     engine = _start(InpaintServer, "bench-engine", options, args, user_config={"max_pictures": 10_000})
@@ -62,7 +62,7 @@ def _asker(handle: Any) -> Callable[[InpaintRequest], bool]:
     return ask
 
 
-def _alone(handle: Any, known: list[Case]) -> float:
+def _alone(handle: Any, known: list[EditCase]) -> float:
     """Median seconds of a short job that has the engine to itself."""
     return float(np.median([closed_loop(_asker(handle), [known[0].inpaint(seed, SHORT)], 1) for seed in range(7)]))
 
@@ -77,7 +77,7 @@ def _at_load(
     say: Callable[[str], None],
 ) -> Iterator[Figure]:
     say(f"mixed steps at {load}, {per_s:.2f} images/s: mean latency in seconds")
-    kept: dict[str, list[Outcome[InpaintRequest]]] = {name: [] for name in sides}
+    kept: dict[str, list[TimedRequest[InpaintRequest]]] = {name: [] for name in sides}
 
     def run(name: str) -> Callable[[int], float]:
         def mean_latency(number: int) -> float:
@@ -113,7 +113,7 @@ def _at_load(
     )
 
 
-def _steps(outcome: Outcome[InpaintRequest]) -> int:
+def _steps(outcome: TimedRequest[InpaintRequest]) -> int:
     return outcome.item.num_inference_steps
 
 
@@ -131,7 +131,7 @@ class CountedClip(ClipServer):
         return float(np.mean(sizes))
 
 
-def clip_batches(rounds: int, setup: Setup, known: list[Case], say: Callable[[str], None]) -> Iterator[Figure]:
+def clip_batches(rounds: int, setup: Setup, known: list[EditCase], say: Callable[[str], None]) -> Iterator[Figure]:
     """Scores for 16 callers: our batcher, the same without batches, and `@serve.batch`."""
     args, options = setup.args.clip, setup.options("clip")
     ours = _start(CountedClip, "bench-clip", options, args, user_config={"max_batch_size": CALLERS})

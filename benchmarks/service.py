@@ -14,7 +14,7 @@ from benchmarks.baselines import SequentialProcess
 from benchmarks.engine import paint
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
-from benchmarks.workload import GUIDANCE_SCALE, STEPS, Case, arrivals, closed_loop, open_loop
+from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase, arrivals, closed_loop, open_loop
 from deployments.config import GraphArgs, InpaintSettings, Limits
 from deployments.inpaint.engine import InpaintEngine
 from deployments.inpaint.model import InpaintModel
@@ -33,20 +33,20 @@ CHECKED_EVERY = 8  # answers whose pixels are compared with what was sent, after
 class Service:
     """The graph, asked over HTTP. Never twice with the same pixels."""
 
-    def __init__(self, url: str, known: list[Case]) -> None:
+    def __init__(self, url: str, known: list[EditCase]) -> None:
         self._client = httpx.Client(base_url=url, timeout=300, limits=httpx.Limits(max_connections=200))
-        self.answers: list[tuple[Case, dict[str, Any]]] = []
+        self.answers: list[tuple[EditCase, dict[str, Any]]] = []
         self.seed = 0
         self._known = known
 
-    def cases(self, count: int) -> list[tuple[int, Case]]:
+    def cases(self, count: int) -> list[tuple[int, EditCase]]:
         """Numbered, so that each gets a seed of its own, and with pixels that no cache remembers."""
         first, self.seed = self.seed, self.seed + count
         return [
             (number, self._known[number % len(self._known)].marked(number)) for number in range(first, first + count)
         ]
 
-    def edit(self, numbered: tuple[int, Case]) -> bool:
+    def edit(self, numbered: tuple[int, EditCase]) -> bool:
         number, case = numbered
         fields = {
             "prompt": case.prompt,
@@ -74,7 +74,7 @@ def _changed(sent: np.ndarray, answer: dict[str, Any]) -> int:
     return pasting.changed_outside(sent, picture, mask)
 
 
-def measure(rounds: int, setup: Setup, url: str, known: list[Case], say: Callable[[str], None]) -> Iterator[Figure]:
+def measure(rounds: int, setup: Setup, url: str, known: list[EditCase], say: Callable[[str], None]) -> Iterator[Figure]:
     handle = setup.start("retouch", "/")
     service = Service(url, known)
     try:
@@ -90,7 +90,12 @@ def measure(rounds: int, setup: Setup, url: str, known: list[Case], say: Callabl
 
 
 def _against_sequential(
-    rounds: int, args: GraphArgs, service: Service, known: list[Case], speed: list[float], say: Callable[[str], None]
+    rounds: int,
+    args: GraphArgs,
+    service: Service,
+    known: list[EditCase],
+    speed: list[float],
+    say: Callable[[str], None],
 ) -> Iterator[Figure]:
     baseline = SequentialProcess(args)
     settings = InpaintSettings(max_pictures=10_000)
@@ -134,7 +139,7 @@ def _against_sequential(
     )
 
 
-def _again(handle: Any, known: list[Case]) -> Iterator[Figure]:
+def _again(handle: Any, known: list[EditCase]) -> Iterator[Figure]:
     """SAM's encoding of a picture it has not seen, and of the same one again."""
     first: list[float] = []
     again: list[float] = []

@@ -53,7 +53,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Case:
+class ShapeCase:
     """A picture of `height` and `width`, with a mask of `mask_height` and `mask_width` in its middle."""
 
     height: int
@@ -62,7 +62,7 @@ class Case:
     mask_width: int
 
     @classmethod
-    def of(cls, pixels: float, ratio: int) -> Case:
+    def of(cls, pixels: float, ratio: int) -> ShapeCase:
         """Return one as wide as `ratio` times its height, with a mask along it."""
         height = max(16, round((pixels / ratio) ** 0.5))
         width = round(pixels / height)
@@ -80,7 +80,7 @@ class Case:
         return mask
 
 
-REPORTED = (Case(64, 4096, 39, 4000), Case(8000, 1080, 7000, 400))
+REPORTED = (ShapeCase(64, 4096, 39, 4000), ShapeCase(8000, 1080, 7000, 400))
 
 
 class Growth:
@@ -107,7 +107,7 @@ class Growth:
             self.peak = max(self.peak, self._process.memory_info().rss)
 
 
-async def measure(graph: InProcessGraph, case: Case, steps: int) -> tuple[float, int]:
+async def measure(graph: InProcessGraph, case: ShapeCase, steps: int) -> tuple[float, int]:
     """Return the CPU seconds and the growth in bytes of one edit; 0 steps are a removal."""
     request = EditRequest(case.image(), "a lemon", mask=case.mask(), seed=1, num_inference_steps=steps)
     if not steps:
@@ -119,25 +119,25 @@ async def measure(graph: InProcessGraph, case: Case, steps: int) -> tuple[float,
     return seconds, growth.peak
 
 
-async def best(graph: InProcessGraph, case: Case, steps: int, rounds: int) -> tuple[float, int]:
+async def best(graph: InProcessGraph, case: ShapeCase, steps: int, rounds: int) -> tuple[float, int]:
     """Return the fewest seconds and the largest growth of several rounds."""
     costs = [await measure(graph, case, steps) for _ in range(rounds)]
     return min(seconds for seconds, _ in costs), max(peak for _, peak in costs)
 
 
-async def repainting(graph: InProcessGraph, case: Case, rounds: int) -> Cost:
+async def repainting(graph: InProcessGraph, case: ShapeCase, rounds: int) -> Cost:
     """Return the cost with MANY steps; what a step costs is the difference to FEW, shared among them."""
     few, _ = await best(graph, case, FEW, rounds)
     many, peak = await best(graph, case, MANY, rounds)
     return Cost(many, MANY * (many - few) / (MANY - FEW), peak)
 
 
-async def removal(graph: InProcessGraph, case: Case, rounds: int) -> Cost:
+async def removal(graph: InProcessGraph, case: ShapeCase, rounds: int) -> Cost:
     seconds, peak = await best(graph, case, 0, rounds)
     return Cost(seconds, 0.0, peak)
 
 
-def row(case: Case, mode: str, cost: Cost, square: tuple[float, Cost] | None) -> str:
+def row(case: ShapeCase, mode: str, cost: Cost, square: tuple[float, Cost] | None) -> str:
     """Return a line of the table; `square` has the megapixels and the cost of what it is compared with."""
     pixels, squares = case.height * case.width / 1e6, len(regions.plan(case.mask(), "silhouette", 0.0).regions)
     cells = [f"{case.width}x{case.height}", mode, str(squares), f"{cost.seconds:.2f}", f"{cost.unet_s:.2f}"]
@@ -158,11 +158,11 @@ async def table(options: argparse.Namespace) -> None:
     """Print the table, row by row."""
     graph = InProcessGraph(GraphArgs())
     graph.configure(ClipSettings(), DriverSettings(deadline_s=3600, limits=Limits(max_side_px=2**16)))
-    await measure(graph, Case(256, 256, 100, 100), FEW)  # what is loaded once is no edit's own
+    await measure(graph, ShapeCase(256, 256, 100, 100), FEW)  # what is loaded once is no edit's own
     for mode, measured in {"replace": repainting, "remove": removal}.items():
         for megapixels in options.megapixels:
             square: tuple[float, Cost] | None = None
-            for case in (Case.of(1e6 * megapixels, ratio) for ratio in options.ratios):
+            for case in (ShapeCase.of(1e6 * megapixels, ratio) for ratio in options.ratios):
                 cost = await measured(graph, case, options.rounds)
                 square = square or (case.height * case.width / 1e6, cost)
                 print(row(case, mode, cost, square), flush=True)

@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class EditCase:
     """An edit to ask for: the picture, as pixels and as a PNG, what to find, what to paint there, and its mask."""
 
     image: np.ndarray
@@ -36,7 +36,7 @@ class Case:
     prompt: str
     mask: np.ndarray
 
-    def marked(self, number: int) -> Case:
+    def marked(self, number: int) -> EditCase:
         """The same with one other pixel, a different one for each number."""
         image = self.image.copy()
         image[0, 0] = np.frombuffer(number.to_bytes(4, "little", signed=True), np.uint8)[:3]
@@ -48,12 +48,12 @@ class Case:
         return InpaintRequest(squares, self.prompt, "", (seed,), steps, GUIDANCE_SCALE)
 
 
-def cases(count: int) -> list[Case]:
+def cases(count: int) -> list[EditCase]:
     """Scenes of the evaluation stream whose target CLIP finds; each another picture."""
     from deployments.clip.model import ClipMatcher
 
     matcher, settings = ClipMatcher.load(ModelArgs()), ClipSettings()
-    found: list[Case] = []
+    found: list[EditCase] = []
     seed = 0
     while len(found) < count:
         rng = world.evaluation_rng(STREAM, seed)
@@ -62,13 +62,13 @@ def cases(count: int) -> list[Case]:
         target, prompt = f"the {placed.sticker.name}", f"a {STICKERS[int(rng.integers(len(STICKERS)))].name}"
         (search,) = matcher.locate([SearchRequest(scene.image, (target,))], settings)
         if not isinstance(search, Exception) and search.maps[0].found:
-            found.append(Case(scene.image, encode(scene.image), target, prompt, placed.mask))
+            found.append(EditCase(scene.image, encode(scene.image), target, prompt, placed.mask))
         seed += 1
     return found
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Item]):
+class TimedRequest(Generic[Item]):
     """One request: when it was due, how long it took from then on, and whether it was answered."""
 
     item: Item
@@ -91,14 +91,14 @@ def arrivals(count: int, per_s: float, seed: int) -> list[float]:
     return [float(due) for due in np.cumsum(gaps)]
 
 
-def open_loop(call: Callable[[Item], bool], items: Sequence[Item], due_s: Sequence[float]) -> list[Outcome[Item]]:
+def open_loop(call: Callable[[Item], bool], items: Sequence[Item], due_s: Sequence[float]) -> list[TimedRequest[Item]]:
     """Asks when each is due, whether or not the earlier ones are answered. `call` says whether it was answered."""
     start = time.perf_counter()
 
-    def ask(item: Item, due: float) -> Outcome[Item]:
+    def ask(item: Item, due: float) -> TimedRequest[Item]:
         time.sleep(max(0.0, start + due - time.perf_counter()))
         answered = call(item)
-        return Outcome(item, due, time.perf_counter() - start - due, answered)
+        return TimedRequest(item, due, time.perf_counter() - start - due, answered)
 
     with ThreadPoolExecutor(len(items)) as callers:
         return list(callers.map(ask, items, due_s))

@@ -43,7 +43,7 @@ SCHEDULE = training.Schedule(steps=2400, learning_rate=1.5e-3, warmup=150, weigh
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class TrainingView:
     """A piece of a scene as the model sees it.
 
     `image` is 128x128x3 uint8; `shares` maps the name of each sticker to an 8x8 float32 grid: how much of each patch
@@ -135,7 +135,7 @@ def _draw_shape(rng: np.random.Generator, pen: ImageDraw.ImageDraw, size_wh: tup
         pen.line((*box[:2], *box[2:]), colour, int(rng.integers(1, 10)))
 
 
-def look(rng: np.random.Generator, scene: world.Scene, whole: bool) -> View:
+def look(rng: np.random.Generator, scene: world.Scene, whole: bool) -> TrainingView:
     """All of the scene, stretched to the model's square, or a window of it: around a sticker or anywhere."""
     height, width = scene.image.shape[:2]
     if whole:
@@ -159,7 +159,7 @@ def look(rng: np.random.Generator, scene: world.Scene, whole: bool) -> View:
         shares[name] = shares.get(name, 0) + share
         seen = float(share.mean() * area_px / max(1, placed.mask.sum()))
         visible[name] = max(visible.get(name, 0.0), seen)
-    return View(np.asarray(degrade(rng, image)), shares, visible)
+    return TrainingView(np.asarray(degrade(rng, image)), shares, visible)
 
 
 def _inside(x: float, y: float, side: float, width: int, height: int) -> tuple[float, float, float, float]:
@@ -224,7 +224,7 @@ def in_sentence(rng: np.random.Generator, phrase: str) -> str:
     return template.replace("a {}", article).format(phrase)
 
 
-def caption(rng: np.random.Generator, view: View) -> str:
+def caption(rng: np.random.Generator, view: TrainingView) -> str:
     """All stickers that can be seen well, in any order: "a lemon and a red balloon"."""
     names = [name for name, share in view.visible.items() if share > 0.5]
     rng.shuffle(names)
@@ -234,7 +234,7 @@ def caption(rng: np.random.Generator, view: View) -> str:
     return listed if rng.random() < 0.6 else f"a photo of {listed}"
 
 
-def labels(views: Sequence[View], questions: Questions) -> tuple[torch.Tensor, torch.Tensor]:
+def labels(views: Sequence[TrainingView], questions: Questions) -> tuple[torch.Tensor, torch.Tensor]:
     """Shares BxNxK of each patch that what was asked for covers, and how much BxK of it is in view."""
     shares = torch.zeros(len(views), GRID * GRID, len(questions.phrases))
     visible = torch.zeros(len(views), len(questions.phrases))
@@ -371,7 +371,7 @@ class Lesson:
         figures |= {"global": broad.item(), "caption": worded.item(), "scale": scale.item()}
         return total + 0.5 * broad + 0.3 * worded, figures
 
-    def _views(self, step: int, index: int) -> list[View]:
+    def _views(self, step: int, index: int) -> list[TrainingView]:
         rng = world.training_rng(STREAM, step, index)
         scene = draw_scene(rng)
         return [look(rng, scene, whole=number == 0) for number in range(VIEWS)]

@@ -84,7 +84,7 @@ MAX_CACHED_PHRASES = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class VisionTokens:
     """A batch of pictures in the vision tower of `model`.
 
     `entering` has the tokens Bx(1+N)xC, the class token first, that enter each of the last blocks (six, or all if there
@@ -123,7 +123,7 @@ class Encoded:
         return unit(self.model.visual_projection(self.model.vision_model.post_layernorm(tokens)))
 
 
-def encode(model: CLIPModel, pixels: torch.Tensor) -> Encoded:
+def encode(model: CLIPModel, pixels: torch.Tensor) -> VisionTokens:
     """Pixels Bx3xHxW as the model's processor scales them, H and W multiples of the patch size, through the tower."""
     vision = model.vision_model
     patch_px = vision.embeddings.patch_size
@@ -135,7 +135,7 @@ def encode(model: CLIPModel, pixels: torch.Tensor) -> Encoded:
     entering = [tokens]
     for layer in vision.encoder.layers[first_kept:-1]:
         entering.append(layer(entering[-1], None))
-    return Encoded(model, tuple(entering), (pixels.shape[-2] // patch_px, pixels.shape[-1] // patch_px))
+    return VisionTokens(model, tuple(entering), (pixels.shape[-2] // patch_px, pixels.shape[-1] // patch_px))
 
 
 def patch_features(model: CLIPModel, pixels: torch.Tensor, method: Method) -> torch.Tensor:

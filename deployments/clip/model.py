@@ -47,15 +47,15 @@ class Look:
     """All views of one picture: `pixels` Vx3xPxP uint8."""
 
     pixels: torch.Tensor
-    plan: views.Plan
+    plan: views.ViewPlan
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class PictureFeatures:
     """What the model saw in one picture: `features` VxghxgwxD float32 unit vectors of its views' patches."""
 
     features: torch.Tensor
-    plan: views.Plan
+    plan: views.ViewPlan
 
 
 class ClipMatcher:
@@ -81,7 +81,7 @@ class ClipMatcher:
         self._ensembles = dense.Phrases(self._embed, self._wordings, texts)
         self._bare = dense.Phrases(self._embed, lambda phrase: self._wordings(phrase, [dense.PLAIN_TEMPLATE]), texts)
         self._texts = dense.Phrases(self._embed, lambda text: [text], texts)
-        self._remembered: Lru[Key, Seen] = Lru(self._memory(), lookups(metrics, "clip", "pictures"))
+        self._remembered: Lru[Key, PictureFeatures] = Lru(self._memory(), lookups(metrics, "clip", "pictures"))
 
     @classmethod
     def load(cls, args: ModelArgs, metrics: Recorder = NOWHERE) -> ClipMatcher:
@@ -164,7 +164,7 @@ class ClipMatcher:
         return dict(zip(phrases, (self._ensembles if settings.ensemble else self._bare)(phrases), strict=True))
 
     def _heat_map(
-        self, phrase: str, request: SearchRequest, seen: Seen, vectors: Vectors, settings: ClipSettings
+        self, phrase: str, request: SearchRequest, picture: PictureFeatures, vectors: Vectors, settings: ClipSettings
     ) -> HeatMap:
         """One phrase's map.
 
@@ -175,36 +175,38 @@ class ClipMatcher:
         """
         size_hw = (request.image.shape[0], request.image.shape[1])
         logits_of = self._margins if settings.contrast else self._cosines
-        margins = views.blend(logits_of(phrase, request.avoid, seen, vectors).cpu(), seen.plan)
+        margins = views.blend(logits_of(phrase, request.avoid, picture, vectors).cpu(), picture.plan)
         if settings.contrast:
             return _answer(phrase, margins, margins.sigmoid(), size_hw, settings)
         above = margins - margins.mean()
         spread = (above.max() - above.min()).clamp(min=1e-9)
         return _answer(phrase, above, (above - above.min()) / spread, size_hw, settings)
 
-    def _margins(self, phrase: str, avoid: Sequence[str], seen: Seen, vectors: Vectors) -> torch.Tensor:
+    def _margins(self, phrase: str, avoid: Sequence[str], picture: PictureFeatures, vectors: Vectors) -> torch.Tensor:
         """By how many logits each patch looks more like the phrase than like the ground and what to avoid: Vxghxgw."""
         ground = torch.stack([vectors[word] for word in dense.GROUND])
         others = [vectors[name][None] for name in avoid]
         contrast = torch.cat([dense.contrast(phrase, vectors[phrase], ground), *others])
-        margins = dense.margins(seen.features, vectors[phrase][None], contrast, self._scale)[..., 0]
+        margins = dense.margins(picture.features, vectors[phrase][None], contrast, self._scale)[..., 0]
         of_others = (
-            dense.margins(seen.features, other, dense.contrast(name, other[0], ground), self._scale)[..., 0]
+            dense.margins(picture.features, other, dense.contrast(name, other[0], ground), self._scale)[..., 0]
             for name, other in zip(avoid, others, strict=True)
         )
         return dense.kept_from(margins, of_others)
 
-    def _cosines(self, phrase: str, avoid: Sequence[str], seen: Seen, vectors: Vectors) -> torch.Tensor:
+    def _cosines(self, phrase: str, avoid: Sequence[str], picture: PictureFeatures, vectors: Vectors) -> torch.Tensor:
         """The cosine of each patch and the phrase, less the greatest of what to avoid, in logits: Vxghxgw."""
-        cosines = seen.features @ vectors[phrase]
+        cosines = picture.features @ vectors[phrase]
         if avoid:
             others = torch.stack([vectors[name] for name in avoid])
-            cosines = cosines - (seen.features @ others.T).amax(-1).clamp(min=0)
+            cosines = cosines - (picture.features @ others.T).amax(-1).clamp(min=0)
         return self._scale * cosines
 
-    def _see(self, images: Mapping[Key, np.ndarray], settings: ClipSettings) -> Mapping[Key, Seen | Exception]:
+    def _see(
+        self, images: Mapping[Key, np.ndarray], settings: ClipSettings
+    ) -> Mapping[Key, PictureFeatures | Exception]:
         """What the model sees in each picture; those it does not remember go through the vision tower together."""
-        seen: dict[Key, Seen | Exception] = {}
+        seen: dict[Key, PictureFeatures | Exception] = {}
         looks: dict[Key, Look] = {}
         for key, image in images.items():
             known = self._remembered.find(key)
@@ -218,7 +220,7 @@ class ClipMatcher:
         patches = self._patches([look.pixels for look in looks.values()], settings.method)
         for (key, look), features in zip(looks.items(), patches, strict=True):
             # A copy of its own: a slice would keep the whole batch in memory as long as it is remembered.
-            seen[key] = fresh = Seen(features.clone(), look.plan)
+            seen[key] = fresh = PictureFeatures(features.clone(), look.plan)
             self._remembered.keep(key, fresh)
         return seen
 

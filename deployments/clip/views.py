@@ -26,8 +26,8 @@ CELLS_PER_PATCH = 2
 
 
 @dataclass(frozen=True)
-class View:
-    """A piece of a picture, in shares of its width and height."""
+class ViewBox:
+    """The box of a view in shares of the picture's width and height, 0..1 from its left and its top edge."""
 
     left: float
     top: float
@@ -40,19 +40,19 @@ class Level:
     """A picture resized to `size_wh`, the views to cut from that, and how much their map counts among the levels'."""
 
     size_wh: tuple[int, int]
-    views: tuple[View, ...]
+    views: tuple[ViewBox, ...]
     weight: float = 1.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class ViewPlan:
     """The levels at which to look at a picture, coarsest first, and the (rows, columns) of its heat map."""
 
     levels: tuple[Level, ...]
     cells: tuple[int, int]
 
 
-def plan(size_wh: tuple[int, int], side: int, patch_px: int, squares: Sequence[int]) -> Plan:
+def plan(size_wh: tuple[int, int], side: int, patch_px: int, squares: Sequence[int]) -> ViewPlan:
     """How to look at a picture with a model that sees `side` x `side`, at the scales `squares`.
 
     First comes the whole, stretched, and then for each scale a level where the picture's shorter side is so many
@@ -62,13 +62,13 @@ def plan(size_wh: tuple[int, int], side: int, patch_px: int, squares: Sequence[i
     The cost, in views: 1 for the whole; for a square picture 9 more at 2 squares, 16 at 3, 25 at 4; for one of
     16:9 21, 28, and 28 again, as 4 would take too many. Never more than `MAX_WINDOWS` for a scale.
     """
-    whole = View(0.0, 0.0, 1.0, 1.0)
+    whole = ViewBox(0.0, 0.0, 1.0, 1.0)
     scales = sorted({_worth_while(size_wh, side, scale) for scale in squares} - {0})
     windows = [_windows(size_wh, side, scale) for scale in scales]
     levels = (Level((side, side), (whole,), WHOLE_WEIGHT if windows else 1.0), *windows)
     width, height = levels[-1].size_wh
     cells = (max(2, round(height / patch_px * CELLS_PER_PATCH)), max(2, round(width / patch_px * CELLS_PER_PATCH)))
-    return Plan(levels, cells)
+    return ViewPlan(levels, cells)
 
 
 def _worth_while(size_wh: tuple[int, int], side: int, scale: int) -> int:
@@ -86,7 +86,7 @@ def _windows(size_wh: tuple[int, int], side: int, scale: int) -> Level:
     factor = scale * side / min(size_wh)
     across, down = (min(MAX_SQUARES * side, max(side, round(length * factor))) for length in size_wh)
     views = tuple(
-        View(x / across, y / down, (x + side) / across, (y + side) / down)
+        ViewBox(x / across, y / down, (x + side) / across, (y + side) / down)
         for y in _starts(down, side, scale)
         for x in _starts(across, side, scale)
     )
@@ -116,7 +116,7 @@ def _crops(picture: Image.Image, level: Level, side: int) -> Iterator[np.ndarray
         yield np.array(resized.crop((x, y, x + side, y + side)))
 
 
-def blend(maps: torch.Tensor, plan: Plan) -> torch.Tensor:
+def blend(maps: torch.Tensor, plan: ViewPlan) -> torch.Tensor:
     """The logits of all views (Vxghxgw, level by level) as one map of logits: `plan.cells` float64.
 
     What is averaged is the odds, not the logits: one view that is sure of what it sees is heard above many that
@@ -130,7 +130,7 @@ def blend(maps: torch.Tensor, plan: Plan) -> torch.Tensor:
     return _blur(odds / sum(level.weight for level in plan.levels)).log()
 
 
-def _level_odds(maps: torch.Tensor, views: Sequence[View], cells: tuple[int, int]) -> torch.Tensor:
+def _level_odds(maps: torch.Tensor, views: Sequence[ViewBox], cells: tuple[int, int]) -> torch.Tensor:
     """The mean odds of a level's windows. A window knows its middle best, so it counts there most."""
     odds = torch.zeros(cells, dtype=torch.float64)
     weights = torch.zeros(cells, dtype=torch.float64)

@@ -21,7 +21,7 @@ from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding import every, pointing
 from deployments.grounding.pointing import Pointer, Pointing
 from deployments.grounding.ranking import Question, View, nearby_view
-from deployments.grounding.search import Case, Proposal, Seen, anchor_point, with_nearby
+from deployments.grounding.search import GroundedPhrase, Proposal, TargetSearch, anchor_point, with_nearby
 from deployments.language.targets import parse
 from deployments.messages import (
     Candidate,
@@ -59,17 +59,17 @@ class Finder:
         embedding = self._calls.begin(self._sam.encode.remote(sought.image))
         if sought.pointed:
             return await self._pointed_at(sought, embedding)
-        seen = await self._look(sought)
+        grounded = await self._look(sought)
         self._calls.report(Progress("segment"))
-        if seen.wording.every and seen.map.found:
-            return await self._find_every(sought, seen, embedding)
-        case = await asyncio.to_thread(Case.of_words, sought.image, seen, self._settings)
-        proposals, small_side = await self._propose(case, case.whole, embedding)
-        arranged = await asyncio.to_thread(case.arranged, proposals)
+        if grounded.wording.every and grounded.map.found:
+            return await self._find_every(sought, grounded, embedding)
+        search = await asyncio.to_thread(TargetSearch.of_words, sought.image, grounded, self._settings)
+        proposals, small_side = await self._propose(search, search.whole, embedding)
+        arranged = await asyncio.to_thread(search.arranged, proposals)
         if arranged and self._settings.look_closer:
-            arranged = await self._look_closer(case, arranged, small_side)
-        final = await asyncio.to_thread(case.with_heat, arranged)
-        return _location(sought, case, final[: self._settings.max_candidates])
+            arranged = await self._look_closer(search, arranged, small_side)
+        final = await asyncio.to_thread(search.with_heat, arranged)
+        return _location(sought, search, final[: self._settings.max_candidates])
 
     async def check_target(self, sought: SearchJob, location: Location) -> None:
         """Raise InvalidInput where something was pointed at and CLIP does not see there what the target names."""
@@ -90,47 +90,51 @@ class Finder:
     async def _pointed_at(self, sought: SearchJob, embedding: Response[Embedding]) -> Location:
         """What points or a box mean. There is always a candidate, if only a small region around the points."""
         pointer = Pointer(sought.points_xy, sought.labels, sought.box_xyxy)
-        case = Pointing(sought.image, pointer, self._settings)
+        search = Pointing(sought.image, pointer, self._settings)
         self._calls.report(Progress("segment"))
-        asked = case.questions(case.whole)
-        masks = await self._segment(case.whole, asked, embedding)
-        found = await asyncio.to_thread(case.answers, case.whole, asked, masks)
-        view = case.closer_view(found[0], max(masks.small.shape[1:])) if self._settings.look_closer else None
+        asked = search.questions(search.whole)
+        masks = await self._segment(search.whole, asked, embedding)
+        found = await asyncio.to_thread(search.answers, search.whole, asked, masks)
+        view = search.closer_view(found[0], max(masks.small.shape[1:])) if self._settings.look_closer else None
         if view is not None:
-            asked = case.questions(view)
+            asked = search.questions(view)
             masks = await self._segment(view, asked, self._calls.begin(self._sam.encode.remote(view.image)))
-            found = pointing.with_nearby(found, await asyncio.to_thread(case.answers, view, asked, masks))
+            found = pointing.with_nearby(found, await asyncio.to_thread(search.answers, view, asked, masks))
         return _pointed_location(sought, found[: self._settings.max_candidates])
 
-    async def _find_every(self, sought: SearchJob, seen: Seen, embedding: Response[Embedding]) -> Location:
+    async def _find_every(
+        self, sought: SearchJob, grounded: GroundedPhrase, embedding: Response[Embedding]
+    ) -> Location:
         """Where each of them is. What is hot and in no mask is asked about again: it may be another one."""
-        case = await asyncio.to_thread(every.first_case, sought.image, seen, self._settings)
+        search = await asyncio.to_thread(every.first_search, sought.image, grounded, self._settings)
         found: list[Proposal] = []
-        asked = range(len(case.things))
+        asked = range(len(search.things))
         for _ in range(every.ROUNDS):
-            proposals, small_side = await self._propose(case, case.whole, embedding, asked)
-            best = await asyncio.to_thread(every.best_of_each, case, proposals, asked)
-            found += await self._parted(case, best, embedding)
-            more = await asyncio.to_thread(every.further_things, case, found)
+            proposals, small_side = await self._propose(search, search.whole, embedding, asked)
+            best = await asyncio.to_thread(every.best_of_each, search, proposals, asked)
+            found += await self._parted(search, best, embedding)
+            more = await asyncio.to_thread(every.further_things, search, found)
             if not more:
                 break
-            asked = range(len(case.things), len(case.things) + len(more))
-            case = replace(case, things=(*case.things, *more))
-        meant = await asyncio.to_thread(lambda: every.meant(case, every.distinct(found)))
+            asked = range(len(search.things), len(search.things) + len(more))
+            search = replace(search, things=(*search.things, *more))
+        meant = await asyncio.to_thread(lambda: every.meant(search, every.distinct(found)))
         if self._settings.look_closer:
             # One after the other: two calls of SAM that wait for a replica at the same time can wait for each other.
-            meant = [(await self._look_closer(case, [one], small_side))[0] for one in meant]
-        return _every_location(sought, case, await asyncio.to_thread(every.disjoint, meant))
+            meant = [(await self._look_closer(search, [one], small_side))[0] for one in meant]
+        return _every_location(sought, search, await asyncio.to_thread(every.disjoint, meant))
 
-    async def _parted(self, case: Case, found: list[Proposal], embedding: Response[Embedding]) -> list[Proposal]:
+    async def _parted(
+        self, search: TargetSearch, found: list[Proposal], embedding: Response[Embedding]
+    ) -> list[Proposal]:
         """The same, with two masks for one that holds two things."""
-        asked = every.part_questions(case, found)
+        asked = every.part_questions(search, found)
         if not asked:
             return found
-        masks = await self._segment(case.whole, asked, embedding)
+        masks = await self._segment(search.whole, asked, embedding)
         return await asyncio.to_thread(every.parted, found, asked, masks)
 
-    async def _look(self, sought: SearchJob) -> Seen:
+    async def _look(self, sought: SearchJob) -> GroundedPhrase:
         """CLIP's best reading of the target. All phrases share one look at the picture."""
         anchors = {wording: parse(wording.relation.anchor) for wording in sought.wordings if wording.relation}
         phrases = [wording.phrase for wording in (*sought.wordings, *anchors.values())]
@@ -141,18 +145,18 @@ class Finder:
         wording = max(sought.wordings, key=lambda one: maps[one.phrase].margin)
         found, anchor = maps[wording.phrase], anchors.get(wording)
         if anchor is None or not found.found:
-            return Seen(found, wording, None)
+            return GroundedPhrase(found, wording, None)
         if not maps[anchor.phrase].found:
             raise TargetNotFound(_best_guess(sought, maps[anchor.phrase]))
-        return Seen(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
+        return GroundedPhrase(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
 
     async def _propose(
-        self, case: Case, view: View, embedding: Response[Embedding], only: Collection[int] | None = None
+        self, search: TargetSearch, view: View, embedding: Response[Embedding], only: Collection[int] | None = None
     ) -> tuple[list[Proposal], int]:
         """What SAM makes of a view, of all things or `only` some, and the longer side of its small masks."""
-        asked = await asyncio.to_thread(case.questions, view, only)
+        asked = await asyncio.to_thread(search.questions, view, only)
         masks = await self._segment(view, asked, embedding)
-        return await asyncio.to_thread(case.proposals, view, asked, masks), max(masks.small.shape[1:])
+        return await asyncio.to_thread(search.proposals, view, asked, masks), max(masks.small.shape[1:])
 
     async def _segment(self, view: View, asked: Sequence[Question], embedding: Response[Embedding]) -> Masks:
         request = SegmentRequest(tuple(question.prompt for question in asked))
@@ -166,14 +170,14 @@ class Finder:
         self.spans += masks.spans
         return masks
 
-    async def _look_closer(self, case: Case, arranged: list[Proposal], small_side: int) -> list[Proposal]:
+    async def _look_closer(self, search: TargetSearch, arranged: list[Proposal], small_side: int) -> list[Proposal]:
         """The same, with better masks of the first thing in front if it is small: SAM sees it again, from nearby."""
         first = arranged[0]
-        view = nearby_view(case.image, first.candidate, small_side)
+        view = nearby_view(search.image, first.candidate, small_side)
         if view is None:
             return arranged
         embedding = self._calls.begin(self._sam.encode.remote(view.image))
-        nearby, _ = await self._propose(case, view, embedding, (first.thing,))
+        nearby, _ = await self._propose(search, view, embedding, (first.thing,))
         return await asyncio.to_thread(with_nearby, arranged, nearby)
 
 
@@ -190,17 +194,17 @@ def _pointed_location(sought: SearchJob, found: Sequence[Candidate]) -> Location
     return replace(location, low_confidence=rough)
 
 
-def _location(sought: SearchJob, case: Case, final: Sequence[Proposal]) -> Location:
+def _location(sought: SearchJob, search: TargetSearch, final: Sequence[Proposal]) -> Location:
     candidates = tuple(one.candidate for one in final)
     by_heat = bool(candidates) and candidates[0].source == "heat"
-    found = replace(_best_guess(sought, case.seen.map), candidates=candidates, low_confidence=by_heat)
+    found = replace(_best_guess(sought, search.grounded.map), candidates=candidates, low_confidence=by_heat)
     return replace(found, point_xy=candidates[0].point_xy) if candidates else found
 
 
-def _every_location(sought: SearchJob, case: Case, found: Sequence[Proposal]) -> Location:
+def _every_location(sought: SearchJob, search: TargetSearch, found: Sequence[Proposal]) -> Location:
     candidates = tuple(one.candidate for one in found)
     return replace(
-        _best_guess(sought, case.seen.map),
+        _best_guess(sought, search.grounded.map),
         point_xy=candidates[0].point_xy,
         candidates=candidates,
         instances=tuple(range(len(candidates))),
@@ -208,5 +212,5 @@ def _every_location(sought: SearchJob, case: Case, found: Sequence[Proposal]) ->
     )
 
 
-def _best_guess(sought: SearchJob, seen: HeatMap) -> Location:
-    return Location(sought.target, seen.phrase, seen.point_xy, seen.confidence, seen.margin, seen.found, seen.heat)
+def _best_guess(sought: SearchJob, best: HeatMap) -> Location:
+    return Location(sought.target, best.phrase, best.point_xy, best.confidence, best.margin, best.found, best.heat)

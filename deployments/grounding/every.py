@@ -17,7 +17,7 @@ from deployments.errors import InvalidInput
 from deployments.grounding import spatial
 from deployments.grounding.peaks import hot_spots
 from deployments.grounding.ranking import MISFIT_DENSITY, Question, Thing
-from deployments.grounding.search import LIKELY, Case, Proposal, Seen, as_spatial
+from deployments.grounding.search import LIKELY, GroundedPhrase, Proposal, TargetSearch, as_detection
 from deployments.messages import Candidate, Masks, PackedMask, Prompt
 from deployments.pixels.masks import bounding_box
 
@@ -32,13 +32,13 @@ INSIDE = 0.85  # of a part lies in the mask of both, and of that in the two part
 SAME_THING = 0.7  # of the smaller of two masks: they show one thing
 
 
-def first_case(image: np.ndarray, seen: Seen, settings: GroundingSettings) -> Case:
+def first_search(image: np.ndarray, grounded: GroundedPhrase, settings: GroundingSettings) -> TargetSearch:
     """The search for every hot place of what CLIP has seen."""
-    case = Case(image, (), seen, settings)
-    return replace(case, things=_things(case, case.heat))
+    search = TargetSearch(image, (), grounded, settings)
+    return replace(search, things=_things(search, search.heat))
 
 
-def best_of_each(case: Case, proposals: Sequence[Proposal], numbers: Iterable[int]) -> list[Proposal]:
+def best_of_each(search: TargetSearch, proposals: Sequence[Proposal], numbers: Iterable[int]) -> list[Proposal]:
     """The best proposal for each of the things with these numbers.
 
     Where SAM has none, or even the best one does not fit, it is the heat map around the thing.
@@ -46,17 +46,17 @@ def best_of_each(case: Case, proposals: Sequence[Proposal], numbers: Iterable[in
     best: dict[int, Proposal] = {}
     for proposal in proposals:
         best.setdefault(proposal.thing, proposal)
-    return [_fitting(case, number, best.get(number)) for number in numbers]
+    return [_fitting(search, number, best.get(number)) for number in numbers]
 
 
-def _fitting(case: Case, number: int, best: Proposal | None) -> Proposal:
+def _fitting(search: TargetSearch, number: int, best: Proposal | None) -> Proposal:
     fits = best is not None and best.candidate.features["density"] >= MISFIT_DENSITY
-    if best is not None and (fits or not case.settings.use_heat):
+    if best is not None and (fits or not search.settings.use_heat):
         return best
-    return case.heat_proposal(number, 0.0 if best is None else best.candidate.score)
+    return search.heat_proposal(number, 0.0 if best is None else best.candidate.score)
 
 
-def part_questions(case: Case, found: Sequence[Proposal]) -> list[Question]:
+def part_questions(search: TargetSearch, found: Sequence[Proposal]) -> list[Question]:
     """For SAM, about each point of a thing by itself: does it lie on something that is less than the mask found?
 
     The `thing` of a question is the place of its proposal in `found`.
@@ -64,8 +64,8 @@ def part_questions(case: Case, found: Sequence[Proposal]) -> list[Question]:
     return [
         Question(Prompt((point,), (1,), several=True), "peak", place)
         for place, one in enumerate(found)
-        for point in case.things[one.thing].points_xy
-        if len(case.things[one.thing].points_xy) > 1
+        for point in search.things[one.thing].points_xy
+        if len(search.things[one.thing].points_xy) > 1
     ]
 
 
@@ -108,21 +108,21 @@ def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, n
     ]
 
 
-def further_things(case: Case, found: Sequence[Proposal]) -> tuple[Thing, ...]:
+def further_things(search: TargetSearch, found: Sequence[Proposal]) -> tuple[Thing, ...]:
     """What is as hot as a thing, as large as one, and in none of the masks found."""
     if not found:
         return ()
-    usual = float(np.median([thing.spot.cells.sum() for thing in case.things]))
-    rest = _things(case, _uncovered(case.heat, [one.candidate.mask.unpack() for one in found]))
+    usual = float(np.median([thing.spot.cells.sum() for thing in search.things]))
+    rest = _things(search, _uncovered(search.heat, [one.candidate.mask.unpack() for one in found]))
     return tuple(thing for thing in rest if thing.spot.cells.sum() >= LEAST_CELLS * usual)
 
 
-def _things(case: Case, heat: np.ndarray) -> tuple[Thing, ...]:
+def _things(search: TargetSearch, heat: np.ndarray) -> tuple[Thing, ...]:
     """The hot places of a map, hxw float32 in 0..1, that are as hot as those of the whole picture, hottest first."""
     if not heat.any():
         return ()
-    least = max(LIKELY, ALIKE * float(case.heat.max()))
-    spots = [spot for spot in hot_spots(heat, case.size_hw, case.settings.peaks) if spot.strength >= least]
+    least = max(LIKELY, ALIKE * float(search.heat.max()))
+    spots = [spot for spot in hot_spots(heat, search.size_hw, search.settings.peaks) if spot.strength >= least]
     return tuple(Thing(spot.points_xy, spot) for spot in spots)
 
 
@@ -181,12 +181,12 @@ def disjoint(found: Sequence[Proposal]) -> list[Proposal]:
     return made
 
 
-def meant(case: Case, found: Sequence[Proposal]) -> list[Proposal]:
+def meant(search: TargetSearch, found: Sequence[Proposal]) -> list[Proposal]:
     """Those that are where the words say. Raises InvalidInput, naming the target, where the words do not fit them."""
-    wording = case.seen.wording
-    strengths = [case.things[one.thing].spot.strength for one in found]
-    things = [as_spatial(one.candidate, strength) for one, strength in zip(found, strengths, strict=True)]
-    kept = [found[index] for index in spatial.fitting(wording, things, case.seen.anchor, case.size_hw[::-1])]
+    wording = search.grounded.wording
+    strengths = [search.things[one.thing].spot.strength for one in found]
+    things = [as_detection(one.candidate, strength) for one, strength in zip(found, strengths, strict=True)]
+    kept = [found[index] for index in spatial.fitting(wording, things, search.grounded.anchor, search.size_hw[::-1])]
     _check_number(kept, wording.phrase, wording.count)
     return kept
 

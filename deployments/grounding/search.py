@@ -34,8 +34,8 @@ ONE_THING_IOU = 0.6  # of the best masks of two things: more, and they are one
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What CLIP says: the map of the wording that was found best, and where the thing of its relation is."""
+class GroundedPhrase:
+    """The wording that CLIP found best, its heat map, and where the thing of its relation is (x, y in pixels)."""
 
     map: HeatMap
     wording: Wording
@@ -51,24 +51,24 @@ class Proposal:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """A search in one picture for what CLIP has `seen`."""
+class TargetSearch:
+    """A search in one picture (HxWx3 uint8) for the things that a grounded phrase names."""
 
     image: np.ndarray
     things: tuple[Thing, ...]
-    seen: Seen
+    grounded: GroundedPhrase
     settings: GroundingSettings
 
     @classmethod
-    def of_words(cls, image: np.ndarray, seen: Seen, settings: GroundingSettings) -> Case:
-        first, *others = hot_spots(seen.map.heat, image.shape[:2], settings.peaks)
+    def of_words(cls, image: np.ndarray, grounded: GroundedPhrase, settings: GroundingSettings) -> TargetSearch:
+        first, *others = hot_spots(grounded.map.heat, image.shape[:2], settings.peaks)
         likely = [first, *(spot for spot in others if spot.strength >= LIKELY)]
         things = tuple(Thing(spot.points_xy, spot) for spot in likely[:MOST_THINGS])
-        return cls(image, things, seen, settings)
+        return cls(image, things, grounded, settings)
 
     @property
     def heat(self) -> np.ndarray:
-        return self.seen.map.heat
+        return self.grounded.map.heat
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -116,10 +116,12 @@ class Case:
         for proposal in proposals:
             best.setdefault(proposal.thing, proposal)
         firsts = _different([best[thing] for thing in sorted(best)])
-        if self.seen.map.found:
+        if self.grounded.map.found:
             strengths = [self.things[first.thing].spot.strength for first in firsts]
-            things = [as_spatial(first.candidate, strength) for first, strength in zip(firsts, strengths, strict=True)]
-            order = spatial.arrange(self.seen.wording, things, self.seen.anchor, self.size_hw[::-1])
+            things = [
+                as_detection(first.candidate, strength) for first, strength in zip(firsts, strengths, strict=True)
+            ]
+            order = spatial.arrange(self.grounded.wording, things, self.grounded.anchor, self.size_hw[::-1])
             firsts = [firsts[index] for index in order]
         ranks = {first.thing: rank for rank, first in enumerate(firsts)}
         rest = [one for one in proposals if one.thing in ranks and one is not best[one.thing]]
@@ -144,10 +146,12 @@ class Case:
         return Proposal(rough, thing)
 
 
-def anchor_point(seen: HeatMap, wording: Wording, size_hw: tuple[int, int]) -> Point:
+def anchor_point(found: HeatMap, wording: Wording, size_hw: tuple[int, int]) -> Point:
     """Where the other thing of a relation is; it may have words of place of its own ("the dog on the right")."""
-    spots = hot_spots(seen.heat, size_hw, 1)
-    things = [spatial.Thing(spot.box_xyxy, float(spot.cells.sum()), spot.points_xy[0], spot.strength) for spot in spots]
+    spots = hot_spots(found.heat, size_hw, 1)
+    things = [
+        spatial.Detection(spot.box_xyxy, float(spot.cells.sum()), spot.points_xy[0], spot.strength) for spot in spots
+    ]
     return spots[spatial.arrange(wording, things, None, size_hw[::-1])[0]].points_xy[0]
 
 
@@ -177,6 +181,6 @@ def _different(firsts: Sequence[Proposal]) -> list[Proposal]:
     return kept
 
 
-def as_spatial(candidate: Candidate, strength: float) -> spatial.Thing:
+def as_detection(candidate: Candidate, strength: float) -> spatial.Detection:
     """The candidate as the words of place and size see it."""
-    return spatial.Thing(candidate.box_xyxy, candidate.area, middle_of(candidate.box_xyxy), strength)
+    return spatial.Detection(candidate.box_xyxy, candidate.area, middle_of(candidate.box_xyxy), strength)

@@ -32,7 +32,7 @@ SPOTS = {
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Thing:
+class Detection:
     """Something that was found, in pixels of the picture. `area` is in any one unit; `strength` >= 0 says how well
     it matches the phrase."""
 
@@ -43,7 +43,7 @@ class Thing:
 
 
 def arrange(
-    wording: Wording, things: Sequence[Thing], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
+    wording: Wording, things: Sequence[Detection], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
 ) -> list[int]:
     """All indices of `things`, best first: by order and relation, without either the strongest first.
 
@@ -71,7 +71,7 @@ def arrange(
 
 
 def fitting(
-    wording: Wording, things: Sequence[Thing], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
+    wording: Wording, things: Sequence[Detection], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
 ) -> list[int]:
     """The indices of all `things` that are where the wording says, in their order.
 
@@ -88,7 +88,7 @@ def fitting(
     return [int(index) for index in _meant(wording, None, things, _fits(wording, things, anchor), size_wh)]
 
 
-def _fits(wording: Wording, things: Sequence[Thing], anchor: tuple[float, float] | None) -> np.ndarray:
+def _fits(wording: Wording, things: Sequence[Detection], anchor: tuple[float, float] | None) -> np.ndarray:
     """How well each thing fits the relation, the better the lower."""
     relation = wording.relation
     if relation is None:
@@ -99,7 +99,7 @@ def _fits(wording: Wording, things: Sequence[Thing], anchor: tuple[float, float]
     return np.array([_fit(relation, thing, anchor) for thing in things])
 
 
-def _fit(relation: Relation, thing: Thing, anchor: tuple[float, float]) -> int:
+def _fit(relation: Relation, thing: Detection, anchor: tuple[float, float]) -> int:
     (left, top, right, bottom), (x, y) = thing.box_xyxy, anchor
     is_there = left <= x < right and top <= y < bottom
     if relation.kind == "near":
@@ -113,7 +113,7 @@ def _fit(relation: Relation, thing: Thing, anchor: tuple[float, float]) -> int:
 
 
 def _meant(
-    wording: Wording, order: Order | None, things: Sequence[Thing], fits: np.ndarray, size_wh: tuple[int, int]
+    wording: Wording, order: Order | None, things: Sequence[Detection], fits: np.ndarray, size_wh: tuple[int, int]
 ) -> np.ndarray:
     """The indices of the things among which the order counts; at least one."""
     counts = fits < ELSEWHERE
@@ -142,7 +142,7 @@ def _in_part(place: Order, shares: np.ndarray) -> np.ndarray:
 
 
 def _values(
-    order: Order, things: Sequence[Thing], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
+    order: Order, things: Sequence[Detection], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
 ) -> np.ndarray:
     """What the order compares: shares of the picture's sides, or logarithms of sizes."""
     centres = _centres(things)
@@ -160,7 +160,7 @@ def _values(
     return np.hypot(*(centres / size_wh - SPOTS.get(order.key, SPOTS["centre"])).T)
 
 
-def _centres(things: Sequence[Thing]) -> np.ndarray:
+def _centres(things: Sequence[Detection]) -> np.ndarray:
     return np.array([thing.centre_xy for thing in things], float)
 
 

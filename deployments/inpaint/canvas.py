@@ -14,7 +14,7 @@ from deployments.messages import Fill, InpaintRequest
 from deployments.pixels import membrane
 
 
-class Encoded:
+class VaeEncoding:
     """What the VAE made of one picture. A KL autoencoder samples its latents, for each seed anew."""
 
     def __init__(self, encoded: Any, scaling_factor: float) -> None:
@@ -41,8 +41,8 @@ class Canvas:
     mask: torch.Tensor
     text: torch.Tensor
     guidance_scale: float
-    masked: Encoded
-    picture: Encoded | None
+    masked: VaeEncoding
+    picture: VaeEncoding | None
     noise_in_mask: bool
 
     def drawn(self, generator: torch.Generator, steps: Schedule) -> tuple[torch.Tensor, torch.Tensor]:

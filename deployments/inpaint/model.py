@@ -14,7 +14,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from deployments.config import ModelArgs
 from deployments.errors import InvalidInput, ModelFailed
 from deployments.inpaint import loading
-from deployments.inpaint.canvas import Canvas, Encoded, fill_of, resized, smeared, to_pixels
+from deployments.inpaint.canvas import Canvas, VaeEncoding, fill_of, resized, smeared, to_pixels
 from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.safety import SafetyChecker
@@ -92,7 +92,7 @@ class InpaintModel:
             noise_in_mask=fill == "noise",
         )
 
-    def _start(self, image: np.ndarray, mask: np.ndarray, fill: Fill) -> Encoded:
+    def _start(self, image: np.ndarray, mask: np.ndarray, fill: Fill) -> VaeEncoding:
         return self._encode(to_pixels(smeared(image, mask) if fill == "blur" else image))
 
     def _painting(self, request: InpaintRequest, seed: int, canvas: Canvas, previews: int) -> Painting:
@@ -154,8 +154,8 @@ class InpaintModel:
         encoded: torch.Tensor = self.text_encoder(tokens.input_ids.to(device), attention_mask=attention_mask)[0]
         return encoded
 
-    def _encode(self, pixels: torch.Tensor) -> Encoded:
-        return Encoded(self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)), self.vae.config.scaling_factor)
+    def _encode(self, pixels: torch.Tensor) -> VaeEncoding:
+        return VaeEncoding(self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)), self.vae.config.scaling_factor)
 
     def _model_side(self, wanted: int | None) -> int:
         if wanted is None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deployments.clip import views
-from deployments.clip.views import Level, Plan, View
+from deployments.clip.views import Level, ViewBox, ViewPlan
 
 SIDE, PATCH = 128, 16
 SIZES_WH = [(64, 64), (300, 300), (1920, 1080), (60, 400), (8192, 16), (16, 8192), (129, 128), (128, 128), (500, 560)]
@@ -23,7 +23,7 @@ def test_windows_cover_the_picture_at_each_level_and_are_not_too_many(
 ) -> None:
     whole, *levels = views.plan(size_wh, SIDE, PATCH, squares).levels
     assert whole.size_wh == (SIDE, SIDE)
-    assert whole.views == (View(0, 0, 1, 1),)
+    assert whole.views == (ViewBox(0, 0, 1, 1),)
     assert len(levels) <= len(set(squares))
     if not levels:
         assert min(size_wh) <= SIDE
@@ -82,15 +82,15 @@ def test_the_crops_are_the_views() -> None:
         assert crop.mean() == pytest.approx((view.left + view.right) / 2 * 255.5, abs=1.5)
 
 
-def two_levels(weight: float = 1.0, cells: tuple[int, int] = (16, 16)) -> Plan:
-    quarters = tuple(View(x / 2, y / 2, x / 2 + 0.5, y / 2 + 0.5) for y in range(2) for x in range(2))
-    return Plan((Level((128, 128), (View(0, 0, 1, 1),), weight), Level((256, 256), quarters)), cells)
+def two_levels(weight: float = 1.0, cells: tuple[int, int] = (16, 16)) -> ViewPlan:
+    quarters = tuple(ViewBox(x / 2, y / 2, x / 2 + 0.5, y / 2 + 0.5) for y in range(2) for x in range(2))
+    return ViewPlan((Level((128, 128), (ViewBox(0, 0, 1, 1),), weight), Level((256, 256), quarters)), cells)
 
 
 def test_a_spot_is_where_it_is() -> None:
     maps = torch.full((2, 4, 4), COLD)
     maps[1, 2, 1] = HOT  # in the right one of two windows: centre at 0.5 + 0.5 * 1.5 / 4, 2.5 / 4
-    plan = Plan((Level((256, 128), (View(0, 0, 0.5, 1), View(0.5, 0, 1, 1))),), (16, 32))
+    plan = ViewPlan((Level((256, 128), (ViewBox(0, 0, 0.5, 1), ViewBox(0.5, 0, 1, 1))),), (16, 32))
     heat = views.blend(maps, plan)
     row, column = divmod(int(heat.argmax()), 32)
     assert heat.shape == (16, 32)
@@ -117,8 +117,8 @@ def test_a_lone_hot_view_is_heard() -> None:
 
 def test_many_fine_windows_do_not_outvote_the_coarse_one() -> None:
     places = np.linspace(0, 0.75, 7)
-    fine = tuple(View(x, y, x + 0.25, y + 0.25) for y in places for x in places)
-    plan = Plan((Level((128, 128), (View(0, 0, 1, 1),)), Level((512, 512), fine)), (32, 32))
+    fine = tuple(ViewBox(x, y, x + 0.25, y + 0.25) for y in places for x in places)
+    plan = ViewPlan((Level((128, 128), (ViewBox(0, 0, 1, 1),)), Level((512, 512), fine)), (32, 32))
     maps = torch.full((1 + len(fine), 4, 4), COLD)
     maps[0] = HOT
     np.testing.assert_allclose(views.blend(maps, plan), HOT - math.log(2), atol=1e-3)
@@ -126,5 +126,5 @@ def test_many_fine_windows_do_not_outvote_the_coarse_one() -> None:
 
 def test_odds_of_any_size_can_be_blended() -> None:
     maps = torch.tensor([-300.0, 300.0]).repeat(8)[:16].reshape(1, 4, 4)
-    blended = views.blend(maps, Plan((Level((128, 128), (View(0, 0, 1, 1),)),), (8, 8)))
+    blended = views.blend(maps, ViewPlan((Level((128, 128), (ViewBox(0, 0, 1, 1),)),), (8, 8)))
     assert blended.isfinite().all()

@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from benchmarks import calibration, contact_sheet, quality
-from benchmarks.quality_cases import PHOTOGRAPHS, Case, coco_cases, named_by, pocket_cases
+from benchmarks.quality_cases import PHOTOGRAPHS, QualityCase, coco_cases, named_by, pocket_cases
 from benchmarks.quality_outcomes import Outcome, found, means
 from benchmarks.quality_rows import DEFAULT, rows
 from deployments.config import ClipSettings, DriverSettings
@@ -67,7 +67,9 @@ def location(mask, point, heat=None):
 
 
 TRUTH, DOUBLE = box_mask(10, 10, 20, 20), box_mask(40, 10, 50, 20)
-CASE = Case("doubles", np.zeros((40, 60, 3), np.uint8), "x", TRUTH, (TRUTH, DOUBLE), "y", lambda picture: False, 0)
+CASE = QualityCase(
+    "doubles", np.zeros((40, 60, 3), np.uint8), "x", TRUTH, (TRUTH, DOUBLE), "y", lambda picture: False, 0
+)
 
 
 def test_what_is_found_is_held_against_the_truth():
@@ -90,7 +92,7 @@ def test_a_mask_is_compared_with_the_heat_maps():
 
 def test_nothing_found_is_a_miss_and_right_where_nothing_is():
     assert found(CASE, None) == {"point": False, "iou": 0.0, "worse": True, "instance": False}
-    absent = Case("absent", CASE.image, "x", None, (), "y", lambda picture: False, 0)
+    absent = QualityCase("absent", CASE.image, "x", None, (), "y", lambda picture: False, 0)
     assert found(absent, None)["absent"]
     assert not found(absent, location(TRUTH, (12, 12)))["absent"]
 

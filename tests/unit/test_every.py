@@ -7,7 +7,7 @@ from deployments.config import GroundingSettings
 from deployments.errors import InvalidInput
 from deployments.grounding import every, spatial
 from deployments.grounding.ranking import Question
-from deployments.grounding.search import Proposal, Seen
+from deployments.grounding.search import GroundedPhrase, Proposal
 from deployments.language.targets import Order, Relation, Wording
 from deployments.messages import Candidate, HeatMap, Masks, PackedMask, Prompt
 from deployments.pixels.masks import bounding_box, middle_of
@@ -24,9 +24,9 @@ def heat_of(places, size=(10, 20)):
     return heat
 
 
-def case_of(heat, wording=EVERY):
-    seen = Seen(HeatMap("coin", (0, 0), 0.9, 2.0, True, heat), wording, (80, 40))
-    return every.first_case(IMAGE, seen, GroundingSettings())
+def search_for(heat, wording=EVERY):
+    grounded = GroundedPhrase(HeatMap("coin", (0, 0), 0.9, 2.0, True, heat), wording, (80, 40))
+    return every.first_search(IMAGE, grounded, GroundingSettings())
 
 
 def box(left, top, right, bottom):
@@ -46,37 +46,37 @@ def masks(found):
 
 
 def test_all_hot_places_are_things_but_for_those_that_look_a_little_alike():
-    case = case_of(heat_of({(1, 1): 0.9, (6, 8): 0.7, (1, 15): 0.55}))
-    assert [thing.spot.strength for thing in case.things] == pytest.approx([0.9, 0.7])
+    search = search_for(heat_of({(1, 1): 0.9, (6, 8): 0.7, (1, 15): 0.55}))
+    assert [thing.spot.strength for thing in search.things] == pytest.approx([0.9, 0.7])
 
 
 def test_more_than_the_usual_number_of_things_are_found():
     places = {(row, column): 0.9 for row in (0, 4, 8) for column in (0, 4, 8, 12)}
-    assert len(case_of(heat_of(places)).things) == 12
+    assert len(search_for(heat_of(places)).things) == 12
 
 
 def test_what_is_hot_and_in_no_mask_is_another_one():
     """Two that touch share a hot place."""
-    case = case_of(heat_of({(4, 4): 0.9, (4, 6): 0.9}))
-    assert len(case.things) == 1
-    (more,) = every.further_things(case, [proposal(box(28, 30, 46, 50))])
+    search = search_for(heat_of({(4, 4): 0.9, (4, 6): 0.9}))
+    assert len(search.things) == 1
+    (more,) = every.further_things(search, [proposal(box(28, 30, 46, 50))])
     assert more.spot.box_xyxy[0] >= 46
-    assert every.further_things(case, [proposal(box(28, 30, 66, 50))]) == ()
+    assert every.further_things(search, [proposal(box(28, 30, 66, 50))]) == ()
 
 
 def test_the_rim_of_a_mask_that_is_too_tight_is_no_other_one():
     heat = heat_of({(4, 4): 0.9, (2, 4): 0.9, (2, 6): 0.9, (4, 6): 0.9})
-    assert every.further_things(case_of(heat), [proposal(box(34, 18, 62, 46))]) == ()
+    assert every.further_things(search_for(heat), [proposal(box(34, 18, 62, 46))]) == ()
 
 
 def test_nothing_is_asked_about_again_where_nothing_was_found():
-    assert every.further_things(case_of(heat_of({(4, 4): 0.9})), []) == ()
+    assert every.further_things(search_for(heat_of({(4, 4): 0.9})), []) == ()
 
 
 def test_a_thing_whose_best_mask_does_not_fit_is_the_heat_around_it():
-    case = case_of(heat_of({(1, 1): 0.9, (6, 8): 0.85, (1, 15): 0.8}))
+    search = search_for(heat_of({(1, 1): 0.9, (6, 8): 0.85, (1, 15): 0.8}))
     proposals = [proposal(box(8, 8, 24, 24)), proposal(box(0, 0, 150, 70), thing=1, density=0.1)]
-    first, second, third = every.best_of_each(case, proposals, range(3))
+    first, second, third = every.best_of_each(search, proposals, range(3))
     assert [one.candidate.source for one in (first, second, third)] == ["peak", "heat", "heat"]
     assert second.candidate.mask.unpack()[54, 70]
     assert second.candidate.area < 0.05
@@ -129,8 +129,8 @@ THREE = [proposal(box(left, 10, left + 10, 30)) for left in (10, 70, 140)]
     ids=repr,
 )
 def test_words_of_place_say_which_of_them(wording, kept):
-    case = case_of(heat_of({(4, 4): 0.9}), wording)
-    assert every.meant(case, THREE) == [THREE[index] for index in kept]
+    search = search_for(heat_of({(4, 4): 0.9}), wording)
+    assert every.meant(search, THREE) == [THREE[index] for index in kept]
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_words_of_place_say_which_of_them(wording, kept):
 )
 def test_words_that_do_not_fit_what_was_found_are_refused(wording, message):
     with pytest.raises(InvalidInput, match=message) as caught:
-        every.meant(case_of(heat_of({(4, 4): 0.9}), wording), THREE)
+        every.meant(search_for(heat_of({(4, 4): 0.9}), wording), THREE)
     assert caught.value.param == "target"
 
 
 def test_too_many_are_refused_and_none_is_taken():
     many = [proposal(box(4 * n, 10, 4 * n + 3, 20)) for n in range(every.MOST_THINGS + 1)]
     with pytest.raises(InvalidInput, match="17 were found"):
-        every.meant(case_of(heat_of({(4, 4): 0.9})), many)
+        every.meant(search_for(heat_of({(4, 4): 0.9})), many)
 
 
 def test_nothing_fits_where_nothing_is():
@@ -189,8 +189,8 @@ def test_a_mask_that_holds_two_things_is_parted(parts, kept):
 
 
 def test_sam_is_asked_about_each_point_of_a_thing_that_has_several():
-    case = case_of(heat_of({(4, 4): 0.9, (4, 6): 0.9, (1, 15): 0.8}))
-    asked = every.part_questions(case, [proposal(BOTH), proposal(box(120, 8, 136, 24), thing=1)])
+    search = search_for(heat_of({(4, 4): 0.9, (4, 6): 0.9, (1, 15): 0.8}))
+    asked = every.part_questions(search, [proposal(BOTH), proposal(box(120, 8, 136, 24), thing=1)])
     points = [question.prompt.points_xy for question in asked]
     assert len(points) > 1
     assert all(len(one) == 1 for one in points)

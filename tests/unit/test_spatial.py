@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import InvalidInput
-from deployments.grounding.spatial import Thing, arrange
+from deployments.grounding.spatial import Detection, arrange
 from deployments.language.targets import Order, Relation, Wording, parse
 
 SIZE_WH = (400, 200)
@@ -15,7 +15,7 @@ SIZE_WH = (400, 200)
 def thing(x, y, side=20, strength=0.5, width=None, height=None):
     width, height = width or side, height or side
     box = (round(x - width / 2), round(y - height / 2), round(x + width / 2), round(y + height / 2))
-    return Thing(box, width * height / 80_000, (x, y), strength)
+    return Detection(box, width * height / 80_000, (x, y), strength)
 
 
 def arranged(target, things, anchor=None):
@@ -119,9 +119,9 @@ def test_of_two_at_about_the_same_place_the_stronger_comes_first():
 
 
 def test_of_two_of_about_the_same_size_the_stronger_comes_first():
-    big, bigger = Thing((0, 0, 9, 9), 0.1, (5, 5), 0.9), Thing((50, 0, 59, 9), 0.1005, (55, 5), 0.5)
+    big, bigger = Detection((0, 0, 9, 9), 0.1, (5, 5), 0.9), Detection((50, 0, 59, 9), 0.1005, (55, 5), 0.5)
     assert arranged("the largest balloon", [bigger, big]) == [1, 0]
-    assert arranged("the largest balloon", [Thing((50, 0, 59, 9), 0.102, (55, 5), 0.5), big]) == [0, 1]
+    assert arranged("the largest balloon", [Detection((50, 0, 59, 9), 0.102, (55, 5), 0.5), big]) == [0, 1]
 
 
 def test_a_plain_size_decides_among_about_equally_good_matches_only():
