@@ -14,6 +14,7 @@ DOCUMENTS = [
     "docs/operating.md",
     "docs/step-engine.md",
     "docs/grounding.md",
+    "docs/change-guide.md",
     "pocket/README.md",
     "pocket/assets/README.md",
     "client/README.md",
