@@ -33,13 +33,13 @@ SAME_THING = 0.7  # of the smaller of two masks: they show one thing
 
 
 def first_search(image: np.ndarray, grounded: GroundedPhrase, settings: GroundingSettings) -> TargetSearch:
-    """The search for every hot place of what CLIP has seen."""
+    """Return the search for every hot place of the phrase's heat map, in `image` (HxWx3 uint8)."""
     search = TargetSearch(image, (), grounded, settings)
     return replace(search, things=_things(search, search.heat))
 
 
 def best_of_each(search: TargetSearch, proposals: Sequence[Proposal], numbers: Iterable[int]) -> list[Proposal]:
-    """The best proposal for each of the things with these numbers.
+    """Return the best proposal for each of the things with these numbers.
 
     Where SAM has none, or even the best one does not fit, it is the heat map around the thing.
     """
@@ -57,9 +57,9 @@ def _fitting(search: TargetSearch, number: int, best: Proposal | None) -> Propos
 
 
 def part_questions(search: TargetSearch, found: Sequence[Proposal]) -> list[Question]:
-    """For SAM, about each point of a thing by itself: does it lie on something that is less than the mask found?
+    """Return questions for SAM about each point of a thing alone, to find out whether a mask holds two things.
 
-    The `thing` of a question is the place of its proposal in `found`.
+    The `thing` of a question is the index of its proposal in `found`.
     """
     return [
         Question(Prompt((point,), (1,), several=True), "peak", place)
@@ -70,10 +70,10 @@ def part_questions(search: TargetSearch, found: Sequence[Proposal]) -> list[Ques
 
 
 def parted(found: Sequence[Proposal], asked: Sequence[Question], masks: Masks) -> list[Proposal]:
-    """The same, with a mask that holds two things replaced by those of each.
+    """Return the proposals, with a mask that holds two things replaced by the masks of each.
 
-    It does where two answers for single points do not overlap, and make up the mask together. A thing and its parts
-    seldom do that: one of its parts is most of it, or what is between them is left out.
+    A mask is replaced where two answers for single points do not overlap, and make up the mask together. A thing and
+    its parts seldom do that: one of its parts is most of it, or what is between them is left out.
     """
     made: list[Proposal] = []
     for place, one in enumerate(found):
@@ -109,7 +109,7 @@ def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, n
 
 
 def further_things(search: TargetSearch, found: Sequence[Proposal]) -> tuple[Thing, ...]:
-    """What is as hot as a thing, as large as one, and in none of the masks found."""
+    """Return the places that are as hot as a thing, as large as one, and in none of the masks found."""
     if not found:
         return ()
     usual = float(np.median([thing.spot.cells.sum() for thing in search.things]))
@@ -134,7 +134,7 @@ def _uncovered(heat: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def distinct(found: Sequence[Proposal]) -> list[Proposal]:
-    """The same without masks that fit far worse than the others, or show what others show.
+    """Return the proposals without masks that fit far worse than the others, or show what others show.
 
     A mask that holds several others gives way to them, else the worse one to the better.
     """
@@ -167,7 +167,7 @@ def _apart_from(numbers: Sequence[int], masks: Sequence[np.ndarray]) -> list[int
 
 
 def disjoint(found: Sequence[Proposal]) -> list[Proposal]:
-    """The same, where a pixel that several masks hold belongs to the first of them alone."""
+    """Return the proposals with disjoint masks: a pixel that several masks hold belongs to the first of them alone."""
     taken = np.zeros(found[0].candidate.mask.shape, bool) if found else np.zeros((1, 1), bool)
     made = []
     for one in found:
@@ -182,7 +182,10 @@ def disjoint(found: Sequence[Proposal]) -> list[Proposal]:
 
 
 def meant(search: TargetSearch, found: Sequence[Proposal]) -> list[Proposal]:
-    """Those that are where the words say. Raises InvalidInput, naming the target, where the words do not fit them."""
+    """Return the proposals that are where the words say.
+
+    Raises InvalidInput, naming `target`, where the words do not fit what was found.
+    """
     wording = search.grounded.wording
     strengths = [search.things[one.thing].spot.strength for one in found]
     things = [as_detection(one.candidate, strength) for one, strength in zip(found, strengths, strict=True)]

@@ -27,10 +27,10 @@ APART_SHARE = 1 / 7  # of a thing's longer side: how far apart its points are, a
 
 @dataclass(frozen=True, eq=False)
 class HotSpot:
-    """Something hot that stands for itself.
+    """A hot part of a heat map, which is taken for one thing.
 
-    `cells` hxw bool is what belongs to it, `box_xyxy` around that; `points_xy` lie on it, the best first; `strength`
-    is the heat of its peak.
+    `cells` (hxw bool, in the heat map) is what belongs to it. The rest is in pixels of the picture: `box_xyxy` is the
+    box around the cells, `points_xy` lie on it, the best first. `strength` is the heat of its peak, in 0..1.
     """
 
     cells: np.ndarray
@@ -40,7 +40,10 @@ class HotSpot:
 
 
 def hot_spots(heat: np.ndarray, size_hw: tuple[int, int], most_points: int) -> list[HotSpot]:
-    """The things in a heat map (hxw, 0..1) over a picture of `size_hw`, hottest first; always at least one."""
+    """Return the things in a heat map (hxw float32, 0..1) over a picture of `size_hw`, hottest first.
+
+    There is always at least one. Each has at most `most_points` points.
+    """
     spots = []
     for cells in _parts(heat):
         points = tuple(to_pixel(cell, heat.shape, size_hw) for cell in _spread(heat, cells, most_points))
@@ -92,16 +95,20 @@ def _spread(heat: np.ndarray, cells: np.ndarray, most: int) -> list[Cell]:
 
 
 def heat_mask(spot: HotSpot, heat: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """The heat map itself as a mask: HxW bool, where the thing is at least half as hot as at its peak."""
+    """Return the heat map around a thing as a mask of the picture: HxW bool, True where it is half as hot as its peak.
+
+    `heat` is hxw float32 in 0..1, and `size_hw` the size of the picture.
+    """
     own = np.where(spot.cells, heat, np.minimum(heat, spot.strength / 4)).astype(np.float32)
     smooth = np.asarray(Image.fromarray(own).resize(size_hw[::-1], Image.Resampling.BICUBIC))
     return np.asarray(smooth >= spot.strength / 2)
 
 
 def best_cell(heat: np.ndarray) -> Cell:
-    """Row and column of the best place to point at: hot, and towards the middle of the hot region of the peak.
+    """Return the row and column of the best place to point at in a heat map (hxw float32, 0..1).
 
-    The peak itself often lies at the rim, where the map saturates; the centroid may lie beside a curved thing.
+    It is hot, and towards the middle of the hot region of the peak. The peak itself often lies at the rim, where the
+    map saturates; the centroid may lie beside a curved thing.
     """
     peak = _hottest(heat, np.ones_like(heat, bool))
     worth = _worth(heat, region_of(heat >= HOT_SHARE * heat[peak], peak))
@@ -126,7 +133,7 @@ def _hottest(heat: np.ndarray, cells: np.ndarray) -> Cell:
 
 
 def region_of(mask: np.ndarray, seed: Cell) -> np.ndarray:
-    """The cells of `mask` (hxw bool) that are connected with `seed` by their edges."""
+    """Return the cells of `mask` that are connected with the cell `seed` by their edges. Both are hxw bool."""
     labels, _ = ndimage.label(mask)
     return np.asarray((labels == labels[seed]) & mask)
 
@@ -137,7 +144,7 @@ def _pieces(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def to_pixel(cell: Cell, cells: tuple[int, ...], size_hw: tuple[int, int]) -> Point:
-    """The pixel (x, y) in the middle of a cell (row, column)."""
+    """Return the pixel (x, y) of a picture of `size_hw` in the middle of a cell (row, column) of a map of `cells`."""
     y, x = (
         min(length - 1, int((index + 0.5) / count * length))
         for index, count, length in zip(cell, cells, size_hw, strict=True)

@@ -46,7 +46,7 @@ HOT_PART_OF_HEAT = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Pointer:
-    """What the caller points at; the fields are those of `messages.Prompt`, in pixels of the picture."""
+    """The points and the box that the caller gives, with the fields of `messages.Prompt`, in pixels of the picture."""
 
     points_xy: tuple[Point, ...]
     labels: tuple[int, ...]
@@ -54,10 +54,12 @@ class Pointer:
 
     @property
     def on_it(self) -> tuple[Point, ...]:
+        """The points that lie on the thing."""
         return self._labelled(1)
 
     @property
     def off_it(self) -> tuple[Point, ...]:
+        """The points that do not lie on the thing."""
         return self._labelled(0)
 
     def _labelled(self, wanted: int) -> tuple[Point, ...]:
@@ -96,9 +98,9 @@ class Pointer:
         return kept
 
     def around(self, points_xy: Sequence[Point], size_hw: tuple[int, int]) -> np.ndarray:
-        """A small region around each of the points, or the box where there are none: HxW bool.
+        """Return a small region around each of the points, or the box where there are none: HxW bool, `size_hw` large.
 
-        It keeps away from the points that are not on the thing; raises InvalidInput if they leave nothing of the box.
+        It keeps away from the points that are not on the thing. Raises InvalidInput if they leave nothing of the box.
         """
         radius = max(MIN_AROUND_PX, AROUND_SHARE * min(size_hw))
         left, top, right, bottom = self.box_xyxy or (0, 0, size_hw[1], size_hw[0])
@@ -121,7 +123,7 @@ class Pointer:
 
 @dataclass(frozen=True, eq=False)
 class Pointing:
-    """A search in one picture for what a pointer means."""
+    """A search in one picture (HxWx3 uint8) for the things that a pointer marks."""
 
     image: np.ndarray
     pointer: Pointer
@@ -129,16 +131,19 @@ class Pointing:
 
     @property
     def size_hw(self) -> tuple[int, int]:
+        """The height and width of the picture."""
         return self.image.shape[0], self.image.shape[1]
 
     @property
     def whole(self) -> View:
+        """The view of the whole picture."""
         return whole_view(self.image)
 
     def questions(self, view: View) -> list[Question]:
-        """What to ask SAM: about all points and the box, and about each point alone, as they may be on several things.
+        """Return questions for SAM about all points and the box, and about each point alone.
 
-        Points that are not on it are always said, those that the view shows.
+        The points may be on several things. Those that are not on the thing are part of every question, as far as the
+        view shows them.
         """
         on_it, box = self.pointer.on_it, self.pointer.box_xyxy
         inside = None if box is None else view.box_inside(box)
@@ -221,27 +226,30 @@ class Pointing:
         return candidate_of(region, point, "around", 0.0, 0.0)
 
     def closer_view(self, first: Candidate, small_side: int) -> View | None:
-        """See `nearby_view`; None too where SAM found nothing, or where it would not show all points that are on it."""
+        """Return what `nearby_view` returns.
+
+        It is None also where SAM found nothing, or where the view would not show all points on the thing.
+        """
         view = None if first.source == "around" else nearby_view(self.image, first, small_side)
         return view if view is not None and all(map(view.shows, self.pointer.on_it)) else None
 
 
 def with_nearby(far: Sequence[Candidate], nearby: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates with SAM's masks as seen from nearby in front."""
+    """Return the candidates with those of a view from nearby in front."""
     return _different([*(candidate for candidate in nearby if candidate.source != "around"), *far])
 
 
 def confidence(candidate: Candidate) -> float:
-    """Return how sure SAM is of its mask, 0..1: its own score, and how much its answers agree, as a geometric mean.
+    """Return how sure SAM is of its mask, 0..1: the geometric mean of its own score and the agreement of its answers.
 
-    0 for a region that SAM did not make.
+    It is 0 for a region that SAM did not make.
     """
     sam = min(max(candidate.sam_score, 0.0), 1.0)
     return math.sqrt(sam * candidate.features.get("agreement", 0.0))
 
 
 def shows(found: HeatMap, mask: np.ndarray) -> bool:
-    """Return whether a mask (HxW bool) lies where CLIP sees what the words name."""
+    """Return whether `mask` (HxW bool) lies where the heat map shows what the words name."""
     if not found.found:
         return False
     left, top, right, bottom = box = bounding_box(mask)
@@ -254,7 +262,7 @@ def shows(found: HeatMap, mask: np.ndarray) -> bool:
 
 
 def candidate_of(mask: np.ndarray, point: Point, source: Source, score: float, sam_score: float) -> Candidate:
-    """A mask (HxW bool) as a candidate."""
+    """Return `mask` (HxW bool) as a candidate, with its box and its share of the picture."""
     return Candidate(point, bounding_box(mask), float(mask.mean()), score, sam_score, source, PackedMask.of(mask))
 
 

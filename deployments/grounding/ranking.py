@@ -37,25 +37,28 @@ NEARBY = 2.5  # side of that look over the thing's longest side
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What SAM looks at: a piece of the picture. `box_xyxy` is where it lies in the picture."""
+    """A piece of the picture that SAM looks at: `image` hxwx3 uint8, and `box_xyxy`, where it lies in the picture."""
 
     image: np.ndarray
     box_xyxy: Box
 
     @property
     def size_hw(self) -> tuple[int, int]:
+        """The height and width of the piece."""
         return self.image.shape[0], self.image.shape[1]
 
     def shows(self, point: Point) -> bool:
+        """Return whether a point of the picture lies in the view."""
         left, top, right, bottom = self.box_xyxy
         return left <= point[0] < right and top <= point[1] < bottom
 
     def inside(self, point: Point) -> Point:
-        """A point of the picture as one of the view."""
+        """Return a point of the picture in pixels of the view; one outside is moved to the nearest edge."""
         left, top, right, bottom = self.box_xyxy
         return min(max(point[0], left), right - 1) - left, min(max(point[1], top), bottom - 1) - top
 
     def box_inside(self, box: Box) -> Box:
+        """Return a box of the picture in pixels of the view; what reaches beyond the view is cut off."""
         left, top, right, bottom = self.box_xyxy
         return (
             min(max(box[0], left), right - 1) - left,
@@ -65,7 +68,10 @@ class View:
         )
 
     def grid(self, over_picture: np.ndarray, picture_hw: tuple[int, int], size_hw: tuple[int, int]) -> np.ndarray:
-        """The part of a grid over the whole picture that the view shows, at `size_hw`: float32."""
+        """Return the part that the view shows of a grid over the whole picture, resized to `size_hw`: hxw float32.
+
+        `over_picture` is of any size and covers the picture, which has `picture_hw` pixels.
+        """
         rows, columns = over_picture.shape
         scale_y, scale_x = rows / picture_hw[0], columns / picture_hw[1]
         left, top, right, bottom = self.box_xyxy
@@ -75,12 +81,12 @@ class View:
 
 
 def whole_view(image: np.ndarray) -> View:
-    """The whole picture."""
+    """Return the view of the whole picture, HxWx3 uint8."""
     return View(image, (0, 0, image.shape[1], image.shape[0]))
 
 
 def whole_mask(mask: np.ndarray, view: View, size_hw: tuple[int, int]) -> np.ndarray:
-    """A view's mask as one of the whole picture: HxW bool."""
+    """Return a mask of the view (hxw bool) as one of the whole picture, which has `size_hw` pixels: HxW bool."""
     left, top, right, bottom = view.box_xyxy
     whole = np.zeros(size_hw, bool)
     whole[top:bottom, left:right] = mask
@@ -88,9 +94,9 @@ def whole_mask(mask: np.ndarray, view: View, size_hw: tuple[int, int]) -> np.nda
 
 
 def nearby_view(image: np.ndarray, candidate: Candidate, small_side: int) -> View | None:
-    """A square around a thing that is small among SAM's patches; None if it is not.
+    """Return a square view around a thing that is small among SAM's patches; None if it is not small.
 
-    `small_side` is the longer side of SAM's small masks, four pixels to a patch.
+    `image` is HxWx3 uint8. `small_side` is the longer side of SAM's small masks, four pixels to a patch.
     """
     left, top, right, bottom = candidate.box_xyxy
     longest, height, width = max(right - left, bottom - top), *image.shape[:2]
@@ -106,9 +112,9 @@ def nearby_view(image: np.ndarray, candidate: Candidate, small_side: int) -> Vie
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """What is known of one thing that SAM is asked about.
+    """One thing that SAM is asked about: `points_xy` lie on it, in pixels of the picture, the best first.
 
-    `points_xy` lie on it, in pixels of the picture, the best first; `spot` is what CLIP saw of it.
+    `spot` is the part of CLIP's heat map that belongs to it.
     """
 
     points_xy: tuple[Point, ...]
@@ -139,7 +145,7 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Rated:
-    """One of SAM's masks: its number in the answer, the question it answers, and what speaks for it."""
+    """One of SAM's masks: its number in the answer, the question it answers, its features, and their weighted sum."""
 
     number: int
     question: Question
@@ -150,9 +156,10 @@ class Rated:
 def questions(
     view: View, things: Sequence[Thing], heat: np.ndarray, size_hw: tuple[int, int], settings: GroundingSettings
 ) -> list[Question]:
-    """What to ask SAM about each thing: its best point, several points, its box with its rough shape.
+    """Return the questions for SAM about each thing: its best point, several points, and its box with its rough shape.
 
-    `heat` is that of the whole picture, of `size_hw`; the prompts are in pixels of the view.
+    `heat` (hxw float32, 0..1) is that of the whole picture, which has `size_hw` pixels; the prompts are in pixels of
+    the view.
     """
     asked: list[Question] = []
     for number, thing in enumerate(things):
@@ -176,7 +183,10 @@ def _logits(heat: np.ndarray) -> np.ndarray:
 def evidence(
     view: View, things: Sequence[Thing], heat: np.ndarray, size_hw: tuple[int, int], small_hw: tuple[int, int]
 ) -> list[Evidence]:
-    """For each of the things; `heat` is that of the whole picture, of `size_hw`."""
+    """Return for each of the things what speaks for or against its masks, at `small_hw`, the size of SAM's small masks.
+
+    `heat` (hxw float32, 0..1) is that of the whole picture, which has `size_hw` pixels.
+    """
     scale_x, scale_y = small_hw[1] / view.size_hw[1], small_hw[0] / view.size_hw[0]
     cells = [view.grid(thing.spot.cells, size_hw, small_hw) > 0.5 for thing in things]
     warm = view.grid(np.maximum(0, heat - np.median(heat)), size_hw, small_hw)
@@ -195,7 +205,10 @@ def evidence(
 def rate(
     masks: Masks, asked: Sequence[Question], known: Sequence[Evidence], settings: GroundingSettings
 ) -> list[Rated]:
-    """All masks worth keeping, the best first, each thing's by itself."""
+    """Return all masks that are worth keeping, by their scores, the best first.
+
+    `known` has the evidence for each thing, by which its masks are rated.
+    """
     kept = usable(masks.small)
     rated = []
     for number in kept:
@@ -209,7 +222,7 @@ def rate(
 
 
 def weigh(features: dict[str, float]) -> float:
-    """The score of a candidate: a weighted sum of its features."""
+    """Return the score of a candidate: the weighted sum of its features."""
     return sum(WEIGHTS[name] * value for name, value in features.items())
 
 
@@ -228,7 +241,7 @@ def _features(mask: np.ndarray, siblings: np.ndarray, known: Evidence) -> dict[s
 
 
 def agreement(mask: np.ndarray, siblings: np.ndarray) -> float:
-    """The mean IoU of a mask (hxw bool) with other answers about the same thing (kxhxw); 1 where there are none."""
+    """Return the mean IoU of a mask (hxw bool) with other answers about the same thing (kxhxw bool); 1 without any."""
     return float(np.mean([iou(mask, other) for other in siblings])) if len(siblings) else 1.0
 
 
@@ -240,14 +253,20 @@ def _log_ratio(hot: np.ndarray, around: np.ndarray) -> float:
 
 
 def usable(small: np.ndarray) -> list[int]:
-    """The numbers of the masks that are neither specks nor nearly everything, unless there is nothing else."""
+    """Return the numbers of the masks (kxhxw bool) that are neither specks nor nearly all of the view.
+
+    Where there is none such, all that are not empty are usable.
+    """
     areas = small.mean(axis=(1, 2))
     fitting = [n for n, area in enumerate(areas) if LEAST_AREA <= area <= MOST_AREA]
     return fitting or [n for n, area in enumerate(areas) if area]
 
 
 def distinct(rated: Sequence[Rated], small: np.ndarray) -> list[Rated]:
-    """Leave out those that look like a better one."""
+    """Return the masks without those that look like a better one.
+
+    `small` (kxhxw bool) has all masks of SAM's answer.
+    """
     kept: list[Rated] = []
     for one in rated:
         if all(iou(small[one.number], small[other.number]) <= SAME_IOU for other in kept):

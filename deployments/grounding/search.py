@@ -61,6 +61,7 @@ class TargetSearch:
 
     @classmethod
     def of_words(cls, image: np.ndarray, grounded: GroundedPhrase, settings: GroundingSettings) -> TargetSearch:
+        """Return the search for the likely hot places of the phrase's heat map, in `image` (HxWx3 uint8)."""
         first, *others = hot_spots(grounded.map.heat, image.shape[:2], settings.peaks)
         likely = [first, *(spot for spot in others if spot.strength >= LIKELY)]
         things = tuple(Thing(spot.points_xy, spot) for spot in likely[:MOST_THINGS])
@@ -68,23 +69,26 @@ class TargetSearch:
 
     @property
     def heat(self) -> np.ndarray:
+        """The heat map of the phrase, hxw float32 in 0..1 over the whole picture."""
         return self.grounded.map.heat
 
     @property
     def size_hw(self) -> tuple[int, int]:
+        """The height and width of the picture."""
         return self.image.shape[0], self.image.shape[1]
 
     @property
     def whole(self) -> View:
+        """The view of the whole picture."""
         return whole_view(self.image)
 
     def questions(self, view: View, only: Collection[int] | None = None) -> list[Question]:
-        """For SAM, about all things or those with the numbers `only`."""
+        """Return the questions for SAM about all things, or about those with the numbers `only`."""
         asked = questions(view, self.things, self.heat, self.size_hw, self.settings)
         return [question for question in asked if only is None or question.thing in only]
 
     def proposals(self, view: View, asked: Sequence[Question], masks: Masks) -> list[Proposal]:
-        """What came of SAM's answer, best first within each thing."""
+        """Return the best masks of SAM's answer as proposals, the best first within each thing."""
         known = evidence(view, self.things, self.heat, self.size_hw, masks.small.shape[1:])
         counts: defaultdict[int, int] = defaultdict(int)
         found = []
@@ -111,7 +115,7 @@ class TargetSearch:
         return Proposal(candidate, rated.question.thing)
 
     def arranged(self, proposals: Sequence[Proposal]) -> list[Proposal]:
-        """The best proposal of each thing, in the order in which the words mean them; then all others."""
+        """Return the best proposal of each thing, in the order in which the words mean them, and then all others."""
         best: dict[int, Proposal] = {}
         for proposal in proposals:
             best.setdefault(proposal.thing, proposal)
@@ -128,7 +132,7 @@ class TargetSearch:
         return firsts + sorted(rest, key=lambda one: ranks[one.thing])
 
     def with_heat(self, arranged: Sequence[Proposal]) -> list[Proposal]:
-        """The same, with the heat map itself in front where the best mask does not fit it."""
+        """Return the proposals, with the heat map itself in front where the best mask does not fit it."""
         if not self.settings.use_heat:
             return list(arranged)
         thing = arranged[0].thing if arranged else 0
@@ -137,7 +141,7 @@ class TargetSearch:
         return [self.heat_proposal(thing, arranged[0].candidate.score if arranged else 0.0), *arranged]
 
     def heat_proposal(self, thing: int, score: float) -> Proposal:
-        """The heat map itself as the mask of the thing with that number."""
+        """Return the heat map itself as the mask of the thing with that number."""
         spot = self.things[thing].spot
         mask = heat_mask(spot, self.heat, self.size_hw)
         rough = Candidate(
@@ -147,7 +151,10 @@ class TargetSearch:
 
 
 def anchor_point(found: HeatMap, wording: Wording, size_hw: tuple[int, int]) -> Point:
-    """Where the other thing of a relation is; it may have words of place of its own ("the dog on the right")."""
+    """Return where the other thing of a relation is: (x, y) in a picture of `size_hw`.
+
+    It may have words of place of its own ("the dog on the right").
+    """
     spots = hot_spots(found.heat, size_hw, 1)
     things = [
         spatial.Detection(spot.box_xyxy, float(spot.cells.sum()), spot.points_xy[0], spot.strength) for spot in spots
@@ -156,7 +163,7 @@ def anchor_point(found: HeatMap, wording: Wording, size_hw: tuple[int, int]) -> 
 
 
 def with_nearby(arranged: Sequence[Proposal], nearby: Sequence[Proposal]) -> list[Proposal]:
-    """The same with the masks of the first thing as seen from nearby, instead of those that they sharpen."""
+    """Return the proposals with the first thing's masks from a nearby view, in place of those that they sharpen."""
     if not nearby:
         return list(arranged)
     others = [one for one in arranged[1:] if one.thing != nearby[0].thing]
@@ -182,5 +189,5 @@ def _different(firsts: Sequence[Proposal]) -> list[Proposal]:
 
 
 def as_detection(candidate: Candidate, strength: float) -> spatial.Detection:
-    """The candidate as the words of place and size see it."""
+    """Return the candidate as the words of place and size compare it."""
     return spatial.Detection(candidate.box_xyxy, candidate.area, middle_of(candidate.box_xyxy), strength)

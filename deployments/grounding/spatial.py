@@ -33,8 +33,10 @@ SPOTS = {
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Detection:
-    """Something that was found, in pixels of the picture. `area` is in any one unit; `strength` >= 0 says how well
-    it matches the phrase."""
+    """A thing that was found: its box and centre in pixels of the picture, and its `area` in any unit common to all.
+
+    `strength`, at least 0, says how well it matches the phrase.
+    """
 
     box_xyxy: Box
     area: float
@@ -45,11 +47,11 @@ class Detection:
 def arrange(
     wording: Wording, things: Sequence[Detection], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
 ) -> list[int]:
-    """All indices of `things`, best first: by order and relation, without either the strongest first.
+    """Return all indices of `things`, the best first: by order and relation, or the strongest first without either.
 
-    All things are taken to be what the phrase names: those that hardly match it have to be left out before. `anchor`
-    is where the relation's other thing is. Things that fit a relation come before those that do not: straight in
-    its direction (within 45 degrees, and not where the other thing itself is) before askew, then the nearest first.
+    All things are taken to be what the phrase names: those that hardly match it have to be left out before. `anchor` is
+    where the relation's other thing is, in pixels. Things that fit a relation come before those that do not: straight
+    in its direction (within 45 degrees, and not where the other thing itself is) before askew, then the nearest first.
     Raises InvalidInput where the words mean none of them.
     """
     strongest = sorted(range(len(things)), key=lambda index: -things[index].strength)
@@ -73,7 +75,7 @@ def arrange(
 def fitting(
     wording: Wording, things: Sequence[Detection], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
 ) -> list[int]:
-    """The indices of all `things` that are where the wording says, in their order.
+    """Return the indices of all `things` that are where the wording says, in their order.
 
     Raises InvalidInput where none is, or where the words do not say which are: all are more or less near to something.
     """

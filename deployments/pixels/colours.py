@@ -19,9 +19,9 @@ Correction = tuple[np.ndarray, np.ndarray]  # gain and offset of each channel
 
 
 def fit(painted: np.ndarray, original: np.ndarray, region: Region) -> np.ndarray:
-    """`painted` with the colours that fit best around the region, or as it is if none fit better.
+    """Return `painted` with the colours that fit best around the region, or as it is where none fit better.
 
-    Both are squares as `region.crop` gives them, SxSx3 uint8; `original` is the picture's own.
+    Both are squares as `region.crop` gives them, SxSx3 uint8 in sRGB; `original` shows the unedited picture.
     """
     band = region.band
     made, truth = painted[band].astype(np.float32), original[band].astype(np.float32)

@@ -67,12 +67,15 @@ class Decoded:
 
 
 def decode(data: bytes, limits: Limits, param: str = "image") -> Decoded:
-    """The picture in `data`, and what was converted to read it; `param` is named in errors."""
+    """Return the picture in `data`, and what was converted to read it. `param` is the request's field named in errors.
+
+    Raises UnsupportedImage, InvalidImage or ImageTooLarge.
+    """
     return _read(data, limits, param, lambda picture: _decoded(picture, data))
 
 
 def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str = "mask") -> ReadMask:
-    """The mask in `data`, which marks something.
+    """Return the mask in `data`, which marks at least one pixel. `param` is the request's field named in errors.
 
     By "alpha" the more transparent half of the scale marks, as with OpenAI; by "luminance" the lighter half, where
     what is transparent counts as black (as with `mask-mode: luminance` in CSS), or of a mask of two dark levels, such
@@ -106,7 +109,7 @@ def _read(data: bytes, limits: Limits, param: str, reading: Callable[[Image.Imag
 
 
 def encode(image: np.ndarray, format: Format = "png", quality: int = 100) -> bytes:
-    """The HxWx3 uint8 `image` as a file without metadata; `quality` 0..100 acts on JPEG and WebP."""
+    """Return `image` (HxWx3 uint8 in sRGB) as a file without metadata; `quality` 0..100 acts on JPEG and WebP."""
     # Level 1 of a photograph takes a quarter of the default level's time and 5 % more bytes.
     options: dict[str, int] = {"compress_level": 1} if format == "png" else {"quality": quality}
     if format == "jpeg" and quality >= 90:
@@ -117,7 +120,7 @@ def encode(image: np.ndarray, format: Format = "png", quality: int = 100) -> byt
 
 
 def mask_png(mask: np.ndarray) -> bytes:
-    """The HxW bool `mask` as a grey PNG: white where True, black elsewhere."""
+    """Return `mask` (HxW bool) as a grey PNG: white where it is True, black elsewhere."""
     return encode(np.where(mask, np.uint8(255), np.uint8(0)), "png")
 
 

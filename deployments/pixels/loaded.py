@@ -20,7 +20,7 @@ _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}  # picture mode -
 
 
 def colour_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The colours in a mode that a profile can describe (RGB, L, CMYK), and the opacity when there is any."""
+    """Return the colours in a mode that a profile can describe (RGB, L, CMYK), and the opacity (L) if there is any."""
     if picture.mode.startswith("I"):
         return _grey_of_16_bits(picture)
     if picture.has_transparency_data:
@@ -43,7 +43,7 @@ def _grey_of_16_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image | N
 
 
 def by_profile(colour: Image.Image, profile: bytes) -> Image.Image | None:
-    """`colour` in sRGB as `profile` has it, or None where that is none for such a picture.
+    """Return `colour` converted to sRGB by an ICC profile, or None where the profile does not describe such a picture.
 
     A broken profile is no reason to refuse a picture that everyone else shows.
     """
@@ -77,7 +77,7 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 def turned_upright(source: Image.Image, picture: Image.Image) -> Image.Image:
-    """`picture` turned as the EXIF data of `source` asks; unreadable data asks for nothing."""
+    """Return `picture` turned as the EXIF data of `source` asks, or as it is where that data cannot be read."""
     try:
         turn = _UPRIGHT.get(source.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # as for the decoders above: damaged EXIF makes Pillow raise many things
@@ -86,7 +86,7 @@ def turned_upright(source: Image.Image, picture: Image.Image) -> Image.Image:
 
 
 def exif_tags(picture: Image.Image) -> set[int]:
-    """Of the main directory; unreadable data has none."""
+    """Return the EXIF tags in the main directory of a picture file; none where they cannot be read."""
     try:
         return set(picture.getexif())
     except Exception:  # as above

@@ -17,14 +17,14 @@ EDGE_SHARE = 0.05  # of the pixels of the lightest level: what lies between it a
 
 
 def check_colours(picture: Image.Image, param: str) -> None:
-    """Refuses an RGB picture of a few colours that are no greys: each stands for a thing."""
+    """Refuse an RGB picture of a few colours that are no greys, each of which seems to stand for a thing."""
     colours = [colour for _, colour in picture.getcolors(FEW) or ()]
     if len(colours) > 2 and any(isinstance(colour, tuple) and len(set(colour)) > 1 for colour in colours):
         raise _labelled(param, f"{len(colours)} colours")
 
 
 def counts_of(light: np.ndarray, top: int) -> np.ndarray:
-    """Return how many pixels of an HxW picture have each of the levels 0..`top`."""
+    """Return how many pixels of `light`, HxW uint8 or uint16, have each of the levels 0..`top`: (`top` + 1) int64."""
     counts = np.zeros(top + 1, np.int64)
     for row in light:  # all at once would take eight bytes a pixel
         levels, found = np.unique(row, return_counts=True)
@@ -33,7 +33,10 @@ def counts_of(light: np.ndarray, top: int) -> np.ndarray:
 
 
 def check_levels(counts: np.ndarray, top: int, param: str) -> None:
-    """Refuse levels that number several things, such as 0, 1 and 2. A few pixels between dark and light are an edge."""
+    """Refuse levels that number several things, such as 0, 1 and 2. A few pixels between dark and light are an edge.
+
+    `counts` has the number of pixels at each level 0..`top`, as `counts_of` returns it.
+    """
     found = np.flatnonzero(counts)
     if not 2 < len(found) <= FEW:
         return
@@ -45,7 +48,10 @@ def check_levels(counts: np.ndarray, top: int, param: str) -> None:
 
 
 def threshold(found: np.ndarray, top: int) -> int:
-    """The least level that marks: half of the scale, less for a mask of 0 and one dark level, such as 0 and 1."""
+    """Return the least level that marks: half of the scale, or less for a mask of 0 and one dark level (0 and 1).
+
+    `found` has the levels that occur, N int in 0..`top`, in ascending order.
+    """
     half = (top + 1) // 2
     return int(found[1]) if len(found) == 2 and found[0] == 0 and found[1] < half else half
 

@@ -18,7 +18,10 @@ Place = tuple[slice, slice]  # rows and columns of a part of a picture
 
 
 def bounding_box(mask: np.ndarray) -> Box:
-    """Return the box around the pixels that are set; right and bottom are exclusive. All zero where none is set."""
+    """Return the box around the pixels of `mask` (HxW bool) that are set. It is all zero where none is set.
+
+    Right and bottom are exclusive.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return 0, 0, 0, 0
@@ -26,23 +29,24 @@ def bounding_box(mask: np.ndarray) -> Box:
 
 
 def bounding_slices(mask: np.ndarray) -> tuple[slice, slice]:
-    """Return the rows and columns of that box."""
+    """Return the rows and columns of the box around the pixels of `mask` (HxW bool) that are set."""
     left, top, right, bottom = bounding_box(mask)
     return slice(top, bottom), slice(left, right)
 
 
 def middle_of(box: Box) -> Point:
+    """Return the pixel (x, y) in the middle of a box."""
     return (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
 
 
 def centre(mask: np.ndarray) -> tuple[float, float]:
-    """Return the mean (x, y) of the pixels that are set."""
+    """Return the mean (x, y) of the pixels of `mask` (HxW bool) that are set, in pixels from its left and top edge."""
     y, x = ndimage.center_of_mass(mask)
     return float(x) + 0.5, float(y) + 0.5
 
 
 def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
-    """Return all pixels within `radius_px` of one that is set."""
+    """Return all pixels within `radius_px` of one that is set in `mask`. Both are HxW bool."""
     if not mask.any():
         return mask.copy()
     left, top, right, bottom = bounding_box(mask)
@@ -54,7 +58,7 @@ def dilate(mask: np.ndarray, radius_px: float) -> np.ndarray:
 
 
 def convex_hull(mask: np.ndarray) -> np.ndarray:
-    """Return the smallest convex shape that holds all pixels that are set."""
+    """Return the smallest convex shape that holds all pixels that are set in `mask`. Both are HxW bool."""
     y, x = np.nonzero(mask & ~ndimage.binary_erosion(mask))
     try:
         corners = ConvexHull(np.column_stack([x, y])).vertices
@@ -67,7 +71,7 @@ def convex_hull(mask: np.ndarray) -> np.ndarray:
 
 
 def filled_box(mask: np.ndarray) -> np.ndarray:
-    """Return the smallest upright rectangle that holds all pixels that are set."""
+    """Return the smallest upright rectangle that holds all pixels that are set in `mask`. Both are HxW bool."""
     left, top, right, bottom = bounding_box(mask)
     filled = np.zeros_like(mask)
     filled[top:bottom, left:right] = True
@@ -75,7 +79,10 @@ def filled_box(mask: np.ndarray) -> np.ndarray:
 
 
 def ramp(mask: np.ndarray, depth_px: float) -> np.ndarray:
-    """Return 0 outside the mask, rising to 1 at `depth_px` inside it, float32. The array's edge is no edge of it."""
+    """Return HxW float32: 0 outside `mask` (HxW bool), rising to 1 at `depth_px` inside it.
+
+    Where the mask reaches the edge of the array it does not end, so nothing falls off there.
+    """
     if mask.all():
         return np.ones(mask.shape, np.float32)
     return np.clip(ndimage.distance_transform_edt(mask) / depth_px, 0, 1).astype(np.float32)
@@ -89,12 +96,15 @@ SHAPES: dict[MaskShape, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two bool masks."""
+    """Return the intersection over union of two masks, HxW bool each, in 0..1."""
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
 def tidy(mask: np.ndarray, points_xy: Sequence[Point]) -> np.ndarray:
-    """The parts of `mask` that hold one of the points, or else its largest, with small holes closed."""
+    """Return the parts of `mask` that hold one of the points, or else its largest part, with small holes closed.
+
+    Both masks are HxW bool; `points_xy` are in their pixels.
+    """
     if not mask.any():
         return mask
     window = bounding_slices(mask)
@@ -121,7 +131,10 @@ def _without_specks(mask: np.ndarray) -> np.ndarray:
 
 
 def disc(size_hw: tuple[int, int], point: Point, radius_px: float) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The disc around a point: the window of a picture that it lies in, and hxw bool in that window."""
+    """Return the disc around a point of a picture of `size_hw`.
+
+    It is the window (rows, columns) of the picture that the disc lies in, and hxw bool in that window.
+    """
     (x, y), reach = point, int(radius_px)
     rows = slice(max(0, y - reach), min(size_hw[0], y + reach + 1))
     columns = slice(max(0, x - reach), min(size_hw[1], x + reach + 1))
@@ -130,7 +143,7 @@ def disc(size_hw: tuple[int, int], point: Point, radius_px: float) -> tuple[tupl
 
 
 def distance_px(mask: np.ndarray, point: Point, most_px: float) -> float:
-    """Return how far the nearest pixel of a mask is from a point; infinity if that is more than `most_px`."""
+    """Return how far the nearest pixel of `mask` (HxW bool) is from a point (x, y); infinity if more than `most_px`."""
     window, near = disc((mask.shape[0], mask.shape[1]), point, most_px)
     rows, columns = np.nonzero(mask[window] & near)
     if not rows.size:
@@ -140,5 +153,5 @@ def distance_px(mask: np.ndarray, point: Point, most_px: float) -> float:
 
 
 def outline(mask: np.ndarray, width_px: int) -> np.ndarray:
-    """The rim of a mask, inside it: HxW bool."""
+    """Return the rim of `mask`, `width_px` wide and inside it. Both are HxW bool."""
     return np.asarray(mask & ~ndimage.binary_erosion(mask, iterations=width_px, border_value=0))

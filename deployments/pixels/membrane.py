@@ -13,7 +13,10 @@ MOST_SWEEPS = 128
 
 
 def close(values: np.ndarray, known: np.ndarray, sweeps: int = SWEEPS) -> np.ndarray:
-    """HxWxC float32 with what is not `known` (HxW bool) replaced; the mean of all where nothing is known."""
+    """Return `values` (HxWxC float32) with the pixels that are not `known` (HxW bool) replaced by a smooth membrane.
+
+    Where no pixel is known, all become the mean of the values.
+    """
     if not known.any():
         return np.broadcast_to(values.mean(axis=(0, 1)), values.shape).astype(np.float32)
     if known.all():

@@ -20,7 +20,10 @@ _START_OF_SCAN = b"\xff\xda"  # behind it are the pixels
 
 
 def has_metadata(data: bytes, exif_tags: Set[int]) -> bool:
-    """Whether the file has any. Of the EXIF tags in it, `exif_tags`, the orientation is none: it is applied."""
+    """Return whether a file, PNG, JPEG or WebP, holds metadata beside its picture.
+
+    `exif_tags` are the EXIF tags in it. The orientation does not count among them, since it is applied to the pixels.
+    """
     layout = next(layout for layout in _LAYOUTS if data.startswith(layout.signature))
     for part in layout.parts(data):
         if part.startswith(layout.exif):
@@ -32,7 +35,7 @@ def has_metadata(data: bytes, exif_tags: Set[int]) -> bool:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Name and body of each whole chunk of a PNG."""
+    """Yield the name and the body of each whole chunk of a PNG."""
     view = memoryview(data)
     at = len(PNG_SIGNATURE)
     while at + 12 <= len(view):  # length, name and checksum take 4 bytes each

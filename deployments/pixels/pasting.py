@@ -10,7 +10,10 @@ from deployments.pixels.regions import Plan, Region
 
 
 def paste_back(image: np.ndarray, painted: Sequence[np.ndarray], plan: Plan) -> np.ndarray:
-    """Return a new picture: the painted squares (SxSx3 uint8, one for each region) inside, `image` everywhere else."""
+    """Return a new picture: the painted squares inside their regions, and `image` (HxWx3 uint8) everywhere else.
+
+    `painted` has SxSx3 uint8 for each region of the plan.
+    """
     result = image.copy()
     for square, region in zip(painted, plan.regions, strict=True):
         _paste(result, square, region)
@@ -28,14 +31,15 @@ def _paste(picture: np.ndarray, painted: np.ndarray, region: Region) -> None:
 
 
 def changed_outside(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> int:
-    """Return how many pixels outside `mask` differ in any channel."""
+    """Return how many pixels outside `mask` (HxW bool) differ in any channel between two pictures, HxWx3 uint8 each."""
     return int(np.any(before != after, axis=-1)[~mask].sum())
 
 
 def seam(picture: np.ndarray, painted: Sequence[np.ndarray], plan: Plan) -> float:
-    """Return how badly the painted squares go on where the picture (HxWx3 uint8) does: their mean difference, 0..255.
+    """Return how badly the painted squares continue the picture (HxWx3 uint8) around them: a mean difference, 0..255.
 
-    It is taken in the bands just outside the regions, where both show the same; 0 where there is no such band.
+    `painted` has SxSx3 uint8 for each region. They are compared in the bands just outside the regions, where both
+    should show the same; the answer is 0 where there is no such band.
     """
     differences = [
         square[region.band].astype(np.float32) - region.crop(picture)[region.band]

@@ -52,11 +52,11 @@ class Region:
     box_xyxy: Box
 
     def crop(self, array: np.ndarray) -> np.ndarray:
-        """Return the square of a picture or mask; beyond the edges it is reflected, never filled with a colour."""
+        """Return the square of a picture (HxWx3) or a mask (HxW), which is reflected beyond its edges: SxSx3 or SxS."""
         return _crop(array, self.box_xyxy)
 
     def uncrop(self, square: np.ndarray) -> np.ndarray:
-        """Return what the painter made of the square, with the pixels of the box."""
+        """Return what the painter made of the square (SxSx3 uint8) with the pixels of the box."""
         return square
 
     def inside(self, size_wh: tuple[int, int]) -> tuple[Place, Place]:
@@ -65,15 +65,17 @@ class Region:
 
 
 class Squeezed(Region):
-    """The box is the whole picture, and the square all of it, squeezed: what a painter sees without a crop.
+    """A region whose box is the whole picture and whose square is all of it, squeezed, for a painter that sees no crop.
 
-    `mask` and `band` are of the square, `alpha` is HxW as the picture.
+    `mask` and `band` are SxS, in the frame of the square; `alpha` is HxW, in that of the picture.
     """
 
     def crop(self, array: np.ndarray) -> np.ndarray:
+        """Return the whole picture (HxWx3 uint8) or mask (HxW bool), resized to the square."""
         return _resized(array, (max(array.shape[:2]),) * 2)
 
     def uncrop(self, square: np.ndarray) -> np.ndarray:
+        """Return what the painter made of the square, resized to the picture: HxWx3 uint8."""
         return _resized(square, self.alpha.shape[::-1])
 
 
@@ -121,7 +123,7 @@ def plan(
 
 
 def whole(mask: np.ndarray, shape: MaskShape = "hull", dilation: float = MARGIN, context: float = CONTEXT) -> Region:
-    """Return the one square region around all of a mask, however far its parts are from each other."""
+    """Return the one square region around all of a mask (HxW bool), however far its parts are from each other."""
     owner = mask.astype(np.uint8)
     ((number, place),) = _places(owner)
     rim = _grow(owner, number, place, shape, dilation)

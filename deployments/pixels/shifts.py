@@ -23,9 +23,10 @@ MIN_COVER = 0.15  # of the hole must be shown ground
 
 
 def sources(colours: np.ndarray, ground: np.ndarray, hole: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """For each place of the hole the index of the one to show there, hxw int; -1 where there is none, and elsewhere.
+    """Return for each place of the hole the flat index of the place to show there: hxw int.
 
-    `colours` are hxwx3, all else hxw bool: the sources are `ground`; `ring` is what surrounds the hole.
+    It is -1 where there is none, and outside the hole. `colours` are hxwx3 float; all else is hxw bool in the same
+    frame: `ground` has the places that may be shown, and `ring` is what surrounds the hole.
     """
     ring = ring & ground
     indices = np.arange(hole.size).reshape(hole.shape)
@@ -53,7 +54,10 @@ def _overlap(by: int, size: int) -> tuple[slice, slice]:
 
 
 def _inverse_distance(shape: tuple[int, ...]) -> Spread:
-    """Sums of what stands all around, each by about the fourth power of its distance (Shepard, ACM 1968)."""
+    """Return a function that sums what stands around each place of an array.
+
+    Its weights fall by about the inverse fourth power of the distance (Shepard, ACM 1968).
+    """
     size = _room(shape)
     y, x = (np.minimum(np.arange(length), length - np.arange(length)) for length in size)
     kernel = fft.rfft2(1.0 / (y[:, None] ** 2 + x**2 + 1) ** 2)

@@ -38,7 +38,7 @@ class Grid:
 
     @property
     def boxes(self) -> tuple[Box, ...]:
-        """The squares in use."""
+        """The boxes of the squares in use, in pixels of the picture."""
         return tuple(self._box(cell) for cell in self.cells)
 
     def shares(self, number: int, alpha: np.ndarray) -> np.ndarray:
