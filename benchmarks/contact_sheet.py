@@ -85,7 +85,7 @@ def _outlined(image: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def sheet(rows: Sequence[SheetRow], columns: int = 2) -> Image.Image:
-    """All rows, in so many columns."""
+    """Return all rows as one picture, in `columns` columns."""
     width, height = len(COLUMNS) * (CELL + GAP) + 3 * GAP, CELL + TEXT + GAP
     lines = -(-len(rows) // columns)
     canvas = Image.new("RGB", (columns * width, lines * height + TEXT), "white")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 class Figure:
     """One row. `rounds` has its value in each round, or the one value that all rounds together have.
 
-    `target` is what it is to reach on a CPU: "at least" or, where `below`, at most; None is told and not judged.
+    `target` is what it is to reach on a CPU: "at least" or, where `below`, at most; None is reported and not judged.
     `parts` are the numbers it was made of, by name and unit.
     """
 

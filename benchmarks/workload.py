@@ -78,7 +78,7 @@ class TimedRequest(Generic[Item]):
 
 
 def closed_loop(call: Callable[[Item], object], items: Sequence[Item], concurrency: int) -> float:
-    """Seconds until all are done, with so many callers who ask again as soon as they have their answer."""
+    """Return the seconds until all are done, with `concurrency` callers that ask again once they are answered."""
     start = time.perf_counter()
     with ThreadPoolExecutor(concurrency) as callers:
         list(callers.map(call, items))

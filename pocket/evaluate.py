@@ -39,7 +39,7 @@ EDITS_AT_ONCE = 2
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report. `bar` None means that it is told, not judged."""
+    """One line of the report. `bar` None means that it is reported, not judged."""
 
     what: str
     value: float

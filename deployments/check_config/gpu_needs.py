@@ -102,7 +102,7 @@ def _gpus(number: int) -> str:
 
 
 def fewest(shares: Iterable[tuple[float, int]]) -> int:
-    """Return the fewest GPUs that hold so many of each share."""
+    """Return the fewest GPUs that hold the given number of each share."""
     whole, parts = 0, Counter[int]()
     for share, count in shares:
         whole += int(share) * count if share >= 1 else 0

@@ -85,7 +85,7 @@ MAX_CACHED_PHRASES = 1024
 
 @dataclass(frozen=True, eq=False)
 class VisionTokens:
-    """A batch of pictures in the vision tower of `model`.
+    """The tokens of a batch of pictures in the vision tower of `model`.
 
     `entering` has the tokens Bx(1+N)xC, the class token first, that enter each of the last blocks (six, or all if there
     are fewer), in order; `grid` the (rows, columns) of the N patches. Several methods may read one of these.
@@ -97,15 +97,15 @@ class VisionTokens:
 
     @cached_property
     def leaving(self) -> torch.Tensor:
-        """What the unmodified last block gives: Bx(1+N)xC."""
+        """The tokens that the unmodified last block returns: Bx(1+N)xC."""
         return self.model.vision_model.encoder.layers[-1](self.entering[-1], None)
 
     def whole(self) -> torch.Tensor:
-        """What the pictures show, in the space of the model's texts: BxD float32 unit vectors, the model's own."""
+        """Return the model's own embeddings of the pictures, in the space of its texts: BxD float32 unit vectors."""
         return self._projected(self.leaving[:, 0])
 
     def patches(self, method: Method) -> torch.Tensor:
-        """What each patch shows, in the same space: BxghxgwxD float32 unit vectors."""
+        """Return an embedding of each patch, in the space of the model's texts: BxghxgwxD float32 unit vectors."""
         return self._projected(self._tokens(method)[:, 1:]).unflatten(1, self.grid)
 
     def _tokens(self, method: Method) -> torch.Tensor:
@@ -124,7 +124,10 @@ class VisionTokens:
 
 
 def encode(model: CLIPModel, pixels: torch.Tensor) -> VisionTokens:
-    """Pixels Bx3xHxW as the model's processor scales them, H and W multiples of the patch size, through the tower."""
+    """Return the tokens of pictures in the vision tower.
+
+    `pixels` are Bx3xHxW float32 as the model's processor scales them, H and W multiples of the patch size.
+    """
     vision = model.vision_model
     patch_px = vision.embeddings.patch_size
     native = pixels.shape[-2:] == (vision.embeddings.image_size, vision.embeddings.image_size)
@@ -139,7 +142,10 @@ def encode(model: CLIPModel, pixels: torch.Tensor) -> VisionTokens:
 
 
 def patch_features(model: CLIPModel, pixels: torch.Tensor, method: Method) -> torch.Tensor:
-    """What each patch shows, in the space of the model's texts: BxghxgwxD float32 unit vectors. See `encode`."""
+    """Return an embedding of each patch, in the space of the model's texts: BxghxgwxD float32 unit vectors.
+
+    `pixels` are as for `encode`.
+    """
     return encode(model, pixels).patches(method)
 
 
@@ -166,9 +172,9 @@ def _attend(
 
 @lru_cache(maxsize=16)
 def neighbourhood(grid: tuple[int, int]) -> torch.Tensor:
-    """What nearness adds to the attention logits: (1+N)x(1+N) float32 in 0..1.
+    """Return what nearness adds to the attention logits: (1+N)x(1+N) float32 in 0..1.
 
-    A Gaussian of the distance in patches; the row and the column of the class token are 0.
+    It is a Gaussian of the distance in patches; the row and the column of the class token are 0.
     """
     rows, columns = grid
     sigma = SIGMA_PATCHES * min(1.0, min(grid) / FULL_GRID)
@@ -181,17 +187,18 @@ def neighbourhood(grid: tuple[int, int]) -> torch.Tensor:
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
-    """The last axis at length 1, in float32."""
+    """Return the vectors with their last axis scaled to length 1, in float32."""
     return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
 
 def margins(
     features: torch.Tensor, targets: torch.Tensor, contrast: torch.Tensor, scale: torch.Tensor | float
 ) -> torch.Tensor:
-    """By how much each target beats the ground, in logits: features ...xD, targets KxD, contrast JxD to ...xK.
+    """Return by how much each target beats the ground, in logits: ...xK for features ...xD.
 
-    Their sigmoid is the probability of "target" where the choice is between the target and the contrast words,
-    so 0.5 means the same for every model: as likely as all ground together.
+    `targets` are KxD and `contrast` JxD, all of them unit vectors. The sigmoid of a margin is the probability of
+    "target" where the choice is between the target and the contrast words, so 0.5 means the same for every model: as
+    likely as all ground together.
     """
     return scale * features @ targets.T - torch.logsumexp(scale * features @ contrast.T, -1, keepdim=True)
 
@@ -210,9 +217,10 @@ def kept_from(margins: torch.Tensor, of_others: Iterable[torch.Tensor]) -> torch
 
 
 def contrast(target: str, vector: torch.Tensor, ground: torch.Tensor) -> torch.Tensor:
-    """What `target`, of the embedding `vector` (D), has to stand out from: KxD of `ground`, the embeddings of `GROUND`.
+    """Return the embeddings that `target`, whose own is `vector` (D), has to stand out from: KxD.
 
-    All of it but for the words that the target uses itself, in singular or plural, and those that mean nearly the same.
+    They are those of `ground`, the embeddings of `GROUND`, but for the words that the target uses itself, in singular
+    or plural, and those that mean nearly the same.
     """
     used = {_stem(word) for word in re.findall(r"\w+", target.lower())}
     apart = [word == EMPTY or _stem(word) not in used for word in GROUND]
@@ -225,7 +233,7 @@ def _stem(word: str) -> str:
 
 
 def sentences(phrase: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
-    """`phrase`, with or without its article, in each of the templates."""
+    """Return `phrase`, with or without its article, in each of the templates."""
     bare = re.sub(r"^(a|an|the)\s+", "", phrase.strip().rstrip(".!?").strip(), flags=re.IGNORECASE) or phrase
     made = [template.format(bare).strip() for template in templates]
     if bare and bare[0].lower() in "aeiou":

@@ -44,7 +44,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """All views of one picture: `pixels` Vx3xPxP uint8."""
+    """All views of one picture, before the model has seen them: `pixels` Vx3xPxP uint8."""
 
     pixels: torch.Tensor
     plan: views.ViewPlan
@@ -52,7 +52,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class PictureFeatures:
-    """What the model saw in one picture: `features` VxghxgwxD float32 unit vectors of its views' patches."""
+    """The features of one picture: `features` VxghxgwxD float32 unit vectors of the patches of its V views."""
 
     features: torch.Tensor
     plan: views.ViewPlan
@@ -106,7 +106,7 @@ class ClipMatcher:
 
     @torch.inference_mode()
     def locate(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> list[Search | Exception]:
-        """Where in each picture its phrases are; a request that cannot be answered gives its own exception.
+        """Return where in each picture its phrases are; a request that cannot be answered gives its own exception.
 
         Equal pictures share one look, also with those of earlier calls, and all phrases one pass of the text encoder.
         """
@@ -114,7 +114,7 @@ class ClipMatcher:
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoreRequest]) -> list[float | Exception]:
-        """The cosine of each picture and its text, exactly as `transformers.CLIPModel` computes it.
+        """Return the cosine of each picture and its text, exactly as `transformers.CLIPModel` computes it.
 
         A text that cannot be read gives its own exception.
         """

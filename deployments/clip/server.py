@@ -15,7 +15,10 @@ from deployments.serving.placement import loading
 
 
 class ClipServer:
-    """Two batchers share one model: a score need not wait for a batch of searches, nor the other way round."""
+    """The stage that finds and scores.
+
+    Two batchers share one model: a score need not wait for a batch of searches, nor the other way round.
+    """
 
     def __init__(self, args: dict[str, Any] | ModelArgs, metrics: Recorder | None = None) -> None:
         # torch and transformers take seconds to import; only the replica that runs the model pays for them.
@@ -33,25 +36,31 @@ class ClipServer:
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Takes effect with the next batch. Pydantic's ValidationError names a setting that is not allowed."""
+        """Take new `ClipSettings`, from the next batch on.
+
+        Pydantic's ValidationError names a setting that is not allowed.
+        """
         self._settings = ClipSettings.model_validate(user_config)
         self._locating.reconfigure(self._settings)
         self._scoring.reconfigure(self._settings)
 
     async def locate(self, request: SearchRequest) -> Search:
-        """Where in the picture each phrase is; a map's `found` is False where nothing there matches well enough."""
+        """Return where in the picture each phrase is.
+
+        A map's `found` is False where nothing in the picture matches well enough.
+        """
         start = time.time()
         with result(self._metrics, "clip", "locate"):
             search = await self._locating.submit(request)
         return replace(search, spans=(Span("clip.locate", start, time.time()),))
 
     async def score(self, request: ScoreRequest) -> float:
-        """The cosine of picture and text, -1..1."""
+        """Return the cosine of picture and text, -1..1."""
         with result(self._metrics, "clip", "score"):
             return await self._scoring.submit(request)
 
     def check_health(self) -> None:
-        """Raises RuntimeError when one of the two would never answer again."""
+        """Raise RuntimeError when one of the two batchers would never answer again."""
         self._locating.check_health()
         self._scoring.check_health()
 

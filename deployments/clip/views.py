@@ -53,10 +53,10 @@ class ViewPlan:
 
 
 def plan(size_wh: tuple[int, int], side: int, patch_px: int, squares: Sequence[int]) -> ViewPlan:
-    """How to look at a picture with a model that sees `side` x `side`, at the scales `squares`.
+    """Return how to look at a picture with a model that sees `side` x `side` pixels, at the scales `squares`.
 
-    First comes the whole, stretched, and then for each scale a level where the picture's shorter side is so many
-    squares long, or as many as are worth while: fewer if they would enlarge the picture too much, or need too many
+    First comes the whole, stretched, and then for each scale a level where the picture's shorter side is as many
+    squares long as the scale says. The scale is lowered where it would enlarge the picture too much, or need too many
     windows. Windows overlap by half up to two squares and by a quarter beyond, where only small things are looked for.
 
     The cost, in views: 1 for the whole; for a square picture 9 more at 2 squares, 16 at 3, 25 at 4; for one of
@@ -94,7 +94,7 @@ def _windows(size_wh: tuple[int, int], side: int, scale: int) -> Level:
 
 
 def _count(squares: float, scale: int) -> int:
-    """Windows of one square that cover a length of so many squares with at least the overlap of the scale."""
+    """Return how many windows of one square cover a length in squares with at least the overlap of the scale."""
     step = 0.5 if scale <= 2 else 0.75
     return math.ceil((squares - 1) / step - 1e-9) + 1
 
@@ -104,7 +104,7 @@ def _starts(length: int, side: int, scale: int) -> list[int]:
 
 
 def cut(image: np.ndarray, levels: Sequence[Level], side: int) -> np.ndarray:
-    """The views of a picture HxWx3 uint8, level by level: VxSxSx3 uint8."""
+    """Return the views of a picture HxWx3 uint8, level by level: VxSxSx3 uint8, where S is `side`."""
     return np.stack([crop for level in levels for crop in _crops(Image.fromarray(image), level, side)])
 
 
@@ -117,7 +117,7 @@ def _crops(picture: Image.Image, level: Level, side: int) -> Iterator[np.ndarray
 
 
 def blend(maps: torch.Tensor, plan: ViewPlan) -> torch.Tensor:
-    """The logits of all views (Vxghxgw, level by level) as one map of logits: `plan.cells` float64.
+    """Return the logits of all views (Vxghxgw, level by level) as one map of logits, `plan.cells` large: float64.
 
     What is averaged is the odds, not the logits: one view that is sure of what it sees is heard above many that
     see too little of it. At each place the mean of a level's windows is taken first and then that of the levels:

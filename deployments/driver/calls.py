@@ -112,7 +112,7 @@ class Calls:
         return await self._timed(stage, call, last_of)
 
     def timings_s(self) -> dict[str, float]:
-        """Seconds in which at least one call of the stage was under way."""
+        """Return for each stage the seconds in which at least one of its calls was under way."""
         stages = dict.fromkeys(span.name for span in self.spans)
         return {stage: _covered([span for span in self.spans if span.name == stage]) for stage in stages}
 

@@ -48,7 +48,7 @@ class Finder:
         self.spans: list[Span] = []
 
     async def find(self, sought: SearchJob) -> Location:
-        """Where it is, with all candidates; `found` False where CLIP sees nothing like it.
+        """Return where the target is, with all candidates; `found` is False where CLIP sees nothing like it.
 
         Raises TargetNotFound for the other thing of a relation ("left of the dog"), InvalidInput for a pointer that
         leaves nothing, and what `arrange` raises.
@@ -182,7 +182,7 @@ class Finder:
 
 
 def drawn_by_hand(sought: SearchJob, mask: np.ndarray) -> Location:
-    """For a mask that the caller drew: nothing has to be found."""
+    """Return the location for a mask that the caller drew (HxW bool): nothing has to be found."""
     candidate = pointing.candidate_of(mask, middle_of(bounding_box(mask)), "mask", 1.0, 0.0)
     return Location(sought.target, sought.target, candidate.point_xy, 1.0, 0.0, True, None, (candidate,))
 

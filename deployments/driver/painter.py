@@ -24,7 +24,7 @@ Scores = tuple[float, float]  # of a whole picture and, on the mean, of its regi
 
 @dataclass(frozen=True)
 class Finished:
-    """The pictures, best first; whether the best one matches better than the unedited one; seeds held back.
+    """The pictures, best first, whether the best one matches better than the unedited one, and the seeds held back.
 
     `guidance_scale` is the one they were painted with, 0 where nothing was painted.
     """
@@ -58,12 +58,13 @@ class Painter:
         self._guidance_scale = 0.0
 
     async def paint(self, job: EditJob, plan: Plan) -> Finished:
-        """As many pictures as there are seeds, the best of all that were painted; ContentFiltered if none may be shown.
+        """Return as many pictures as there are seeds, the best of all that were painted.
 
-        The unedited picture competes: where no painting matches the prompt better, nothing was improved.
+        Raises ContentFiltered if none may be shown. The unedited picture competes: where no painting matches the prompt
+        better, nothing was improved.
         """
-        # How well the picture matched before can be told while it is being repainted. A prompt that CLIP cannot read to
-        # its end is refused then and there: the painting is left when this raises.
+        # The picture is scored as it was while it is being repainted. A prompt that CLIP cannot read to its end is
+        # refused then and there: the painting is left when this raises.
         (before,), (pictures, filtered) = await asyncio.gather(
             self._scores(job.prompt, "prompt", [job.image], plan), self._round(job, plan, job.seeds)
         )
@@ -79,8 +80,10 @@ class Painter:
         return Finished(edits, pictures[0].scores[1] > before[1], self._guidance_scale, filtered)
 
     async def remove(self, job: EditJob, plan: Plan) -> Finished:
-        """One picture, its regions closed from their surroundings without a model. It is an improvement if the picture
-        then matches the name of what was removed less."""
+        """Return one picture, its regions closed from their surroundings without a model.
+
+        It is an improvement if the picture then matches the name of what was removed less.
+        """
         self._calls.report(Progress("fill"))
         if job.scored is None:
             image, seam = await asyncio.to_thread(_closed, job.image, plan)

@@ -55,11 +55,11 @@ class Driver:
         self.settings = DriverSettings()
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Takes effect with the next request."""
+        """Take new `DriverSettings`, from the next request on."""
         self.settings = DriverSettings.model_validate(user_config)
 
     async def edit(self, request: EditRequest) -> EditResult:
-        """Finds what `request.target` names, repaints it as the prompt says, scores the result.
+        """Find what `request.target` names, repaint it as the prompt says, and score the result.
 
         Raises InvalidInput, TargetNotFound, ContentFiltered, Overloaded, DeadlineExceeded or ModelFailed.
         """
@@ -93,7 +93,7 @@ class Driver:
         return await asyncio.to_thread(_result, job, location, plan, done, timings, trace)
 
     async def locate(self, request: LocateRequest) -> Location:
-        """Where something is, without touching it; `found` says whether an edit would go ahead."""
+        """Return where something is, without touching it; `found` says whether an edit would go ahead."""
         with result(self._metrics, "driver", "locate"):
             return await self._located(request)
 
@@ -107,7 +107,7 @@ class Driver:
         return replace(location, timings_s={**calls.timings_s(), "total": time.time() - start})
 
     async def score(self, request: ScoreRequest) -> float:
-        """CLIP's cosine of picture and text, in -1..1."""
+        """Return CLIP's cosine of picture and text, in -1..1."""
         with result(self._metrics, "driver", "score"):
             request = complete_score(request, self.settings)
             async with self._calls() as calls:

@@ -1,1 +1,1 @@
-"""From words and heat maps to the mask of what is meant. Pure numpy: no model, no Ray."""
+"""From words and heat maps to the mask of the target. Pure numpy: no model, no Ray."""

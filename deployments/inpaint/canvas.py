@@ -15,14 +15,14 @@ from deployments.pixels import membrane
 
 
 class VaeEncoding:
-    """What the VAE made of one picture. A KL autoencoder samples its latents, for each seed anew."""
+    """The VAE's encoding of one picture. A KL autoencoder samples its latents, for each seed anew."""
 
     def __init__(self, encoded: Any, scaling_factor: float) -> None:
         self._encoded = encoded
         self._scaling_factor = scaling_factor
 
     def latents(self, generator: torch.Generator) -> torch.Tensor:
-        """[1, 4, h, w], spending the generator as the stock pipeline does."""
+        """Return scaled latents [1, 4, h, w], spending the generator as the stock pipeline does."""
         if hasattr(self._encoded, "latent_dist"):
             sampled: torch.Tensor = self._encoded.latent_dist.sample(generator)
             return sampled * self._scaling_factor
@@ -32,10 +32,11 @@ class VaeEncoding:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """`mask` [1, 1, h, w] of 0 and 1, `text`, `guidance_scale` and `masked` are for the UNet, see `Painting`.
+    """All that the paintings of one square share before a seed is drawn.
 
-    `picture` is what is noised for a start, None if that is noise alone; with `noise_in_mask` what it shows in the
-    mask is noise before that.
+    `mask` [1, 1, h, w] of 0 and 1, `text`, `guidance_scale` and `masked` are for the UNet, see `Painting`. `picture` is
+    what is noised for a start, None if the start is noise alone; with `noise_in_mask` its pixels in the mask are
+    replaced by noise before that.
     """
 
     mask: torch.Tensor
@@ -46,7 +47,7 @@ class Canvas:
     noise_in_mask: bool
 
     def drawn(self, generator: torch.Generator, steps: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first latents and the masked picture's, [1, 4, h, w] each.
+        """Return the first latents and those of the masked picture, [1, 4, h, w] each.
 
         The seed is spent in the order in which the stock pipeline spends it: picture, noise, masked picture. What
         that does not know comes last.
@@ -61,23 +62,26 @@ class Canvas:
 
 
 def fill_of(request: InpaintRequest) -> Fill:
-    """What is asked for, or else what the stock pipeline does."""
+    """Return the fill that the request asks for, or else what the stock pipeline does."""
     return request.fill or ("original" if request.strength < 1 else "noise")
 
 
 def smeared(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """HxWx3 uint8, the surroundings of `mask` (HxW bool) drawn over it; one colour where there are none."""
+    """Return `image` (HxWx3 uint8) with the surroundings of `mask` (HxW bool) drawn over the mask.
+
+    It is of one colour where the mask has no surroundings.
+    """
     closed = membrane.close(image.astype(np.float32), ~mask)
     return np.round(closed.clip(0, 255)).astype(np.uint8)
 
 
 def to_pixels(image: np.ndarray) -> torch.Tensor:
-    """HxWx3 uint8 to [1, 3, H, W] float32 in -1..1."""
+    """Return a picture HxWx3 uint8 as the VAE takes it: [1, 3, H, W] float32 in -1..1."""
     return (torch.from_numpy(image.astype(np.float32)) / 127.5 - 1).permute(2, 0, 1)[None]
 
 
 def resized(image: np.ndarray, side: int) -> np.ndarray:
-    """As the stock pipeline resizes its inputs: a picture, or a bool mask."""
+    """Return a picture (HxWx3 uint8) or a mask (HxW bool) resized to a square, as the stock pipeline does it."""
     if image.dtype == bool:
         return resized(image.astype(np.uint8) * 255, side) >= 128
     return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))

@@ -22,7 +22,7 @@ Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Denoiser:
-    """`denoiser(channels, timesteps, text)` is the UNet's prediction, [rows, 4, h, w].
+    """The UNet for any number of rows: `denoiser(channels, timesteps, text)` returns its prediction, [rows, 4, h, w].
 
     `channels` [rows, 9, h, w] (latents, mask, masked latents), `timesteps` [rows] float32, `text` [rows, tokens,
     width]. `rows` must be one of its buckets: see `padded`. On a CPU the rows are split evenly among
@@ -50,11 +50,11 @@ class Denoiser:
 
     @property
     def most_rows(self) -> int:
-        """That one step may have: the largest bucket, where there are buckets."""
+        """The most rows that one step may have: the largest bucket, where there are buckets."""
         return self._buckets[-1] if self._buckets else sys.maxsize
 
     def padded(self, rows: int) -> int:
-        """How many rows a step of so many is run with: the next bucket, in equal shares for all threads."""
+        """Return with how many rows a step of `rows` is run: the next bucket, in equal shares for all threads."""
         bucket = next((size for size in self._buckets if size >= rows), rows)
         share = -(-bucket // self.threads)
         return share * min(self.threads, -(-bucket // share))
@@ -78,6 +78,7 @@ class Denoiser:
         return self._forward(channels, timesteps, text)
 
     def close(self) -> None:
+        """End the threads."""
         self._pool.shutdown()
 
 
@@ -118,7 +119,7 @@ def _traced(unet: Any) -> Forward:
 
 
 def _compiled(unet: Any) -> Forward:
-    """One graph a bucket and latent size; torch gives up after eight unless told otherwise."""
+    """Compile one graph for each bucket and latent size; by default torch gives up after eight."""
     compiled = torch.compile(_Plain(unet), fullgraph=True, dynamic=False)
 
     def forward(channels: torch.Tensor, timesteps: torch.Tensor, text: torch.Tensor) -> torch.Tensor:

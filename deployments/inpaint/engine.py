@@ -64,16 +64,16 @@ class InpaintEngine:
 
     @property
     def max_rows(self) -> int:
-        """Rows that share a step now."""
+        """The greatest number of rows that share a step now."""
         return self._loop.max_rows
 
     def reconfigure(self, settings: InpaintSettings) -> None:
-        """Takes effect with the next step and the next request."""
+        """Take new settings, from the next step and the next request on."""
         self.settings = settings
         self._loop.max_rows = self._cap()
 
     def submit(self, request: InpaintRequest, on_progress: OnProgress | None = None, previews: int = 0) -> Job:
-        """Takes the request in and returns at once. Raises Overloaded when there is no room for it.
+        """Take the request in and return at once. Raises Overloaded when there is no room for it.
 
         `on_progress` is called from the engine's threads, after each step, and must return quickly.
         """
@@ -86,16 +86,16 @@ class InpaintEngine:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Stops the job before its next step. Nothing happens to a job that is done."""
+        """Stop the job before its next step. Nothing happens to a job that is done."""
         job.future.cancel()
         self._drop(job)
 
     def check_health(self) -> None:
-        """Raises RuntimeError when nothing would ever be painted again."""
+        """Raise RuntimeError when nothing would ever be painted again."""
         self._loop.check_health()
 
     def close(self) -> None:
-        """Ends all threads; what is unfinished fails."""
+        """End all threads; what is unfinished fails."""
         for job in list(self._jobs):
             self.cancel(job)
         self._preparing.shutdown()
@@ -170,7 +170,7 @@ class InpaintEngine:
             self._drop(job)
 
     def stepped(self, job: Job, painting: Painting, estimate: torch.Tensor | None) -> None:
-        """The loop has taken a step of one of the job's pictures."""
+        """Note that the loop has taken a step of one of the job's pictures."""
         if job.on_progress is None:
             return
         progress = StepTaken(job.paintings.index(painting), painting.taken, painting.steps)
@@ -180,7 +180,7 @@ class InpaintEngine:
             self._decoding.submit(self._preview, job, progress, estimate)
 
     def ended(self, job: Job, painting: Painting, error: Exception | None) -> None:
-        """The loop is done with one of the job's pictures."""
+        """Note that the loop is done with one of the job's pictures."""
         if error is not None:
             self._fail(job, error)
         elif painting.finished and not job.future.done():

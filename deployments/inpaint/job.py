@@ -15,7 +15,7 @@ from deployments.messages import InpaintRequest, Painted, Span
 
 @dataclass(frozen=True, eq=False)
 class StepTaken:
-    """Painting number `painting` of a request, as `Job` counts them, has taken `step` of `steps`.
+    """One step of a painting: number `painting` of a request, as `Job` counts them, has taken `step` of `steps`.
 
     `preview` SxSx3 uint8 is how it would look if it were finished now, where one was asked for and may be shown.
     """

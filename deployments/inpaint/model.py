@@ -29,7 +29,10 @@ GOLDEN = 2654435769  # 2**32 over the golden ratio: no two of its multiples are 
 
 
 class InpaintModel:
-    """Prepares and finishes pictures. Safe to call from several threads; what it returns is the caller's own."""
+    """A loaded inpainting model, which prepares and finishes pictures for the engine.
+
+    It is safe to call from several threads; what it returns is the caller's own.
+    """
 
     def __init__(
         self,
@@ -110,14 +113,14 @@ class InpaintModel:
         )
 
     def decode(self, latents: torch.Tensor, side_px: int) -> np.ndarray:
-        """Latents [1, 4, h, w] to a picture, `side_px` square, HxWx3 uint8.
+        """Return latents [1, 4, h, w] as a square picture of `side_px`, SxSx3 uint8.
 
         Raises ModelFailed when there are numbers in it that no picture has (half precision can overflow).
         """
         return resized(self._picture(latents), side_px)
 
     def finish(self, latents: torch.Tensor, side_px: int) -> tuple[np.ndarray, bool]:
-        """The same, and whether the checkpoint's safety checker, if it has one, objects to showing it."""
+        """Return what `decode` returns, and whether the checkpoint's safety checker, if any, objects to showing it."""
         picture = self._picture(latents)
         return resized(picture, side_px), self._checker is not None and self._checker.objects_to(picture)
 
@@ -138,7 +141,7 @@ class InpaintModel:
 
     @torch.inference_mode()
     def encode_text(self, text: str) -> torch.Tensor:
-        """[1, tokens, width], remembered; of a text that fits the text encoder (77 tokens)."""
+        """Return the embedding [1, tokens, width], remembered, of a text that fits the text encoder (77 tokens)."""
         return self._texts.get(text, self._encode_text)
 
     def _encode_text(self, text: str) -> torch.Tensor:

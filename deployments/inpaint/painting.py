@@ -41,30 +41,31 @@ class Painting:
 
     @property
     def rows(self) -> int:
-        """What a step of this picture costs: with guidance the UNet sees it twice."""
+        """How many rows a step of this picture has: two with guidance, for which the UNet sees it twice, or one."""
         return len(self.text)
 
     @property
     def steps(self) -> int:
-        """UNet calls from start to end; PNDM takes one more than asked for."""
+        """The number of UNet calls from start to end; PNDM takes one more than asked for."""
         return len(self.schedule.timesteps)
 
     @property
     def finished(self) -> bool:
+        """Whether all steps are taken."""
         return self.taken == self.steps
 
     @property
     def timestep(self) -> torch.Tensor:
-        """Of the next step: 0-dimensional, on the CPU."""
+        """The timestep of the next step: 0-dimensional, on the CPU."""
         return self.schedule.timesteps[self.taken]
 
     def model_input(self) -> torch.Tensor:
-        """The latents as the UNet wants them at the next step."""
+        """Return the latents as the UNet takes them at the next step."""
         scaled: torch.Tensor = self.schedule.scheduler.scale_model_input(self.latents, self.timestep)
         return scaled
 
     def advance(self, prediction: torch.Tensor) -> torch.Tensor | None:
-        """Takes the next step; returns an estimate of the finished latents where a preview is wanted."""
+        """Take the next step; return an estimate of the finished latents where a preview is wanted."""
         estimate = self._estimate(prediction) if self.taken + 1 in self.previews else None
         self.latents = self.schedule.step(prediction, self.taken, self.latents)
         self.taken += 1

@@ -49,7 +49,10 @@ UNET_CHANNELS = 2 * LATENT_CHANNELS + 1  # noisy latents, the mask, and the pict
 
 @dataclass(frozen=True)
 class Parts:
-    """What model_index.json says, and each part's own settings; `model` is the model's name in quotes."""
+    """The parts of a pipeline: what model_index.json says, and each part's own settings.
+
+    `model` is the model's name in quotes.
+    """
 
     model: str
     index: Config

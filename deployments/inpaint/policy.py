@@ -19,7 +19,10 @@ Cost = Callable[[float], float]
 
 
 def choose(paintings: Sequence[Painting], cost: Cost) -> list[Painting]:
-    """Those who take the next step; `cost` tells the seconds of a step with so many rows. Notes who was passed over."""
+    """Return the paintings that take the next step, and note which were passed over.
+
+    `cost` returns the seconds of a step from its number of rows.
+    """
     chosen = [each for each in paintings if each.taken == 0 or each.passed_over >= PATIENCE]
     others = [each for each in paintings if each not in chosen]
     others.sort(key=lambda each: each.steps - each.taken)

@@ -14,9 +14,9 @@ BUDGET_S = 4.0  # without the first call of each size, which may have to compile
 
 
 def measure(step: Callable[[int], None], longest_s: float = LONGEST_S, budget_s: float = BUDGET_S) -> dict[int, float]:
-    """Seconds of `step(rows)` for each candidate, the fastest of a few tries after one to warm up.
+    """Return the seconds of `step(rows)` for each candidate, the fastest of a few tries after one to warm up.
 
-    Stops before a step that would take longer than `longest_s` if costs go on growing as they did, and when the
+    It stops before a step that would take longer than `longest_s` if costs go on growing as they did, and when the
     budget is spent: a model so slow that it is spent at once gains nothing from company.
     """
     spent_s = 0.0
@@ -35,16 +35,16 @@ def measure(step: Callable[[int], None], longest_s: float = LONGEST_S, budget_s:
 
 
 def most_rows(measured: Mapping[int, float], max_step_s: float) -> int:
-    """The most rows whose step stays under `max_step_s`; the fewest measured where none does.
+    """Return the most rows whose step stays under `max_step_s`; the fewest measured where none does.
 
-    Not the fewest that reach the full throughput: with room for more, a newcomer starts at the next step instead of
-    waiting for somebody's last one. That no step is larger than pays is the policy's business.
+    It is not the fewest that reach the full throughput: with room for more, a newcomer starts at the next step instead
+    of waiting for somebody's last one. That no step is larger than pays is the policy's business.
     """
     return max((rows for rows, seconds in measured.items() if seconds <= max_step_s), default=min(measured))
 
 
 def seconds_at(measured: Mapping[int, float], rows: float) -> float:
-    """Of a step with so many rows, between what was measured."""
+    """Return the seconds of a step with `rows` rows, interpolated between those that were measured."""
     sizes = sorted(measured)
     if rows >= sizes[-1]:
         return measured[sizes[-1]] * rows / sizes[-1]

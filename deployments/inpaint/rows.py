@@ -11,9 +11,9 @@ from deployments.inpaint.painting import Painting
 
 
 class Rows:
-    """One step for all of `paintings`, each at its own timestep and with its own guidance.
+    """The rows of one step for all of `paintings`, each at its own timestep and with its own guidance.
 
-    The rows: all guided paintings without their text, the same with it, all unguided ones, padding of zeros. What
+    Their order: all guided paintings without their text, the same with it, all unguided ones, padding of zeros. What
     stays the same from step to step (masks, masked latents, texts) is written here once; only latents and
     timesteps change.
     """
@@ -39,7 +39,7 @@ class Rows:
         self._scales = self._on_device([each.guidance_scale for each in guided])[:, None, None, None]
 
     def predict(self) -> list[torch.Tensor]:
-        """The prediction [1, 4, h, w] for each of `self.paintings`, guidance done."""
+        """Return the prediction [1, 4, h, w] for each of `self.paintings`, with guidance applied."""
         latents = torch.cat([each.model_input() for each in self.paintings])
         for rows, source in self._halves(latents):
             self._channels[rows, :4] = source

@@ -17,7 +17,7 @@ from deployments.inpaint.checkpoint import refuse_checker
 
 
 class SafetyChecker:
-    """Stable Diffusion's: a CLIP that compares a picture with concepts, each with a threshold."""
+    """Stable Diffusion's safety checker: a CLIP that compares a picture with concepts, each with a threshold."""
 
     def __init__(self, checker: StableDiffusionSafetyChecker, processor: CLIPImageProcessorPil) -> None:
         self._checker = checker
@@ -25,7 +25,7 @@ class SafetyChecker:
 
     @classmethod
     def load(cls, source: str | Path, args: ModelArgs, device: str) -> SafetyChecker | None:
-        """From a hub id or a local diffusers directory; None where the checkpoint has none.
+        """Load the checker of a hub id or a local diffusers directory; return None where the checkpoint has none.
 
         Raises SettingError where there is one that cannot be relied on.
         """
@@ -52,7 +52,7 @@ class SafetyChecker:
 
     @torch.inference_mode()
     def objects_to(self, picture: np.ndarray) -> bool:
-        """Whether `picture`, HxWx3 uint8 as the model painted it, must not be shown. It stays what it is."""
+        """Return whether `picture`, HxWx3 uint8 as the model painted it, must not be shown. It is not changed."""
         seen = self._processor([Image.fromarray(picture)], return_tensors="pt").pixel_values
         clip_input = seen.to(self._checker.device, self._checker.dtype)
         # The checker blackens what it is given.

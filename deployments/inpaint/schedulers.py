@@ -46,18 +46,21 @@ class Schedule:
     options: dict[str, Any]
 
     def start(self, noise: torch.Tensor, picture: torch.Tensor | None = None) -> torch.Tensor:
-        """The latents before the first step: nothing but noise, or a picture's under as much of it as belongs there."""
+        """Return the first latents: noise alone, or those of a picture under the noise of the first timestep."""
         if picture is None:
             return noise * self.scheduler.init_noise_sigma
         return self.scheduler.add_noise(picture, noise, self.timesteps[0][None])
 
     def step(self, prediction: torch.Tensor, index: int, latents: torch.Tensor) -> torch.Tensor:
-        """The latents after step `index`, from the UNet's prediction for them."""
+        """Return the latents after step `index`, from the UNet's prediction for them."""
         return self.scheduler.step(prediction, self.timesteps[index], latents, **self.options, return_dict=False)[0]
 
 
 def named(base: Any, name: SchedulerName | None) -> Any:
-    """A fresh scheduler of that name with the noise levels of the checkpoint's own, `base`; None is a copy of that."""
+    """Return a new scheduler of that name with the noise levels of the checkpoint's own, `base`.
+
+    Without a name it is a copy of `base`.
+    """
     if name is None:
         return copy.deepcopy(base)
     cls, options = CLASSES[name]
@@ -65,7 +68,7 @@ def named(base: Any, name: SchedulerName | None) -> Any:
 
 
 def schedule(base: Any, name: str | None, steps: int, strength: float, generator: torch.Generator) -> Schedule:
-    """The schedule of one picture. Raises InvalidInput, naming the field, where the scheduler cannot do that."""
+    """Return the schedule of one picture. Raises InvalidInput, naming the field, where the scheduler cannot do that."""
     if name is not None and name not in CLASSES:
         raise InvalidInput(f"scheduler must be one of {', '.join(CLASSES)}.", "scheduler")
     scheduler = named(base, name)

@@ -31,7 +31,7 @@ STAGE = {"stage": "inpaint"}
 
 
 class InpaintServer:
-    """Paints all requests together, step by step. A cancelled one leaves between two steps."""
+    """The stage that repaints: all requests together, step by step. A cancelled one leaves between two steps."""
 
     def __init__(self, args: dict[str, Any] | InpaintArgs, metrics: Recorder | None = None) -> None:
         # torch and diffusers take seconds to import; only the replica that runs the model pays for them.
@@ -45,11 +45,14 @@ class InpaintServer:
             self._engine = InpaintEngine(InpaintModel.load(args, metrics), args, on_step=_steps(metrics))
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Takes new `InpaintSettings`, from the next step and the next request on."""
+        """Take new `InpaintSettings`, from the next step and the next request on."""
         self._engine.reconfigure(InpaintSettings.model_validate(user_config))
 
     async def inpaint(self, request: InpaintRequest) -> Painted:
-        """See `InpaintRequest`. Raises InvalidInput, Overloaded, or what went wrong with this one request."""
+        """Paint what the request asks for, see `InpaintRequest`.
+
+        Raises InvalidInput, Overloaded, or what went wrong with this one request.
+        """
         with result(self._metrics, "inpaint", "inpaint"):
             job = self._submit(request)
             try:
@@ -95,7 +98,7 @@ class InpaintServer:
             self._metrics.record(PICTURES_WAITING, 0, STAGE)
 
     def check_health(self) -> None:
-        """Raises RuntimeError when nothing would ever be painted again."""
+        """Raise RuntimeError when nothing would ever be painted again."""
         self._engine.check_health()
 
 

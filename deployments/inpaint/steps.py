@@ -29,18 +29,18 @@ STEPS_AHEAD = 1  # that a GPU may have queued behind the one it is at: enough to
 
 
 class Watcher(Protocol):
-    """Whoever waits for a painting. Called in the loop's thread, so it must only hand on what it is told."""
+    """Receives the events of a painting. It is called in the loop's thread, so it must only hand them on."""
 
     def stepped(self, painting: Painting, estimate: torch.Tensor | None) -> None:
-        """A step was taken; `estimate` of the finished latents where a preview was wanted."""
+        """Note that a step was taken; `estimate` of the finished latents where a preview was wanted."""
 
     def ended(self, painting: Painting, error: Exception | None) -> None:
-        """The painting has left: finished, failed (`error`), or cancelled."""
+        """Note that the painting has left: it is finished, has failed (`error`), or was cancelled."""
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: the rows that were wanted, those that were run, pictures of all sizes left waiting, seconds."""
+    """One step: its rows without and with padding, how many pictures of all sizes were left waiting, its seconds."""
 
     rows: int
     padded_rows: int
@@ -94,7 +94,7 @@ class _Lane:
 class StepLoop:
     """Paints what is added to it. `max_rows`, of the size `native_side`, may be changed at any time.
 
-    `cost` tells the seconds of a step with so many rows of that size; without it all take every step.
+    `cost` returns the seconds of a step from its number of rows of that size; without it all take every step.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class StepLoop:
         self._thread.start()
 
     def add(self, painting: Painting, watcher: Watcher) -> None:
-        """The painting takes part from the next step on, or as soon as there is room."""
+        """Let the painting take part from the next step on, or as soon as there is room."""
         self._keep_until_read(painting)
         with self._changed:
             if self._closed:
@@ -142,23 +142,23 @@ class StepLoop:
                 tensor.record_stream(self._stream)
 
     def cancel(self, painting: Painting) -> None:
-        """The painting leaves before its next step."""
+        """Take the painting out before its next step."""
         painting.cancelled = True
         with self._changed:
             self._changed.notify()
 
     def finish_queued(self) -> None:
-        """Waits until a GPU has done all that the loop has asked of it; call before reading latents elsewhere."""
+        """Wait until a GPU has done all that the loop has asked of it; call before reading latents elsewhere."""
         if self._stream is not None:
             self._stream.synchronize()
 
     def check_health(self) -> None:
-        """Raises RuntimeError when nothing would ever be painted again."""
+        """Raise RuntimeError when nothing would ever be painted again."""
         if not self._thread.is_alive():
             raise RuntimeError("the step loop has ended")
 
     def close(self) -> None:
-        """Ends the thread after the step it is in; whatever is unfinished fails."""
+        """End the thread after the step it is in; whatever is unfinished fails."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -1,8 +1,8 @@
 """The prompt syntax of other programs, which no model here understands: `(a lemon:1.6)`, `[a|b]`, `<lora:x:0.8>`.
 
-It is what stable-diffusion-webui made common. To a plain model it is so many odd words, so whoever sends it would get
-something else than what they mean. Plain parentheses and brackets, times and what stands in quotation marks are left
-alone.
+It is what stable-diffusion-webui made common. To a plain model it is a string of odd words, so whoever sends it would
+get something else than what they mean. Plain parentheses and brackets, times and what stands in quotation marks are
+left alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BRACKETED = re.compile(r"\[[^\[\]]*[:|][^\[\]]*\]")
 
 
 def emphasis_in(text: str) -> str | None:
-    """The first piece of such syntax in `text`, None in plain English."""
+    """Return the first piece of such syntax in `text`, or None in plain English."""
     plain = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), text)
     for pattern in (_NETWORK, _DOUBLED, _BRACKETED):
         match = pattern.search(plain)

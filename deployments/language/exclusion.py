@@ -82,7 +82,7 @@ class Exclusion:
 
 
 def without_excluded(said: str) -> tuple[str, Exclusion]:
-    """Return the text without what it excludes, and that; the text as it is where it cannot be understood."""
+    """Return the text without what it excludes, and the exclusion; the text as it is where it cannot be understood."""
     for pattern in _AFTER:
         match = pattern.search(said)
         if match and _is_about(said[: match.start()], match.groupdict().get("noun")):

@@ -24,7 +24,7 @@ ANYTHING = "object"  # what to look for where no noun is said: "the largest one"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which of several: the `rank`-th by `key`, from the smallest value on, or from the largest if `descending`.
+    """An order among several things: the `rank`-th by `key`, from the smallest value on, or the largest if descending.
 
     A spot's value is the distance to it, "anchor" the distance to the other thing of a relation, "middle" that to the
     middle one of them all. An order that is not `firm` is a hint: it decides among about equally good matches only.
@@ -38,7 +38,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Where it is as seen from something else; `anchor` is a noun phrase for that."""
+    """A place as seen from something else, for which `anchor` is a noun phrase."""
 
     kind: Kind
     anchor: str
@@ -46,12 +46,12 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What CLIP should look for (never empty, in the singular), and which of what it finds is meant.
+    """A phrase for CLIP to look for (never empty, in the singular), and which of the things that it finds is named.
 
     `among` is the part of the picture in which the order is counted: "the largest balloon on the left". `avoid` are
-    phrases for what is not meant: "red balloon" for "the balloon that is not red".
+    phrases for what is not named: "red balloon" for "the balloon that is not red".
 
-    With `every`, all things of the name are meant: all that fit the relation and lie in the part of the picture, where
+    With `every`, all things of the name are named: all that fit the relation and lie in the part of the picture, where
     these are given. `count` is how many the words claim that there are ("both", "the three dogs"), None if they do not.
     """
 

@@ -22,10 +22,10 @@ MOST_WORDS_TOLD = 6  # of the thing in an instruction: a longer description is t
 
 @dataclass(frozen=True, slots=True)
 class PromptReading:
-    """What to look for, the likeliest first (never empty, each a text for `parse`), and what to paint there.
+    """The phrases to look for, the likeliest first (never empty, each a text for `parse`), and what to paint there.
 
-    `removes` tells that the prompt asks to take something away: there is nothing to paint but the prompt as it is.
-    `describes` tells that it is no instruction: the targets are a guess at what its picture has to do with this one.
+    `removes` says that the prompt asks to take something away: there is nothing to paint but the prompt as it is.
+    `describes` says that it is no instruction: the targets are a guess at what its picture has to do with this one.
     """
 
     targets: tuple[str, ...]
@@ -35,7 +35,10 @@ class PromptReading:
 
 
 def read_prompt(prompt: str) -> PromptReading:
-    """What an instruction changes into what; a description is painted as it is over what its head names."""
+    """Return the targets of a prompt and what to paint there.
+
+    An instruction says what becomes what; a description is painted as it is over what its head noun names.
+    """
     sentence, rest = _first_sentence(tidy(prompt))
     told = prompt_patterns.POLITE.sub("", sentence)
     kept = prompt_patterns.KEPT.search(told)

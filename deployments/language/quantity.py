@@ -1,6 +1,6 @@
 """How many are meant: "all the dogs", "both balloons", "one of the cups", "the three cats"; "some balloons".
 
-Where a number is said before a plural, all of its name are meant, and there should be so many. Which ones "some" or
+Where a number is said before a plural, all of its name are meant, and there should be that many. Which ones "some" or
 "several" or "other" ones are cannot be known; `Quantity.vague` is the word for it.
 """
 

@@ -13,11 +13,12 @@ _PLAIN_LETTERS = re.IGNORECASE | re.ASCII
 
 
 def any_of(words: Iterable[str]) -> str:
+    """Return the pattern of any one of the words, which are patterns themselves."""
     return f"(?:{'|'.join(words)})"
 
 
 def whole_words(text: str) -> re.Pattern[str]:
-    """The pattern, of whole words and in any case."""
+    """Return a pattern that matches `text`, a pattern itself, as whole words and in any case."""
     return re.compile(rf"(?<!\S)(?:{text})(?!\S)", _PLAIN_LETTERS)
 
 

@@ -93,18 +93,19 @@ def _part_of_picture(
 
 
 def plain(text: str) -> str:
-    """The words with single blanks between them, without punctuation at their edges."""
+    """Return the words with single blanks between them, without punctuation at their edges."""
     words = (word.strip(PUNCTUATION) for word in tidy(text).split(" "))
     return target_patterns.WHOLE_PICTURE.sub("", " ".join(filter(None, words)))
 
 
 def tidy(text: str) -> str:
-    """The text with single blanks and plain apostrophes, without anything that cannot be printed."""
+    """Return the text with single blanks and plain apostrophes, without anything that cannot be printed."""
     straight = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
     return " ".join("".join(letter if letter.isprintable() else " " for letter in straight).split())
 
 
 def without_articles(said: str) -> str:
+    """Return the text without the articles that it starts with."""
     words = said.split(" ")
     first = next(
         (index for index, word in enumerate(words) if word.lower() not in target_patterns.ARTICLES), len(words)

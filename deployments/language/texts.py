@@ -11,7 +11,7 @@ from deployments.errors import InvalidInput
 
 
 def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) -> None:
-    """Refuses a text of which `reader`, which reads `most` tokens of `tokenizer`, would not see the end.
+    """Refuse a text whose end `reader` would not see, since it reads only `most` tokens of `tokenizer`.
 
     The counts in the message leave out the marks of a text's start and end.
     """
@@ -26,7 +26,7 @@ def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) 
 
 
 def check_negative_prompt(negative_prompt: str, guidance_scale: float) -> None:
-    """Refuses one that nobody would heed: at 1 and below the painter is not guided away from anything."""
+    """Refuse a negative prompt that has no effect: at 1 and below the painter is not guided away from anything."""
     if negative_prompt and guidance_scale <= 1:
         raise InvalidInput(
             f"negative_prompt acts only where guidance_scale is above 1, and it is {guidance_scale:g}.",

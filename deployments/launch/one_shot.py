@@ -71,7 +71,7 @@ def edit(handle: Any, request: EditRequest, on_progress: Callable[[Progress], No
 
 
 def joins_a_cluster() -> bool:
-    """Say whether the graph would run on a cluster that runs already, whose machines may have other files."""
+    """Return whether the graph would run on a cluster that runs already, whose machines may have other files."""
     return ray.is_initialized() or os.environ.get("RAY_ADDRESS", "") not in ("", "local")
 
 

@@ -56,7 +56,7 @@ def _grouped(mask: np.ndarray, most: int) -> np.ndarray:
 
 
 def _parts(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """Return the labels of the connected parts, their number, and the side of the cells that they are told in."""
+    """Return the labels of the connected parts, their number, and the side in pixels of the labelled cells."""
     step, around = 1, np.ones((3, 3))
     labels, count = ndimage.label(mask, around)
     while count > MOST_PARTS:

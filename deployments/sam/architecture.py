@@ -61,7 +61,7 @@ class Dimensions:
 
 
 def build_sam(state: Mapping[str, Tensor]) -> Sam:
-    """The SAM that `state` was saved from, filled with it, in float32 and evaluation mode.
+    """Return the SAM that `state` was saved from, filled with it, in float32 and evaluation mode.
 
     Raises ValueError, saying what is missing or does not fit, when `state` is no SAM's.
     """
@@ -74,7 +74,7 @@ def build_sam(state: Mapping[str, Tensor]) -> Sam:
 
 
 def read_dimensions(state: Mapping[str, Tensor]) -> Dimensions:
-    """Reads all sizes off the shapes of a SAM state dict; ValueError names the first entry that is missing."""
+    """Read all sizes off the shapes of a SAM state dict; ValueError names the first entry that is missing."""
     _, grid, _, encoder_width = _shape(state, "image_encoder.pos_embed", 4)
     patch = _shape(state, "image_encoder.patch_embed.proj.weight", 4)[-1]
     depth = _count(state, "image_encoder.blocks")
@@ -103,7 +103,7 @@ def read_dimensions(state: Mapping[str, Tensor]) -> Dimensions:
 
 
 def assemble(sizes: Dimensions) -> Sam:
-    """A SAM of these sizes with random weights."""
+    """Return a SAM of these sizes with random weights."""
     modeling = import_modeling()
     encoder = modeling.ImageEncoderViT(
         img_size=sizes.image_px,
@@ -143,7 +143,7 @@ def assemble(sizes: Dimensions) -> Sam:
 
 
 def import_modeling() -> ModuleType:
-    """`segment_anything.modeling`, also where torchvision is missing or does not fit the installed torch.
+    """Import `segment_anything.modeling`, also where torchvision is missing or does not fit the installed torch.
 
     The package's `__init__` imports its automatic mask generator, which alone needs torchvision; nothing
     in `modeling` does. Without a torchvision that works, the package is put in place without running its

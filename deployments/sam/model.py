@@ -53,7 +53,7 @@ class SamSegmenter:
 
     @torch.inference_mode()
     def encode(self, images: list[np.ndarray]) -> list[Embedding]:
-        """One encoder call for all `images` (HxWx3 uint8 RGB, each of its own size)."""
+        """Return the embedding of each of `images` (HxWx3 uint8 RGB, any size), from one call of the encoder."""
         fitted = [fit_longest_side(image, self._side) for image in images]
         pixels = [torch.from_numpy(image).to(self._device).permute(2, 0, 1) for image in fitted]
         batch = torch.stack([self._sam.preprocess(picture) for picture in pixels])
@@ -66,7 +66,10 @@ class SamSegmenter:
 
     @torch.inference_mode()
     def decode(self, embedding: Embedding, request: SegmentRequest) -> Masks:
-        """What the prompts of `request` (in pixels of the source picture) may mean, each asked for itself."""
+        """Return masks for each of the prompts, each answered on its own.
+
+        The prompts are in pixels of the source picture.
+        """
         prompts.check(request.prompts, embedding.source_size)
         answers = self._answers(embedding, request.prompts)
         low_res = torch.cat([logits for logits, _ in answers])
@@ -104,18 +107,18 @@ class SamSegmenter:
 
 
 def fitted_size(source_size: tuple[int, int], side: int) -> tuple[int, int]:
-    """(height, width) scaled so that the longest is `side`, rounded as segment-anything rounds it.
+    """Return (height, width) scaled so that the longest is `side`, rounded as segment-anything rounds it.
 
-    Where that gives 0 (a sliver of a picture), 1.
+    Where that gives 0 (a sliver of a picture), it is 1.
     """
     scale = side * 1.0 / max(source_size)
     return max(1, int(source_size[0] * scale + 0.5)), max(1, int(source_size[1] * scale + 0.5))
 
 
 def fit_longest_side(image: np.ndarray, side: int) -> np.ndarray:
-    """HxWx3 uint8 to hxwx3 uint8 with longest side `side`.
+    """Return a picture (HxWx3 uint8) resized so that its longest side is `side`: hxwx3 uint8.
 
-    What segment-anything's ResizeLongestSide.apply_image does: torchvision resizes PIL pictures by PIL's
+    It is what segment-anything's ResizeLongestSide.apply_image does: torchvision resizes PIL pictures by PIL's
     own bilinear filter, which widens when it shrinks.
     """
     height, width = fitted_size(image.shape[:2], side)

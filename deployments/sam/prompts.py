@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def check(prompts: Sequence[Prompt], source_size: tuple[int, int]) -> None:
-    """Raises InvalidInput, naming the field, where one of `prompts` says nothing about a picture of (height, width)."""
+    """Raise InvalidInput, naming the field, where a prompt marks nothing in a picture.
+
+    `source_size` is the picture's height and width.
+    """
     if not prompts:
         raise InvalidInput("Segmenting needs at least one prompt.", "points")
     for prompt in prompts:
@@ -31,7 +34,7 @@ def check(prompts: Sequence[Prompt], source_size: tuple[int, int]) -> None:
 
 
 def by_form(prompts: Sequence[Prompt]) -> list[list[int]]:
-    """The indices of `prompts`, those of one form together: as many points, a box, a rough mask, several answers.
+    """Return the indices of `prompts`, grouped by form: their number of points, box, rough mask, and several answers.
 
     SAM takes prompts of one form in one call. Those of several could be filled up with points that are none (label
     -1), but the decoder attends to these too, and would answer otherwise than segment-anything's own predictor.
@@ -44,7 +47,7 @@ def by_form(prompts: Sequence[Prompt]) -> list[list[int]]:
 
 
 def embed(encoder: PromptEncoder, prompts: Sequence[Prompt], embedding: Embedding) -> tuple[Tensor, Tensor]:
-    """P prompts of one form as the decoder wants them: PxNxC for points and boxes, PxCxGxG for rough masks."""
+    """Return P prompts of one form as the decoder takes them: PxNxC for points and boxes, PxCxGxG for rough masks."""
     device = encoder.no_mask_embed.weight.device
     points, boxes, rough = None, None, None
     if prompts[0].points_xy:
@@ -60,7 +63,7 @@ def embed(encoder: PromptEncoder, prompts: Sequence[Prompt], embedding: Embeddin
 
 
 def low_res_size(encoder: PromptEncoder, embedding: Embedding) -> tuple[int, int]:
-    """(rows, columns) of the decoder's masks that show some of the picture; the others show its padding."""
+    """Return the (rows, columns) of the decoder's masks that show some of the picture; the others show its padding."""
     height, width = embedding.model_size
     rows, columns = encoder.mask_input_size
     side = encoder.input_image_size[0]

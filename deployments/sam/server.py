@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class SamServer:
-    """Two calls: `encode` a picture while its target is still being looked for, then `segment` it.
+    """The stage that cuts out: `encode` a picture while its target is still being looked for, then `segment` it.
 
-    They are apart so that the encoding, which costs nearly everything, needs no prompt. `cache_entries`
+    The two calls are apart so that the encoding, which costs nearly everything, needs no prompt. `cache_entries`
     embeddings are kept, 4 MiB each with the published models.
     """
 
@@ -44,18 +44,18 @@ class SamServer:
         )
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Takes new `SamSettings`, from the next batch on."""
+        """Take new `SamSettings`, from the next batch on."""
         settings = SamSettings.model_validate(user_config)
         self._encoder.reconfigure(settings)
         self._decoder.reconfigure(settings)
 
     def check_health(self) -> None:
-        """Raises when one of the batchers would never serve again."""
+        """Raise RuntimeError when one of the batchers would never serve again."""
         self._encoder.check_health()
         self._decoder.check_health()
 
     async def encode(self, image: np.ndarray) -> Embedding:
-        """The embedding of `image` (HxWx3 uint8 RGB), remembered by its pixels."""
+        """Return the embedding of `image` (HxWx3 uint8 RGB), remembered by its pixels."""
         start = time.time()
         with result(self._metrics, "sam", "encode"):
             key = await asyncio.to_thread(digest, image)
@@ -63,7 +63,7 @@ class SamServer:
         return replace(embedding, spans=(Span("sam.encode", start, time.time()),))
 
     async def segment(self, embedding: Embedding, request: SegmentRequest) -> Masks:
-        """What the prompts of `request` may mean in the picture of `embedding`."""
+        """Return masks for the prompts of `request` in the picture of `embedding`."""
         start = time.time()
         with result(self._metrics, "sam", "segment"):
             masks = await self._decoder.submit((embedding, request))

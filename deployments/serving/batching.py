@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """What one batch cost: its size, the longest wait of its items, and the model call, in seconds."""
+    """The size of one batch, the longest wait of its items and the time of its model call, both in seconds."""
 
     size: int
     wait_s: float
@@ -65,11 +65,11 @@ class Batcher(Generic[Item, Result]):
         self._loop_task: asyncio.Task[None] | None = None
 
     def reconfigure(self, settings: BatchSettings) -> None:
-        """Takes effect with the next batch."""
+        """Take new settings, from the next batch on."""
         self._settings = settings
 
     async def submit(self, item: Item) -> Result:
-        """The item's result; raises what went wrong with this item."""
+        """Return the item's result, or raise what went wrong with this item."""
         if self._loop_task is None:
             self._loop_task = asyncio.create_task(self._serve())
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,7 @@ class Batcher(Generic[Item, Result]):
         return await future
 
     def check_health(self) -> None:
-        """Raises RuntimeError when nothing would ever be served again."""
+        """Raise RuntimeError when nothing would ever be served again."""
         if self._loop_task is not None and self._loop_task.done():
             raise RuntimeError("the batch loop has ended")
 

@@ -19,7 +19,7 @@ OnLookup = Callable[[bool], None]  # called with whether the value was there
 
 
 def digest(image: np.ndarray) -> str:
-    """Names a picture by its shape, dtype and pixels."""
+    """Return a name for a picture (HxWx3 uint8) made from its shape, dtype and pixels."""
     name = hashlib.sha256(f"{image.shape} {image.dtype}".encode())
     name.update(np.ascontiguousarray(image).data)
     return name.hexdigest()
@@ -41,7 +41,7 @@ class Lru(Generic[Key, Value]):
         return len(self._kept)
 
     def find(self, key: Key) -> Value | None:
-        """The value of `key`, if it is still there."""
+        """Return the value of `key`, or None if it is not there any more."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -51,7 +51,7 @@ class Lru(Generic[Key, Value]):
         return found
 
     def keep(self, key: Key, value: Value) -> None:
-        """Remembers `value`, and forgets what was not used for the longest time."""
+        """Remember `value`, and forget what was not used for the longest time."""
         with self._lock:
             self._kept[key] = value
             self._kept.move_to_end(key)
@@ -59,7 +59,7 @@ class Lru(Generic[Key, Value]):
                 self._kept.popitem(last=False)
 
     def get(self, key: Key, make: Callable[[Key], Value]) -> Value:
-        """The value of `key`; `make(key)` when it is not there."""
+        """Return the value of `key`, made by `make(key)` when it is not there."""
         found = self.find(key)
         if found is None:
             found = make(key)
@@ -93,7 +93,7 @@ class SharedCache(Generic[Value]):
         return len(self._ready)
 
     async def get(self, key: str, make: Callable[[], Awaitable[Value]]) -> Value:
-        """The value of `key`; awaits `make()` for it when it is not there and nobody is making it."""
+        """Return the value of `key`; await `make()` for it when it is not there and nobody is making it."""
         if self._on_lookup:
             self._on_lookup(key in self._ready or key in self._making)
         if key in self._ready:

@@ -262,7 +262,7 @@ def lookups(to: Recorder, stage: str, cache: str) -> Callable[[bool], None]:
 
 @contextmanager
 def result(to: Recorder, stage: str, operation: str) -> Iterator[None]:
-    """Record how the request ends that is answered inside of this."""
+    """Record how a request ends that is answered inside of this context."""
     outcome = "ok"
     try:
         yield

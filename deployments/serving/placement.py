@@ -24,7 +24,7 @@ def loading(stage: str) -> Iterator[None]:
 
 
 def limit_gpu_memory() -> None:
-    """Keeps this process to its share of the GPU's memory.
+    """Keep this process to its share of the GPU's memory.
 
     Ray's GPU fractions only place replicas; nothing stops one of them from taking the memory of the others. Call
     before a model is loaded. Does nothing outside of a Ray actor, without a GPU, or where the replica has whole ones.

@@ -26,7 +26,7 @@ _SETTING = re.compile(r"[a-z]\w*(?:\.\w+)+(?=: )")
 
 @dataclass(frozen=True)
 class StageStatus:
-    """Whether a deployment would answer a request now, and how many of its replicas run.
+    """The status of a deployment: whether it would answer a request now, and how many of its replicas run.
 
     `cause` says why a replica failed to start, and `lacks` what a replica waits for: a machine that has room for it.
     """

@@ -19,7 +19,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin", ".onnx", ".gg
 
 @dataclass(frozen=True)
 class Asked:
-    """What the operator wrote: a setting's name, such as "clip.model", and its value. `wish` says what it takes.
+    """A setting of the operator: its name, such as "clip.model", and its value. `wish` says which values it takes.
 
     `thing` is what such a path names: a file or a folder.
     """
@@ -67,12 +67,12 @@ class Source:
 
     @property
     def location(self) -> str:
-        """What a library's `from_pretrained` takes."""
+        """The path or id that a library's `from_pretrained` takes."""
         return self.repo if self.path is None else str(self.path)
 
     @property
     def known(self) -> bool:
-        """Whether a file that is not found is not there."""
+        """Whether all files are known, so that one that is not found does not exist."""
         return self.path is not None or self.hub is not None
 
     def config(self, file: str) -> dict[str, Any] | None:
