@@ -115,8 +115,9 @@ class InpaintSettings(_Frozen):
     `max_rows` rows of the UNet share a step (a picture takes two, without guidance one); None takes what a
     short profile at start-up found: the most that keep a step under `max_step_s` (it looks at steps up to 0.6 s).
     `max_pictures` (one for each square and seed) and `max_held_mb` bound what is accepted and not finished; beyond them
-    a request is told when to come again. None is as many guided pictures as share a step, and at least 8: whoever is
-    let in takes part at once. `scheduler` None is the checkpoint's own.
+    a request is told when to come again. One that needs all of `max_pictures` or more is accepted while any place is
+    free. None is as many guided pictures as share a step, and at least 8: whoever is let in takes part at once.
+    `scheduler` None is the checkpoint's own.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)

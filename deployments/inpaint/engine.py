@@ -133,12 +133,16 @@ class InpaintEngine:
             self._on_step(record)
 
     def _check_room(self, job: Job) -> None:
-        """A request that finds nothing else here is always let in, however many paintings it asks for."""
+        """Raise Overloaded where the job has to wait. One that finds nothing else here is always let in.
+
+        A job that would fill the engine alone is let in as soon as one place is free: among many small jobs the engine
+        is never empty. While it is under way no place is free, so there is no second one beside it.
+        """
         held = sum(other.size for other in self._jobs)
         held_bytes = sum(other.held_bytes for other in self._jobs)
         settings = self.settings
         most = settings.max_pictures or max(FEWEST_PICTURES, self.max_rows // 2)
-        too_many = held + job.size > most
+        too_many = held >= most if job.size >= most else held + job.size > most
         too_large = held_bytes + job.held_bytes > settings.max_held_mb * MB
         if self._jobs and (too_many or too_large):
             raise Overloaded("All places are taken.", retry_after_s=self._seconds_until_room())

@@ -113,6 +113,23 @@ def test_every_square_of_every_seed_takes_a_place(three, new_engine):
     engine.cancel(job)
 
 
+def test_a_request_that_fills_the_engine_alone_needs_only_one_free_place(three, new_engine):
+    engine = new_engine({"max_pictures": 3})
+    endless = replace(three, num_inference_steps=LONG, scheduler="ddim")
+    single = replace(endless, seeds=(1,), squares=three.squares[:1])
+    singles = [engine.submit(single) for _ in range(3)]
+    with pytest.raises(Overloaded):
+        engine.submit(endless)
+    engine.cancel(singles[0])
+    large = engine.submit(endless)  # twice as many as there are places, beside two others
+    engine.cancel(singles[1])
+    for other in (single, endless):
+        with pytest.raises(Overloaded):
+            engine.submit(other)
+    engine.cancel(large)
+    engine.cancel(singles[2])
+
+
 @pytest.mark.parametrize("objectionable", range(6))
 def test_a_seed_is_flagged_if_any_of_its_squares_is(three, new_engine, monkeypatch, objectionable):
     engine = new_engine()
