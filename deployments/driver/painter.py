@@ -19,6 +19,7 @@ from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score,
 from deployments.pixels import colours, pasting, removal
 from deployments.pixels.regions import Plan
 
+MOST_SCORED_AT_ONCE = 32  # views of a request: with many regions all of them would fill the queue before CLIP
 Scores = tuple[float, float]  # of a whole picture and, on the mean, of its regions
 
 
@@ -56,6 +57,7 @@ class Painter:
         self._settings = settings
         self.spans: list[Span] = []
         self._guidance_scale = 0.0
+        self._scored_at_once = asyncio.Semaphore(MOST_SCORED_AT_ONCE)
 
     async def paint(self, job: EditJob, plan: Plan) -> Finished:
         """Return as many pictures as there are seeds, the best of all that were painted.
@@ -149,10 +151,11 @@ class Painter:
 
         async def score(view: np.ndarray) -> float:
             request = ScoreRequest(view, text, param)
-            return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
+            async with self._scored_at_once:
+                return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
 
         crops = await asyncio.to_thread(lambda: [region.crop(each) for each in pictures for region in plan.regions])
-        # All views at once: CLIP batches them.
+        # Many views at once: CLIP batches them.
         scores = await asyncio.gather(*map(score, [*pictures, *crops]))
         whole, of_regions = scores[: len(pictures)], np.reshape(scores[len(pictures) :], (len(pictures), -1))
         return list(zip(whole, of_regions.mean(axis=1).tolist(), strict=True))

@@ -1,11 +1,13 @@
 """What a request may choose, seen from the stages that it reaches."""
 
+import asyncio
 import threading
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from deployments.driver.painter import MOST_SCORED_AT_ONCE
 from deployments.errors import ContentFiltered, InvalidInput, TargetNotFound
 from deployments.messages import LocateRequest
 from deployments.pixels import regions
@@ -410,3 +412,25 @@ async def test_a_search_lists_all_that_are_meant(graph):
     assert location.phrase == "coin"
     one = await graph.driver.locate(LocateRequest(graph.image, "coin"))
     assert (one.instances, one.repainted) == ((), (0,))
+
+
+async def test_a_request_of_many_regions_and_pictures_leaves_room_in_the_queue_before_clip(graph):
+    image = np.tile(graph.image, (4, 4, 1))
+    mask = np.zeros(image.shape[:2], bool)
+    mask[20::80, 25::100] = True  # sixteen distant things
+    waiting, most = 0, 0
+    score = graph.clip.stage.score
+
+    async def counted(request):
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(0)
+        waiting -= 1
+        return await score(request)
+
+    graph.clip.stage.score = counted
+    result = await graph.edit(image=image, target=None, mask=mask, n=8)
+    assert len(graph.inpaint.stage.requests[0].squares) == 16
+    assert len(result.edits) == 8
+    assert 8 < most <= MOST_SCORED_AT_ONCE
