@@ -118,10 +118,14 @@ def further_things(search: TargetSearch, found: Sequence[Proposal]) -> tuple[Thi
 
 
 def _things(search: TargetSearch, heat: np.ndarray) -> tuple[Thing, ...]:
-    """The hot places of a map, hxw float32 in 0..1, that are as hot as those of the whole picture, hottest first."""
+    """The hot places of a map, hxw float32 in 0..1, that are as hot as those of the whole picture, hottest first.
+
+    Of the picture's own map the hottest place always counts: CLIP has found something.
+    """
     if not heat.any():
         return ()
-    least = max(LIKELY, ALIKE * float(search.heat.max()))
+    hottest = float(search.heat.max())
+    least = max(min(LIKELY, hottest), ALIKE * hottest)
     spots = [spot for spot in hot_spots(heat, search.size_hw, search.settings.peaks) if spot.strength >= least]
     return tuple(Thing(spot.points_xy, spot) for spot in spots)
 
