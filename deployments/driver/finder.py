@@ -121,7 +121,9 @@ class Finder:
         meant = await asyncio.to_thread(lambda: every.meant(search, every.distinct(found)))
         if self._settings.look_closer:
             # One after the other: two calls of SAM that wait for a replica at the same time can wait for each other.
-            meant = [(await self._look_closer(search, [one], small_side))[0] for one in meant]
+            nearby = [(await self._look_closer(search, [one], small_side))[0] for one in meant]
+            others = [[other for other in meant if other is not one] for one in meant]
+            meant = await asyncio.to_thread(lambda: list(map(every.sharpened, meant, nearby, others)))
         return _every_location(sought, search, await asyncio.to_thread(every.disjoint, meant))
 
     async def _parted(

@@ -18,7 +18,7 @@ from deployments.grounding import spatial
 from deployments.grounding.peaks import hot_spots
 from deployments.grounding.ranking import MISFIT_DENSITY, Question, Thing
 from deployments.grounding.search import LIKELY, GroundedPhrase, Proposal, TargetSearch, as_detection
-from deployments.messages import Candidate, Masks, PackedMask, Prompt
+from deployments.messages import Candidate, Masks, PackedMask, Point, Prompt
 from deployments.pixels.masks import bounding_box
 
 MOST_THINGS = 16
@@ -79,17 +79,18 @@ def parted(found: Sequence[Proposal], asked: Sequence[Question], masks: Masks) -
     for place, one in enumerate(found):
         whole = one.candidate.mask.unpack()
         numbers = [n for n, prompt in enumerate(masks.prompts) if asked[prompt].thing == place]
-        parts = [(float(masks.scores[n]), masks.masks[n].unpack()) for n in numbers]
+        points = [asked[masks.prompts[n]].prompt.points_xy[0] for n in numbers]
+        parts = [(float(masks.scores[n]), masks.masks[n].unpack(), at) for n, at in zip(numbers, points, strict=True)]
         made += [replace(one, candidate=candidate) for candidate in _two_of(one.candidate, whole, parts)] or [one]
     return made
 
 
-def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, np.ndarray]]) -> list[Candidate]:
-    """The two answers, a score and a mask each, that part the mask `whole` best; nothing where none do."""
+def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, np.ndarray, Point]]) -> list[Candidate]:
+    """The two answers, a score, a mask and a point each, that part the mask `whole` best; nothing where none do."""
     area = whole.sum()
     parts = [
-        (score, mask)
-        for score, mask in answers
+        (score, mask, at)
+        for score, mask, at in answers
         if LEAST_PART * area <= mask.sum() <= (1 - LEAST_PART) * area and (mask & whole).sum() >= INSIDE * mask.sum()
     ]
     pairs = [
@@ -102,10 +103,21 @@ def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, n
     if not pairs:
         return []
     _, *best = max(pairs, key=lambda pair: pair[0])
-    return [
-        replace(both, sam_score=score, mask=PackedMask.of(mask), box_xyxy=bounding_box(mask), area=float(mask.mean()))
-        for score, mask in best
-    ]
+    return [replace(_with_mask(both, mask), point_xy=at, sam_score=score) for score, mask, at in best]
+
+
+def _with_mask(candidate: Candidate, mask: np.ndarray) -> Candidate:
+    return replace(candidate, mask=PackedMask.of(mask), box_xyxy=bounding_box(mask), area=float(mask.mean()))
+
+
+def sharpened(one: Proposal, nearby: Proposal, others: Sequence[Proposal]) -> Proposal:
+    """The thing as it is seen from nearby, or as it was where that mask holds one of the `others` too."""
+    mask = nearby.candidate.mask.unpack()
+    for other in others:
+        its = other.candidate.mask.unpack()
+        if (mask & its).sum() >= SAME_THING * min(mask.sum(), its.sum()):
+            return one
+    return nearby
 
 
 def further_things(search: TargetSearch, found: Sequence[Proposal]) -> tuple[Thing, ...]:
@@ -178,10 +190,7 @@ def disjoint(found: Sequence[Proposal]) -> list[Proposal]:
         mask = one.candidate.mask.unpack() & ~taken
         taken |= mask
         if mask.any():
-            candidate = replace(
-                one.candidate, mask=PackedMask.of(mask), box_xyxy=bounding_box(mask), area=float(mask.mean())
-            )
-            made.append(replace(one, candidate=candidate))
+            made.append(replace(one, candidate=_with_mask(one.candidate, mask)))
     return made
 
 

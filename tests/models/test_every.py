@@ -75,3 +75,19 @@ def test_each_thing_of_a_name_has_a_mask_and_no_other_thing_has(find_all):
         assert np.sum(masks, axis=0).max() == 1  # no pixel is in two of them
     assert found >= SHARE_FOUND * there
     assert wrong <= 1
+
+
+def test_two_that_touch_have_masks_of_their_own(find_all):
+    """From nearby SAM cuts out both as one again; then what was seen from afar stays."""
+    ground = world.compose(world.evaluation_rng(100, 115), (420, 320), [BY_NAME["turtle"]], "graded", (), (0.25, 0.3))
+    (turtle,) = ground.placed
+    step = int(0.98 * np.ptp(np.flatnonzero(turtle.mask.any(axis=0))))
+    step = -step if turtle.mask[:, -step - 1 :].any() else step
+    second = np.roll(turtle.mask, step, axis=1)
+    image = ground.image.copy()
+    image[second] = np.roll(ground.image, step, axis=1)[second]
+    location = find_all(image, "the turtles")
+    masks = [location.candidates[index].mask.unpack() for index in location.instances]
+    assert len(masks) == 2
+    for truth in (turtle.mask, second & ~turtle.mask):
+        assert max(iou(truth, mask) for mask in masks) > 0.5

@@ -201,3 +201,19 @@ def test_sam_is_asked_about_each_point_of_a_thing_that_has_several():
     assert len(points) > 1
     assert all(len(one) == 1 for one in points)
     assert all(question.prompt.several for question in asked)
+
+
+def test_the_halves_of_a_mask_have_points_of_their_own():
+    asked = [Question(Prompt(((x, 40),), (1,), several=True), "peak", 0) for x in (30, 70)]
+    (left, right) = sorted(
+        every.parted([proposal(BOTH, thing=0)], asked, answers(LEFT, RIGHT)), key=lambda one: one.candidate.box_xyxy
+    )
+    assert (left.candidate.point_xy, right.candidate.point_xy) == ((30, 40), (70, 40))
+
+
+def test_what_is_seen_from_nearby_does_not_swallow_another_one():
+    one, other, both = (proposal(mask) for mask in (box(20, 20, 50, 60), box(50, 20, 80, 60), box(18, 18, 82, 62)))
+    sharp = proposal(box(18, 18, 54, 62))
+    assert every.sharpened(one, both, [other]) is one
+    assert every.sharpened(one, sharp, [other]) is sharp
+    assert every.sharpened(one, both, []) is both
