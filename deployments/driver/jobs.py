@@ -203,12 +203,12 @@ def _all_or_one(wish: Any, wordings: tuple[Wording, ...], pointed: bool) -> tupl
         return tuple(map(_one_of, wordings))
     if pointed:
         raise InvalidInput("all is for targets that are searched for; points, a box or a mask say it all.", "all")
-    if any(wording.order and wording.order.firm for wording in wordings):
+    if any(wording.order for wording in wordings):
         raise InvalidInput(
             "all must not be true where the target's words pick one (by place, order or size). Send one of the two.",
             "all",
         )
-    return tuple(replace(wording, every=True, order=None) for wording in wordings)
+    return tuple(replace(wording, every=True) for wording in wordings)
 
 
 def _one_of(wording: Wording) -> Wording:

@@ -95,6 +95,13 @@ MAKE = _pattern(
 REMOVE = _pattern(
     r"(?:remove|delete|erase|eliminate|take away|take out|get rid of|cut out|clear away|wipe out|crop out) (?P<old>.+)"
 )
+# "take the balloons away", "make the dog disappear".
+_SOME = rf"(?:(?:{_THE}|all|both|each|every) .+?)"
+_FROM_PICTURE = r"(?: (?:of|from) (?:the |this |my )?(?:picture|image|photo|photograph|scene))?"
+TAKE_AWAY = _pattern(
+    rf"(?:(?:take|get|cut|crop) (?P<old>{_SOME}) (?:away|out)|(?:make|have) (?P<gone>{_SOME}) "
+    rf"(?:disappear|vanish|go away|invisible|gone|removed)){_FROM_PICTURE}"
+)
 # "remove the dog and put a cat there" replaces it.
 REMOVE_AND_PAINT = _pattern(
     r"(?:remove|delete|erase|take away|take out|get rid of|cut out) (?P<old>.+?),?(?: and| then|, then)+ "

@@ -63,7 +63,7 @@ FORBIDS = _pattern(
     r"(?:(?:do not|don't|dont|no|not|never|nothing|do nothing|stop|cancel|wait)$"
     rf"|(?:please )?(?:do not|don't|dont|never|avoid|without|not|nothing|no|cannot|can't) \S"
     r"|make sure|be careful not|there (?:should|must|may|can|shall) (?:not )?be no|there (?:should|must) not be"
-    r"|(?:i|we) (?:do not|don't|dont) (?:want|like|need)|(?:anything|everything|all) (?:but|except)"
+    r"|(?:i|we) (?:(?:do not|don't|dont) (?:want|like|need)|(?:want|need) no(?!\S))|(?:anything|everything|all) (?:but|except)"
     rf"|(?:keep|leave|preserve|retain|protect|spare|exclude|ignore|skip) (?:{_THE}|{_IT}|alone)(?!\S)"
     r"|(?:keep|leave|preserve|retain) (?:\S+ ){1,4}(?:as|alone|unchanged|untouched|intact|the same|in place)(?!\S))"
 )
@@ -106,6 +106,8 @@ ON_NOTHING = _pattern(
     rf"(?:{any_of((*_CERTAIN.split(), *_LIKELY.split()))}|modify|edit|redraw|recreate|render) "
     rf"(?:(?:all of )?(?:it|them|him|her|everything)(?!\S)|(?:this|that|these|those){_NO_NOUN}|(?:to|into|as) \S)"
 )
+# "replace the dog", "make the sky not cloudy": a painter would take the words for what to paint.
+_UNREAD = _pattern(rf"(?:{any_of((*_CERTAIN.split(), *_LIKELY.split()))}|modify|edit) (?:{_THE}|anything) \S")
 
 
 def check_prompt(prompt: str, reading: PromptReading, by_words: bool = True) -> None:
@@ -134,6 +136,12 @@ def _check_kind(said: str, reading: PromptReading) -> None:
             "asks for an adjustment, which is not offered: Retouch repaints one named thing, or all things of one "
             "name. Say what to paint, such as 'make the sky purple', or send a mask of the area to repaint and what to "
             "paint there."
+        )
+    if reading.describes and _UNREAD.match(bare):
+        raise NotUnderstood(
+            "is an instruction that does not say what to paint. Say what something becomes, such as 'replace the apple "
+            "with a lemon', 'make the sky clear' or 'give the dog a hat'; or send target to say what to repaint, and "
+            "as prompt only what to paint there."
         )
     names_nothing = ON_NOTHING.match(bare) or refusal_patterns.NO_NAME.fullmatch(bare)
     if PUT_IT.match(bare) or (reading.describes and names_nothing):

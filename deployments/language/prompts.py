@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from deployments.language import prompt_patterns, target_patterns
 from deployments.language.meaning import ANYTHING
-from deployments.language.quantity import as_one, without_count
+from deployments.language.quantity import as_one, how_many, without_count
 from deployments.language.target_refusals import is_refused
 from deployments.language.targets import parse, plain, tidy, without_articles
 
@@ -112,7 +112,8 @@ def _told(old: str) -> tuple[str, ...]:
         return (said or ANYTHING,)
     if _says_which(said) or len(said.split()) <= MOST_WORDS_TOLD:
         return _different(said)
-    return _different(_head(said), said)
+    quantity, rest = how_many(said)
+    return _different(f"all {_head(rest)}" if quantity.every else _head(said), said)
 
 
 def _without_the(said: str) -> str:
@@ -206,7 +207,8 @@ def _given(match: re.Match[str]) -> PromptReading:
 
 
 def _removed(match: re.Match[str]) -> PromptReading:
-    return PromptReading(_told(match["old"]), "", removes=True)
+    old = next(filter(None, (match["old"], match.groupdict().get("gone"))))
+    return PromptReading(_told(old), "", removes=True)
 
 
 def _removed_and_painted(match: re.Match[str]) -> PromptReading:
@@ -220,6 +222,7 @@ def _instead(match: re.Match[str]) -> PromptReading:
 _INSTRUCTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], PromptReading | None]], ...] = (
     (prompt_patterns.REMOVE_AND_PAINT, _removed_and_painted),
     (prompt_patterns.REMOVE, _removed),
+    (prompt_patterns.TAKE_AWAY, _removed),
     (prompt_patterns.REPLACE, _replaced),
     (prompt_patterns.CHANGE, _changed_into),
     (prompt_patterns.MAKE, _made),

@@ -13,10 +13,10 @@ from deployments.language import target_patterns
 from deployments.language.plurals import UNCHANGED, is_plural, singular
 from deployments.language.target_patterns import any_of
 
+_TEENS = "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"
 COUNTS = {word: number for number, word in enumerate(target_patterns.NUMBERS[:9], 2)} | {
-    "eleven": 11,
     "dozen": 12,
-    "twelve": 12,
+    **{word: number for number, word in enumerate(_TEENS.split(), 11)},
 }
 
 _NUMBER = rf"{any_of((*COUNTS, '[2-9]', '[1-9][0-9]'))}"

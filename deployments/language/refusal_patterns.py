@@ -77,7 +77,7 @@ _COMPARATIVE = rf"(?!{any_of(_IN_IER.split())} )[a-z]{{3,}}ier(?= \S)"
 COMPARISON = whole_words(rf"{_DEGREE}(?:-\S+)?|{_SUPERLATIVE}|{_COMPARATIVE}|(?:more|most|less|least)(?= [a-z]{{3}})")
 IS_COMPARED = whole_words(
     rf"(?:is|are|was|looks|of|that's|which's|who's|it's|has|having|with) (?:(?:much|a bit|far|even|the|a) ){{0,2}}"
-    rf"(?:{_DEGREE}|{any_of(SIZES)}|more [a-z]+|less [a-z]+)"
+    rf"(?:{_DEGREE}|{any_of(SIZES)}|(?:more|most|less|least) [a-z]+)"
 )
 THAN = whole_words(
     r"than|as (?!well )\S+ as|the same (?:size|colou?r|height|shape|kind|as)|same (?:size|colou?r|height|shape) as"
@@ -132,11 +132,12 @@ OF_WHOLE_PICTURE = _pattern(
 EVERYTHING = _pattern(
     r"(?:absolutely )?(?:everything|anything|all|nothing|something|whatever|the rest|rest|stuff|the lot|all of this)"
     r"(?: (?:else|here|there|in it|visible|around it|in (?:the |this )?\S+|of (?:it|them|this|that|these|those)))?"
+    r"|everything (?!(?:but|except|excluding|other|apart|aside|besides|save|without|not|that|which|who)(?!\S)).+"
 )
 NO_NAME = _pattern(
     rf"(?:(?:both|all|each|every|one|any|some|none|most|half|either|neither|{any_of(NUMBERS)})(?: ones?)?(?: of)? ?)?"
     r"(?:it|this|that|them|these|those|him|her|they|us|me|you|itself|both|either|neither|each|every|each other|one|ones"
-    r"|(?:this|that|the|these|those|each|every|any) ones?|things?)"
+    r"|(?:this|that|the|these|those|each|every|any)(?: single)? ones?|things?)"
 )
 ONES = whole_words("ones")
 ONLY_NUMBER = _pattern(rf"(?:the )?(?:{any_of(NUMBERS)}|[0-9]+|both|all|each|every|half)(?: of)?")

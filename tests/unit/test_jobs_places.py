@@ -333,7 +333,7 @@ def test_all_means_every_one_and_without_it_the_words_say():
     assert [wording.every for wording in edit(target="the coin").where.wordings] == [False]
     assert [wording.every for wording in edit(target="the coin", all=True).where.wordings] == [True]
     assert [wording.every for wording in edit(target="the coin", all=False).where.wordings] == [False]
-    locate = LocateRequest(IMAGE, "the small coin left of the dog", all=True)
+    locate = LocateRequest(IMAGE, "the coin left of the dog", all=True)
     (wording,) = complete_locate(locate, SETTINGS).wordings
     assert (wording.every, wording.order) == (True, None)
     assert wording.relation is not None
@@ -346,6 +346,7 @@ def test_all_means_every_one_and_without_it_the_words_say():
         ("all", {"all": "true"}),
         ("all", {"all": True, "target": "the left coin"}),
         ("all", {"all": True, "target": "the second largest coin"}),
+        ("all", {"all": True, "target": "the small coin"}),  # as "the small coins" are
         ("all", {"all": True, "points_xy": (3, 4)}),
         ("all", {"all": True, "box_xyxy": (0, 0, 9, 9)}),
         ("all", {"all": True, "mask": MASK}),

@@ -25,7 +25,7 @@ def test_all_of_a_name_are_looked_for_by_the_singular(target):
     [
         *(("both balloons", 2), ("both of the balloons", 2), ("the two balloons", 2), ("two balloons", 2)),
         *(("the three balloons", 3), ("all four balloons", 4), ("3 balloons", 3), ("my 12 balloons", 12)),
-        ("a dozen balloons", 12),
+        *(("a dozen balloons", 12), ("fifteen balloons", 15)),
     ],
 )
 def test_a_number_claims_how_many_there_are(target, count):
@@ -89,6 +89,11 @@ def test_what_is_painted_at_each_of_several_is_one(prompt, target, painted):
     assert reading.targets == (target,)
     assert parse(target).every
     assert reading.painted == painted
+
+
+@pytest.mark.parametrize("prompt", ["delete all of the people", "delete all of the people in the back of the picture"])
+def test_all_of_them_are_meant_however_much_is_said_of_them(prompt):
+    assert parse(read_prompt(prompt).targets[0]) == Wording("person", every=True)
 
 
 def test_what_is_painted_at_one_may_be_several():

@@ -58,6 +58,7 @@ TARGETS = {
         *("the darker of the two balloons", "the brightest lamp", "the most colourful bird", "the nearest car"),
         *(
             "the dog that is bigger",
+            "the bird that is most colourful",
             "the tidier desk",
             "the sweetest apple",
             "the dog that's older",
@@ -105,10 +106,10 @@ TARGETS = {
     ],
     "no single thing": [
         *("the background", "everything", "the whole picture", "the image", "the lighting", "anime style", "the rest"),
-        "all of them",
+        *("all of them", "everything red", "everything on the table"),
         "the blurred background of the picture",
     ],
-    "does not name": ["both", "it", "each other", "the three", "this one", "two", "the ones on the left"],
+    "does not name": ["both", "every single one", "it", "each other", "the three", "this one", "two", "the ones on the left"],
 }
 PROMPTS = {
     "two changes": [
@@ -128,6 +129,7 @@ PROMPTS = {
             "please don't change the sign",
             "no text",
             "I don't want the man",
+            "I want no dog",
             "nothing but the dog",
             "preserve the text",
         ),
@@ -166,6 +168,10 @@ PROMPTS = {
         "make the dog red and the cat blue",
         "a cat and a dog playing",
         "cats and dogs",
+    ],
+    "does not say what to paint": [
+        *("replace the dog", "make the car not red", "make the sky not cloudy but clear", "give the dogs hats"),
+        *("replace anything that isn't red", "make the two dogs one cat", "open the door"),
     ],
     "excludes": ["remove everything except the dog", "make the man without a hat smile"],
 }

@@ -237,6 +237,9 @@ def test_an_instruction_says_what_to_find_and_what_to_paint(prompt, targets, pai
         ("remove the person on the left", ("person on the left",)),
         ("erase the text on the sign", ("text on the sign",)),
         ("replace the dog with nothing", ("dog",)),
+        ("take the dog out of the picture", ("dog",)),
+        ("make the dog disappear", ("dog",)),
+        ("take both dogs away", ("both dogs",)),
         ("Could you please get rid of the dog from the picture?", ("dog",)),
     ],
 )
