@@ -20,7 +20,7 @@ from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, L
 from deployments.driver.jobs import MIN_STRENGTH, SCHEDULERS, complete_edit
 from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
 from deployments.launch import preflight
-from deployments.messages import EditRequest, EditResult
+from deployments.messages import EditRequest, EditResult, Location
 from deployments.pixels.files import decode, encode, mask_png
 
 if TYPE_CHECKING:
@@ -252,9 +252,7 @@ def write(files: Mapping[str, bytes], folder: Path) -> None:
 def report(result: EditResult, folder: Path, converted: Sequence[str]) -> None:
     best, location = result.edits[0], result.location
     x, y = location.point_xy
-    count = len(location.candidates)
-    rank = f"candidate {location.chosen} of {count}" if count > 1 else "the only candidate"
-    print(f"CLIP point: ({x}, {y})  confidence {location.confidence:.2f}, {rank}")
+    print(f"CLIP point: ({x}, {y})  confidence {location.confidence:.2f}, {_which(location)}")
     if best.score is not None:
         print(f"CLIP score: {best.score.after:.4f}  (before the edit {best.score.before:.4f})")
     if location.low_confidence:
@@ -269,6 +267,14 @@ def report(result: EditResult, folder: Path, converted: Sequence[str]) -> None:
         f"({result.timings_s['total']:.1f} s, {painted}, "
         f"{result.changed_outside_px} pixels changed outside the mask)."
     )
+
+
+def _which(location: Location) -> str:
+    """Say which of the things that were found were repainted."""
+    count = len(location.candidates)
+    if count <= 1:
+        return "the only candidate"
+    return f"all {count} repainted" if location.instances else f"candidate {location.chosen} of {count}"
 
 
 def by_flag(problem: str) -> str:

@@ -181,8 +181,8 @@ class Location:
 
     @property
     def repainted(self) -> tuple[int, ...]:
-        """The indices of the candidates that an edit repaints: all instances, or the chosen one. Empty without any."""
-        return self.instances or ((self.chosen,) if self.candidates else ())
+        """The indices of the candidates that an edit repaints: all instances, or the chosen one. Empty if not found."""
+        return self.instances or ((self.chosen,) if self.found and self.candidates else ())
 
 
 @dataclass(frozen=True, eq=False, slots=True)

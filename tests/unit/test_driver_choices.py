@@ -434,3 +434,10 @@ async def test_a_request_of_many_regions_and_pictures_leaves_room_in_the_queue_b
     assert len(graph.inpaint.stage.requests[0].squares) == 16
     assert len(result.edits) == 8
     assert 8 < most <= MOST_SCORED_AT_ONCE
+
+
+async def test_an_edit_would_repaint_nothing_of_what_was_not_found(graph):
+    graph.clip.stage.found = False
+    location = await graph.driver.locate(LocateRequest(graph.image, "x"))
+    assert location.candidates
+    assert location.repainted == ()
