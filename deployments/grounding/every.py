@@ -18,7 +18,7 @@ from deployments.grounding import spatial
 from deployments.grounding.peaks import hot_spots
 from deployments.grounding.ranking import MISFIT_DENSITY, Question, Thing
 from deployments.grounding.search import LIKELY, GroundedPhrase, Proposal, TargetSearch, as_detection
-from deployments.messages import Candidate, Masks, PackedMask, Point, Prompt
+from deployments.messages import Box, Candidate, Masks, PackedMask, Point, Prompt
 from deployments.pixels.masks import bounding_box
 
 MOST_THINGS = 16
@@ -114,10 +114,15 @@ def sharpened(one: Proposal, nearby: Proposal, others: Sequence[Proposal]) -> Pr
     """The thing as it is seen from nearby, or as it was where that mask holds one of the `others` too."""
     mask = nearby.candidate.mask.unpack()
     for other in others:
-        its = other.candidate.mask.unpack()
-        if (mask & its).sum() >= SAME_THING * min(mask.sum(), its.sum()):
-            return one
+        if _boxes_meet(nearby.candidate.box_xyxy, other.candidate.box_xyxy):
+            its = other.candidate.mask.unpack()
+            if (mask & its).sum() >= SAME_THING * min(mask.sum(), its.sum()):
+                return one
     return nearby
+
+
+def _boxes_meet(one: Box, other: Box) -> bool:
+    return all(max(one[axis], other[axis]) < min(one[axis + 2], other[axis + 2]) for axis in (0, 1))
 
 
 def further_things(search: TargetSearch, found: Sequence[Proposal]) -> tuple[Thing, ...]:

@@ -63,7 +63,8 @@ FORBIDS = _pattern(
     r"(?:(?:do not|don't|dont|no|not|never|nothing|do nothing|stop|cancel|wait)$"
     rf"|(?:please )?(?:do not|don't|dont|never|avoid|without|not|nothing|no|cannot|can't) \S"
     r"|make sure|be careful not|there (?:should|must|may|can|shall) (?:not )?be no|there (?:should|must) not be"
-    r"|(?:i|we) (?:(?:do not|don't|dont) (?:want|like|need)|(?:want|need) no(?!\S))|(?:anything|everything|all) (?:but|except)"
+    r"|(?:i|we) (?:(?:do not|don't|dont) (?:want|like|need)|(?:want|need) no(?!\S))"
+    r"|(?:anything|everything|all) (?:but|except)"
     rf"|(?:keep|leave|preserve|retain|protect|spare|exclude|ignore|skip) (?:{_THE}|{_IT}|alone)(?!\S)"
     r"|(?:keep|leave|preserve|retain) (?:\S+ ){1,4}(?:as|alone|unchanged|untouched|intact|the same|in place)(?!\S))"
 )

@@ -52,7 +52,7 @@ def test_all_hot_places_are_things_but_for_those_that_look_a_little_alike():
 
 def test_the_hottest_place_is_a_thing_even_where_little_confidence_is_asked_for():
     """`min_confidence` may be set below what counts as likely."""
-    case = case_of(heat_of({(1, 1): 0.4, (6, 8): 0.35}))
+    search = search_for(heat_of({(1, 1): 0.4, (6, 8): 0.35}))
     assert [thing.spot.strength for thing in search.things] == pytest.approx([0.4])
 
 

@@ -109,7 +109,9 @@ TARGETS = {
         *("all of them", "everything red", "everything on the table"),
         "the blurred background of the picture",
     ],
-    "does not name": ["both", "every single one", "it", "each other", "the three", "this one", "two", "the ones on the left"],
+    "does not name": [
+        *("both", "every single one", "it", "each other", "the three", "this one", "two", "the ones on the left"),
+    ],
 }
 PROMPTS = {
     "two changes": [
