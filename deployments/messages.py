@@ -98,9 +98,9 @@ class EditRequest:
     avoid: str = ""
     all: bool | None = None
     mode: Mode = "replace"
-    points_xy: Points = ()
+    points: Points = ()
     labels: Labels = ()
-    box_xyxy: BoxLike | None = None
+    box: BoxLike | None = None
     mask: np.ndarray | None = None
     candidate: int | None = None
     mask_shape: MaskShape | None = None
@@ -124,9 +124,9 @@ class LocateRequest:
     target: str | None = None
     avoid: str = ""
     all: bool | None = None
-    points_xy: Points = ()
+    points: Points = ()
     labels: Labels = ()
-    box_xyxy: BoxLike | None = None
+    box: BoxLike | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

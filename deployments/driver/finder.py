@@ -89,7 +89,7 @@ class Finder:
 
     async def _pointed_at(self, sought: SearchJob, embedding: Response[Embedding]) -> Location:
         """What points or a box mean. There is always a candidate, if only a small region around the points."""
-        pointer = Pointer(sought.points_xy, sought.labels, sought.box_xyxy)
+        pointer = Pointer(sought.points, sought.labels, sought.box)
         search = Pointing(sought.image, pointer, self._settings)
         self._calls.report(Progress("segment"))
         asked = search.questions(search.whole)

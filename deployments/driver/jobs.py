@@ -53,9 +53,9 @@ class SearchJob:
     target: str
     wordings: tuple[Wording, ...]
     avoid: tuple[str, ...]
-    points_xy: tuple[Point, ...]
+    points: tuple[Point, ...]
     labels: tuple[int, ...]
-    box_xyxy: Box | None
+    box: Box | None
     pointed: bool
     param: str = "target"
 
@@ -168,8 +168,8 @@ def _where(request: EditRequest | LocateRequest, from_prompt: tuple[str, ...], s
     """What to look for: what `target` says, or else what the prompt does."""
     limits = settings.limits
     image = check_image(request.image, limits)
-    points, labels = check_points(request.points_xy, request.labels, image, limits)
-    box = check_box(request.box_xyxy, image)
+    points, labels = check_points(request.points, request.labels, image, limits)
+    box = check_box(request.box, image)
     check_pointer(points, labels, box)
     pointed = _is_pointed_at(request)
     avoid = check_text(request.avoid, "avoid", limits, may_be_empty=True)
@@ -222,14 +222,14 @@ def _with_tuples(request: _Request, limits: Limits) -> _Request:
 
     An array does not tell whether it is empty, nor whether it equals something, which is asked from here on.
     """
-    box = None if request.box_xyxy is None else as_tuple(request.box_xyxy, 4)
-    points, labels = as_points(request.points_xy, limits), as_tuple(request.labels, limits.max_points)
-    return replace(request, points_xy=points, labels=labels, box_xyxy=box)
+    box = None if request.box is None else as_tuple(request.box, 4)
+    points, labels = as_points(request.points, limits), as_tuple(request.labels, limits.max_points)
+    return replace(request, points=points, labels=labels, box=box)
 
 
 def _is_pointed_at(request: EditRequest | LocateRequest) -> bool:
     has_mask = isinstance(request, EditRequest) and request.mask is not None
-    return bool(request.points_xy) or request.box_xyxy is not None or has_mask
+    return bool(request.points) or request.box is not None or has_mask
 
 
 def _listed(avoid: str) -> tuple[str, ...]:
@@ -282,7 +282,7 @@ def _offer(request: EditRequest, painting: PaintingSettings) -> tuple[MaskShape,
 def _mask(request: EditRequest) -> np.ndarray | None:
     if request.mask is None:
         return None
-    others = {"points": request.points_xy or None, "box": request.box_xyxy, "candidate": request.candidate}
+    others = {"points": request.points or None, "box": request.box, "candidate": request.candidate}
     for param, other in others.items():
         if other is not None:
             raise InvalidInput(f"{param} and mask exclude each other: the mask says it all.", param)

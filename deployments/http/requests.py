@@ -40,9 +40,9 @@ def edit_request(
         avoid=fields.avoid,
         all=fields.all,
         mode=fields.mode,
-        points_xy=fields.points or (),
+        points=fields.points or (),
         labels=fields.labels or (),
-        box_xyxy=fields.box,
+        box=fields.box,
         mask=mask,
         candidate=fields.candidate,
         mask_shape=fields.mask_shape,
@@ -67,9 +67,9 @@ def locate_request(fields: LocateFields, image: np.ndarray) -> LocateRequest:
         target=fields.target,
         avoid=fields.avoid,
         all=fields.all,
-        points_xy=fields.points or (),
+        points=fields.points or (),
         labels=fields.labels or (),
-        box_xyxy=fields.box,
+        box=fields.box,
     )
 
 

@@ -134,7 +134,7 @@ def test_places_arrive_as_they_were_pointed_at(painter: Painter, photo: Path) ->
     ask(painter, lambda client: client.edit(photo, "a lemon", **places))
     location = ask(painter, lambda client: client.locate(photo, **places))
     for request in painter.requests:
-        assert (request.points_xy, request.labels, request.box_xyxy) == (((20, 10), (3, 4)), (1, 0), (1, 2, 30, 20))
+        assert (request.points, request.labels, request.box) == (((20, 10), (3, 4)), (1, 0), (1, 2, 30, 20))
         assert request.target is None
     assert (location.target, location.heat) == ("", None)
 

@@ -106,8 +106,8 @@ class RectanglePainter:
         if edit.mask is not None:
             return Location(target, target, (0, 0), 1.0, 0.0, True, None, (candidate(edit.mask, "mask"),))
         middle, corner = rectangles(request.image)
-        if request.points_xy or request.box_xyxy:
-            place = request.points_xy[0] if request.points_xy else request.box_xyxy[:2]
+        if request.points or request.box:
+            place = request.points[0] if request.points else request.box[:2]
             return Location(target, target, place, 1.0, 0.0, True, None, (candidate(middle, "points"),))
         found = target != "a unicorn"
         candidates = (candidate(middle, "peak"), candidate(corner, "heat"))

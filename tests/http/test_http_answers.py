@@ -109,8 +109,8 @@ def test_edit_with_nothing_but_a_prompt(client, driver, picture):
     assert (request.target, request.negative_prompt, request.n, request.seed) == (None, "", 1, None)
     assert (request.num_inference_steps, request.guidance_scale) == (None, None)
     assert (request.strength, request.scheduler) == (1.0, None)
-    assert (request.avoid, request.mode, request.points_xy, request.labels) == ("", "replace", (), ())
-    assert (request.box_xyxy, request.mask, request.candidate) == (None, None, None)
+    assert (request.avoid, request.mode, request.points, request.labels) == ("", "replace", (), ())
+    assert (request.box, request.mask, request.candidate) == (None, None, None)
     assert (request.mask_shape, request.dilation, request.fill, request.min_score) == (None, None, None, None)
     assert body["quality"] == "medium"
     assert body["data"][0]["seed"] == 1234

@@ -114,8 +114,8 @@ def test_points_and_boxes(sdk, driver, picture, pointers):
     extra = {"fill": "blur", "mask_shape": "box", "min_score": 0.2} | pointers
     result = sdk.images.edit(image=picture, prompt="a lemon", extra_body=extra)
     request = driver.requests[0]
-    assert (request.points_xy, request.labels) == (((30, 20), (5, 6)), (1, 0))
-    assert request.box_xyxy == (24, 16, 48, 32)
+    assert (request.points, request.labels) == (((30, 20), (5, 6)), (1, 0))
+    assert request.box == (24, 16, 48, 32)
     assert (request.fill, request.mask_shape, request.min_score) == ("blur", "box", 0.2)
     assert (result.point, result.improved, result.chosen, result.method) == ([30, 20], True, 0, "diffusion")
 

@@ -167,7 +167,7 @@ def test_locate_takes_no_field_of_an_edit(refused_on, name):
 @both_routes
 def test_points(sent, route, text, points):
     request = sent(route, {"points": text})
-    assert (request.points_xy, request.labels) == (points, ())
+    assert (request.points, request.labels) == (points, ())
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_points_outside(refused_on, route, text):
 @both_routes
 def test_labels(sent, route, text, labels):
     request = sent(route, {"points": "1,2; 3,4", "labels": text})
-    assert (request.points_xy, request.labels) == (((1, 2), (3, 4)), labels)
+    assert (request.points, request.labels) == (((1, 2), (3, 4)), labels)
 
 
 @pytest.mark.parametrize("text", ["2,1", "-1,1", "1;0", "10", "1,,0", "nan,1", "yes,no", ",".join("1" * 65)])
@@ -234,9 +234,9 @@ def test_labels_are_as_many_as_points(refused_on, route, fields):
 @pytest.mark.parametrize(("text", "box"), [("3,4,50,60", (3, 4, 50, 60)), (" 0, 0, 96, 64 ", (0, 0, 96, 64))])
 @both_routes
 def test_box(sent, route, text, box):
-    assert sent(route, {"box": text}).box_xyxy == box
+    assert sent(route, {"box": text}).box == box
     both = sent(route, {"box": text, "points": "5,6", "labels": "0"})
-    assert (both.box_xyxy, both.points_xy, both.labels) == (box, ((5, 6),), (0,))
+    assert (both.box, both.points, both.labels) == (box, ((5, 6),), (0,))
 
 
 @pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "1 2 3 4", "nan,0,5,5", "1.5,2,3,4", "1,2;3,4", "a,b,c,d"])
@@ -267,7 +267,7 @@ def test_box_that_is_no_box_in_the_picture(refused_on, route, text):
 @both_routes
 def test_lists_may_come_item_by_item(sent, route, fields, got):
     request = sent(route, fields)
-    assert (request.points_xy, request.labels, request.box_xyxy) == got
+    assert (request.points, request.labels, request.box) == got
 
 
 @both_routes
@@ -283,7 +283,7 @@ def test_lists_that_come_in_other_ways(refused_on, route):
 def test_more_points_where_the_limits_allow_them(driver, sent, refused_on):
     limits = driver.settings.limits
     driver.settings = driver.settings.model_copy(update={"limits": limits.model_copy(update={"max_points": 2})})
-    assert len(sent(LOCATE, {"points": "1,2; 3,4"}).points_xy) == 2
+    assert len(sent(LOCATE, {"points": "1,2; 3,4"}).points) == 2
     assert "1 to 2 x,y pairs" in refused_on(LOCATE, "points", {"points": "1,2; 3,4; 5,6"})
 
 

@@ -90,7 +90,7 @@ def test_what_is_to_be_avoided_is_not_taken(handle, scene, masks):
 
 def test_points_and_masks_say_where_without_words(handle, scene, masks):
     y, x = (int(values.mean()) for values in np.nonzero(masks["dog"]))
-    result = edit(handle, scene, target=None, points_xy=((x, y),))
+    result = edit(handle, scene, target=None, points=((x, y),))
     assert overlap(result.location.candidates[0].mask.unpack(), masks["dog"]) > 0.7
     drawn = np.zeros(scene.image.shape[:2], bool)
     drawn[20:60, 30:90] = True

@@ -34,7 +34,7 @@ async def test_all_candidates_are_told_and_another_one_can_be_taken(graph):
 
 
 async def test_points_go_to_sam_and_clip_is_not_asked(graph):
-    result = await graph.edit(target=None, points_xy=((70, 60), (20, 20)), labels=(1, 0))
+    result = await graph.edit(target=None, points=((70, 60), (20, 20)), labels=(1, 0))
     assert not graph.clip.stage.requests
     assert prompts(graph)[0].points_xy == ((70, 60), (20, 20))
     assert prompts(graph)[0].labels == (1, 0)
@@ -48,16 +48,16 @@ async def test_arrays_of_points_go_to_sam_as_pairs(graph):
     """And a picture that lies in memory the other way round gets what its copy would."""
     image = graph.image[:, ::-1].copy()[:, ::-1]
     points, labels = np.array([[70, 60], [20, 20]], np.float32), np.array([1.0, 0.0])
-    result = await graph.edit(image=image, target=None, points_xy=points, labels=labels)
+    result = await graph.edit(image=image, target=None, points=points, labels=labels)
     assert prompts(graph)[0].points_xy == ((70, 60), (20, 20))
     assert prompts(graph)[0].labels == (1, 0)
-    same = await graph.edit(target=None, points_xy=((70, 60), (20, 20)), labels=(1, 0))
+    same = await graph.edit(target=None, points=((70, 60), (20, 20)), labels=(1, 0))
     np.testing.assert_array_equal(result.edits[0].image, same.edits[0].image)
 
 
 async def test_from_nearby_only_points_that_are_seen_count(graph):
     """Moved to the edge of the view, a far point would be a wrong one."""
-    await graph.driver.locate(LocateRequest(graph.image, points_xy=((70, 60), (72, 62), (3, 3)), labels=(1, 1, 0)))
+    await graph.driver.locate(LocateRequest(graph.image, points=((70, 60), (72, 62), (3, 3)), labels=(1, 1, 0)))
     whole, nearby = (request.prompts[0] for request in graph.sam.stage.requests)
     assert whole.labels == (1, 1, 0)
     assert nearby.labels == (1, 1)
@@ -74,19 +74,19 @@ async def test_a_mask_beside_the_point_is_no_answer(graph):
         return np.zeros_like(mask), mask
 
     graph.sam.stage._masks = beside
-    location = await graph.driver.locate(LocateRequest(graph.image, points_xy=((2, 2),)))
+    location = await graph.driver.locate(LocateRequest(graph.image, points=((2, 2),)))
     (candidate,) = location.candidates
     assert (location.found, location.low_confidence, location.confidence) == (True, True, 0.0)
     assert (candidate.source, candidate.sam_score, candidate.point_xy) == ("around", 0.0, (2, 2))
     assert candidate.box_xyxy == (0, 0, 7, 7)  # 4 pixels around: a twentieth of the shorter side
     assert len(graph.sam.stage.images) == 1  # nothing was found that could be seen from nearby
-    removed = await graph.edit(target=None, mode="remove", prompt="", seed=None, points_xy=((2, 2),))
+    removed = await graph.edit(target=None, mode="remove", prompt="", seed=None, points=((2, 2),))
     assert removed.mask[2, 2]
     assert not removed.mask[40:, 40:].any()
 
 
 async def test_points_on_two_things_mean_both(graph):
-    result = await graph.edit(target=None, points_xy=((20, 20), (80, 60)), mask_shape="silhouette")
+    result = await graph.edit(target=None, points=((20, 20), (80, 60)), mask_shape="silhouette")
     best = result.location.candidates[0].mask.unpack()
     assert best[20, 20]
     assert best[60, 80]
@@ -100,14 +100,14 @@ async def test_the_target_has_to_be_what_is_pointed_at(graph):
     """This CLIP sees whatever it is asked for around (40, 30), but a dog around (80, 30)."""
     mask = np.zeros((80, 100), bool)
     mask[22:38, 32:48] = True
-    for pointer in ({"points_xy": ((40, 30),)}, {"box_xyxy": (30, 20, 50, 40)}, {"mask": mask}):
+    for pointer in ({"points": ((40, 30),)}, {"box": (30, 20, 50, 40)}, {"mask": mask}):
         assert (await graph.edit(target="the apple", **pointer)).location.target == "the apple"
         with pytest.raises(InvalidInput, match="does not see 'the dog' there") as refused:
             await graph.edit(target="the dog", **pointer)
         assert refused.value.param == "target"
     with pytest.raises(InvalidInput, match="does not see 'the apple' there"):
-        await graph.driver.locate(LocateRequest(graph.image, "the apple", points_xy=((80, 30),)))
-    assert (await graph.driver.locate(LocateRequest(graph.image, "the dog", points_xy=((80, 30),)))).found
+        await graph.driver.locate(LocateRequest(graph.image, "the apple", points=((80, 30),)))
+    assert (await graph.driver.locate(LocateRequest(graph.image, "the dog", points=((80, 30),)))).found
     # What cannot be found at all lies nowhere.
     graph.clip.stage.found = False
     with pytest.raises(InvalidInput, match="does not see 'the apple' there"):
@@ -137,12 +137,12 @@ async def test_a_prompt_may_ask_to_remove_what_is_marked(graph):
 
 
 async def test_a_lone_point_may_mean_several_things(graph):
-    await graph.driver.locate(LocateRequest(graph.image, points_xy=((70, 60),)))
+    await graph.driver.locate(LocateRequest(graph.image, points=((70, 60),)))
     assert prompts(graph)[0].several
 
 
 async def test_a_box_goes_to_sam(graph):
-    result = await graph.edit(target=None, box_xyxy=(50, 40, 90, 70))
+    result = await graph.edit(target=None, box=(50, 40, 90, 70))
     assert prompts(graph)[0].box_xyxy == (50, 40, 90, 70)
     assert result.location.candidates[0].source == "box"
     assert result.mask[40:70, 50:90].all()

@@ -77,16 +77,14 @@ def test_what_is_looked_for_comes_from_a_field_that_was_sent():
 
 
 def test_points_and_boxes_take_the_place_of_words():
-    request = edit(points_xy=((3, 4), (5, 6)), labels=(1, 0), box_xyxy=(0, 0, 48, 64)).where
-    assert (request.points_xy, request.labels, request.box_xyxy) == (((3, 4), (5, 6)), (1, 0), (0, 0, 48, 64))
+    request = edit(points=((3, 4), (5, 6)), labels=(1, 0), box=(0, 0, 48, 64)).where
+    assert (request.points, request.labels, request.box) == (((3, 4), (5, 6)), (1, 0), (0, 0, 48, 64))
     assert request.wordings == ()
-    assert edit(points_xy=((3, 4),)).where.labels == (1,)
-    assert complete_locate(LocateRequest(IMAGE, points_xy=((1, 1),)), SETTINGS).wordings == ()
-    assert edit(
-        points_xy=((9, 9),), labels=(0,), box_xyxy=(0, 0, 9, 9)
-    ).where.pointed  # what is not on it may be beside it
+    assert edit(points=((3, 4),)).where.labels == (1,)
+    assert complete_locate(LocateRequest(IMAGE, points=((1, 1),)), SETTINGS).wordings == ()
+    assert edit(points=((9, 9),), labels=(0,), box=(0, 0, 9, 9)).where.pointed  # what is not on it may be beside it
     # Beside them the target says what has to lie there.
-    request = edit(points_xy=((3, 4),), target="the cup").where
+    request = edit(points=((3, 4),), target="the cup").where
     assert (request.pointed, request.target, request.wordings[0].phrase) == (True, "the cup", "cup")
     assert not edit(target="the cup").where.pointed
 
@@ -173,9 +171,8 @@ def test_a_removal_needs_no_prompt_and_takes_nothing_that_only_a_painter_heeds()
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_field(field, value):
-    name = {"points": "points_xy", "box": "box_xyxy"}.get(field, field)
     with pytest.raises(InvalidInput) as caught:
-        edit(**{name: value})
+        edit(**{field: value})
     assert caught.value.param == field
     assert field in caught.value.message
 
@@ -194,19 +191,19 @@ def test_weights_and_loras_in_a_text_are_refused(param):
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"points_xy": ((1, 1),), "labels": (1, 0)}, "labels"),
-        ({"points_xy": ((1, 1),), "labels": (2,)}, "labels"),
-        ({"points_xy": ((1, 1),), "labels": (0,)}, "labels"),
+        ({"points": ((1, 1),), "labels": (1, 0)}, "labels"),
+        ({"points": ((1, 1),), "labels": (2,)}, "labels"),
+        ({"points": ((1, 1),), "labels": (0,)}, "labels"),
         ({"labels": (1,)}, "labels"),
-        ({"points_xy": ((1, 1), (2, 2), (1, 1)), "labels": (1, 1, 0)}, "labels"),
-        ({"points_xy": ((1, 1), (9, 4)), "box_xyxy": (0, 0, 9, 9)}, "points"),
-        ({"points_xy": ((4, 9),), "box_xyxy": (0, 0, 9, 9)}, "points"),
-        ({"points_xy": ((1, 1),), "target": "the left cup"}, "target"),
-        ({"box_xyxy": (0, 0, 9, 9), "target": "the largest cup"}, "target"),
+        ({"points": ((1, 1), (2, 2), (1, 1)), "labels": (1, 1, 0)}, "labels"),
+        ({"points": ((1, 1), (9, 4)), "box": (0, 0, 9, 9)}, "points"),
+        ({"points": ((4, 9),), "box": (0, 0, 9, 9)}, "points"),
+        ({"points": ((1, 1),), "target": "the left cup"}, "target"),
+        ({"box": (0, 0, 9, 9), "target": "the largest cup"}, "target"),
         ({"mask": MASK, "target": "the cup next to the dog"}, "target"),
-        ({"points_xy": ((1, 1),), "avoid": "x"}, "avoid"),
-        ({"mask": MASK, "points_xy": ((1, 1),)}, "points"),
-        ({"mask": MASK, "box_xyxy": (0, 0, 9, 9)}, "box"),
+        ({"points": ((1, 1),), "avoid": "x"}, "avoid"),
+        ({"mask": MASK, "points": ((1, 1),)}, "points"),
+        ({"mask": MASK, "box": (0, 0, 9, 9)}, "box"),
         ({"mask": MASK, "candidate": 0}, "candidate"),
         ({"mode": "remove", "prompt": ""}, "target"),
     ],

@@ -41,9 +41,9 @@ PAIR = [(3, 4), [3, 4], np.array([3, 4]), np.array([3.0, 4.0]), (np.int64(3), np
 @pytest.mark.parametrize("points", PAIR, ids=repr)
 def test_one_point(points):
     for given_points in (points, [points], (points,), np.array([points])):
-        where = edit(points_xy=given_points).where
-        assert (where.points_xy, where.labels) == (((3, 4),), (1,))
-        assert are_plain(where.points_xy[0])
+        where = edit(points=given_points).where
+        assert (where.points, where.labels) == (((3, 4),), (1,))
+        assert are_plain(where.points[0])
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ def test_one_point(points):
     ids=repr,
 )
 def test_two_points(points):
-    assert edit(points_xy=points).where.points_xy == ((3, 4), (5, 6))
-    assert complete_locate(LocateRequest(IMAGE, points_xy=points), SETTINGS).points_xy == ((3, 4), (5, 6))
+    assert edit(points=points).where.points == ((3, 4), (5, 6))
+    assert complete_locate(LocateRequest(IMAGE, points=points), SETTINGS).points == ((3, 4), (5, 6))
 
 
 @pytest.mark.parametrize("points", [None, (), [], np.empty((0, 2)), np.array([])], ids=repr)
 def test_no_points(points):
-    where = edit(points_xy=points, labels=points).where
-    assert (where.points_xy, where.labels) == ((), ())
+    where = edit(points=points, labels=points).where
+    assert (where.points, where.labels) == ((), ())
     assert where.wordings  # so the words say what is meant
-    assert edit(points_xy=points, mask=MASK).mask is not None
+    assert edit(points=points, mask=MASK).mask is not None
 
 
 @pytest.mark.parametrize(
@@ -86,30 +86,30 @@ def test_no_points(points):
     ids=repr,
 )
 def test_labels(labels):
-    where = edit(points_xy=np.array([[3, 4], [5, 6]]), labels=labels).where
+    where = edit(points=np.array([[3, 4], [5, 6]]), labels=labels).where
     assert where.labels == (1, 0)
     assert are_plain(where.labels)
 
 
 @pytest.mark.parametrize("label", [1, True, 1.0, np.int64(1), np.array(1), [1], np.array([1])], ids=repr)
 def test_one_label(label):
-    assert edit(points_xy=(3, 4), labels=label).where.labels == (1,)
+    assert edit(points=(3, 4), labels=label).where.labels == (1,)
 
 
 def test_a_bare_0_is_a_label_and_not_a_missing_one():
-    assert edit(points_xy=(3, 4), labels=0, box_xyxy=(0, 0, 9, 9)).where.labels == (0,)
-    assert refused(points_xy=(3, 4), labels=0).param == "labels"
-    assert refused(points_xy=((3, 4), (5, 6)), labels=1).param == "labels"  # one number for two
+    assert edit(points=(3, 4), labels=0, box=(0, 0, 9, 9)).where.labels == (0,)
+    assert refused(points=(3, 4), labels=0).param == "labels"
+    assert refused(points=((3, 4), (5, 6)), labels=1).param == "labels"  # one number for two
 
 
 @pytest.mark.parametrize(
     "box", [(1, 2, 48, 64), [1, 2, 48, 64], np.array([1, 2, 48, 64]), np.array([1.0, 2, 48, 64])], ids=repr
 )
 def test_a_box(box):
-    where = edit(box_xyxy=box).where
-    assert where.box_xyxy == (1, 2, 48, 64)
-    assert are_plain(where.box_xyxy)
-    assert complete_locate(LocateRequest(IMAGE, box_xyxy=box), SETTINGS).box_xyxy == (1, 2, 48, 64)
+    where = edit(box=box).where
+    assert where.box == (1, 2, 48, 64)
+    assert are_plain(where.box)
+    assert complete_locate(LocateRequest(IMAGE, box=box), SETTINGS).box == (1, 2, 48, 64)
 
 
 NO_POINTS = {
@@ -146,7 +146,7 @@ NO_POINTS = {
 
 @pytest.mark.parametrize("points", NO_POINTS.values(), ids=NO_POINTS)
 def test_what_is_no_point_is_refused(points):
-    error = refused(points_xy=points)
+    error = refused(points=points)
     assert error.param == "points"
     assert error.message.startswith("points must be ")
 
@@ -157,7 +157,7 @@ def test_what_is_no_point_is_refused(points):
     ids=repr,
 )
 def test_what_are_no_labels_is_refused(labels):
-    assert refused(points_xy=[(3, 4), (5, 6)], labels=labels).param == "labels"
+    assert refused(points=[(3, 4), (5, 6)], labels=labels).param == "labels"
 
 
 @pytest.mark.parametrize(
@@ -179,14 +179,14 @@ def test_what_are_no_labels_is_refused(labels):
     ids=repr,
 )
 def test_what_is_no_box_is_refused(box):
-    error = refused(box_xyxy=box)
+    error = refused(box=box)
     assert error.param == "box"
     assert error.message.startswith("box must ")
 
 
 def test_arrays_do_not_hide_what_excludes_a_mask():
-    assert refused(mask=MASK, points_xy=np.array([[3, 4], [5, 6]])).param == "points"
-    assert refused(mask=MASK, box_xyxy=np.array([0, 0, 9, 9])).param == "box"
+    assert refused(mask=MASK, points=np.array([[3, 4], [5, 6]])).param == "points"
+    assert refused(mask=MASK, box=np.array([0, 0, 9, 9])).param == "box"
     assert refused(mask=MASK, candidate=np.array([1, 2])).param == "candidate"
 
 
@@ -278,7 +278,6 @@ JUNK = st.recursive(
     max_leaves=8,
 )
 FIELDS = sorted(set(EditRequest.__dataclass_fields__) - {"image"})
-PARAMS = {{"points_xy": "points", "box_xyxy": "box"}.get(name, name) for name in FIELDS}
 
 
 @settings(max_examples=300, deadline=None)
@@ -295,13 +294,13 @@ def test_whatever_a_field_is_it_acts_or_is_refused(fields):
     with contextlib.suppress(InvalidInput):
         request = edit(**fields)
     if request is None:
-        assert refused(**fields).param in PARAMS
+        assert refused(**fields).param in FIELDS
         return
     assert request.mode in ("replace", "remove")
     where = request.where
-    assert all(are_plain(point) and 0 <= point[0] < 48 and 0 <= point[1] < 64 for point in where.points_xy)
-    assert len(where.labels) == len(where.points_xy)
-    assert where.box_xyxy is None or are_plain(where.box_xyxy)
+    assert all(are_plain(point) and 0 <= point[0] < 48 and 0 <= point[1] < 64 for point in where.points)
+    assert len(where.labels) == len(where.points)
+    assert where.box is None or are_plain(where.box)
 
 
 @settings(max_examples=200, deadline=None)
@@ -322,8 +321,8 @@ KINDS = (list, tuple, np.array, lambda rows: [np.array(row) for row in rows], la
 )
 def test_points_of_every_kind_are_the_same(points, kind, kind_of_labels):
     labels = [1, *(index % 2 for index in range(1, len(points)))]
-    where = edit(points_xy=kind(points), labels=kind_of_labels(labels)).where
-    assert (where.points_xy, where.labels) == (tuple(points), tuple(labels))
+    where = edit(points=kind(points), labels=kind_of_labels(labels)).where
+    assert (where.points, where.labels) == (tuple(points), tuple(labels))
 
 
 # All of them, or one
@@ -347,8 +346,8 @@ def test_all_means_every_one_and_without_it_the_words_say():
         ("all", {"all": True, "target": "the left coin"}),
         ("all", {"all": True, "target": "the second largest coin"}),
         ("all", {"all": True, "target": "the small coin"}),  # as "the small coins" are
-        ("all", {"all": True, "points_xy": (3, 4)}),
-        ("all", {"all": True, "box_xyxy": (0, 0, 9, 9)}),
+        ("all", {"all": True, "points": (3, 4)}),
+        ("all", {"all": True, "box": (0, 0, 9, 9)}),
         ("all", {"all": True, "mask": MASK}),
         ("candidate", {"all": True, "target": "the coin", "candidate": 0}),
     ],

@@ -198,7 +198,7 @@ def test_a_prompt_that_cannot_be_acted_on_is_refused(about, prompt):
 
 @pytest.mark.parametrize("prompt", [text for texts in PROMPTS.values() for text in texts])
 def test_beside_a_mask_points_or_a_target_a_prompt_is_only_what_to_paint(prompt):
-    for fields in ({"mask": MASK}, {"points_xy": (3, 4)}, {"box_xyxy": (0, 0, 9, 9)}, {"target": "the apple"}):
+    for fields in ({"mask": MASK}, {"points": (3, 4)}, {"box": (0, 0, 9, 9)}, {"target": "the apple"}):
         edit(prompt, **fields)
 
 
