@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, Limits, ModelArgs
-from deployments.driver.jobs import MIN_STRENGTH, SCHEDULERS, complete_edit
+from deployments.driver.jobs import complete_edit
 from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
 from deployments.launch import preflight
-from deployments.messages import EditRequest, EditResult, Location
+from deployments.messages import MIN_STRENGTH, EditRequest, EditResult, Location, Scheduler
 from deployments.pixels.files import decode, encode, mask_png
 
 if TYPE_CHECKING:
@@ -89,10 +89,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--strength",
         type=float,
-        default=1.0,
-        help=f"share of the steps, {MIN_STRENGTH} to 1: less keeps more of the picture (default: %(default)s)",
+        help=f"share of the steps, {MIN_STRENGTH} to 1: less keeps more of the picture (default: 1)",
     )
-    parser.add_argument("--scheduler", choices=SCHEDULERS, help="default: the model's own")
+    parser.add_argument("--scheduler", choices=get_args(Scheduler), help="default: the model's own")
     parser.add_argument("--seed", type=int, help="the same seed paints the same picture (default: a new one)")
     parser.add_argument("--timeout_s", type=positive, help="give the edit up after so many seconds (default: never)")
     options = parser.parse_args(argv)

@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 POCKET = "pocket"
 POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
 
+SEED_LIMIT = 2**63  # seeds are below it
+
 Dtype = Literal["float32", "float16", "bfloat16"]
 Execution = Literal["auto", "eager", "traced", "compiled"]
 ClipMethod = Literal["patch", "maskclip", "clearclip", "naclip", "surgery"]
@@ -174,6 +176,11 @@ class Limits(_Frozen):
     max_points: int = Field(64, ge=1)
     max_inference_steps: int = Field(150, ge=1)
     max_guidance_scale: float = Field(30.0, ge=1)
+
+    @property
+    def max_seed(self) -> int:
+        """The highest seed of a first picture: picture k of n has the seed that is k higher."""
+        return SEED_LIMIT - self.max_images
 
 
 def _check_origin(origin: str) -> str:

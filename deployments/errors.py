@@ -5,7 +5,10 @@
     │   ├── UnknownField     422  a field we do not know, so would have to ignore
     │   ├── InvalidImage     422  the picture cannot be read
     │   ├── UnsupportedImage 415  the file is no PNG, JPEG or WebP
-    │   └── ImageTooLarge    413  too many bytes or pixels
+    │   ├── ImageTooLarge    413  too many bytes or pixels
+    │   ├── UnsupportedBody  415  the body is no multipart form
+    │   └── BrokenForm       400  the multipart form ends too early or cannot be taken apart
+    ├── ModelNotFound        404  the request names a model that is not served here
     ├── TargetNotFound       422  the picture does not show what the text names
     ├── ContentFiltered      422  the safety checker holds back every picture that was painted
     ├── Overloaded           429  no room in the queue now; retry after `retry_after_s`
@@ -74,6 +77,28 @@ class ImageTooLarge(InvalidInput):
 
     status = 413
     code = "image_too_large"
+
+
+class ModelNotFound(ServiceError):
+    """The request names a model that is not served here."""
+
+    status = 404
+    code = "model_not_found"
+    type = "invalid_request_error"
+
+
+class UnsupportedBody(InvalidInput):
+    """The body is no multipart form in UTF-8."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class BrokenForm(InvalidInput):
+    """The body says that it is a multipart form, and is none."""
+
+    status = 400
+    code = "invalid_multipart"
 
 
 class TargetNotFound(ServiceError):

@@ -1,158 +1,208 @@
-"""What each field of a request must be, whichever way it came in. All raise InvalidInput, which names the field."""
+"""The one rule book: what a request must be, whichever way it came in. All rules raise InvalidInput with the field.
+
+`check_edit`, `check_locate` and `check_score` need no picture, so that the HTTP face asks them before it decodes one;
+`check_pixels` has the rules that do need it. What is wrong with the words of a target or a prompt, `reading.py` says.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from deployments.config import Limits
+from deployments.driver.fields import declared
+from deployments.driver.reading import reading_of
+from deployments.driver.values import Request, with_plain_values
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
-from deployments.language.emphasis import emphasis_in
-from deployments.messages import Box, Point
+from deployments.language.targets import Wording
+from deployments.messages import Box, EditRequest, LocateRequest, PaintOptions, Point, ScoreRequest
+
+SearchRequest = TypeVar("SearchRequest", EditRequest, LocateRequest)
+PAINTERS_FIELDS = ("prompt", "n", "seed", "min_score", *(option.name for option in fields(PaintOptions)))
 
 
-def check_image(image: Any, limits: Limits) -> np.ndarray:
+def check_edit(request: EditRequest, limits: Limits) -> EditRequest:
+    """Return the edit with plain values in its fields, or refuse one that cannot be. The pixels are not looked at."""
+    request = with_plain_values(request, limits)
+    _check_search(request)
+    if request.mask is not None:
+        _check_beside_mask(request)
+    if request.mode == "remove":
+        _check_removal(request)
+    else:
+        _check_painting(request)
+    return request
+
+
+def check_locate(request: LocateRequest, limits: Limits) -> LocateRequest:
+    """Return the search with plain values in its fields, or refuse one that cannot be. The pixels are not looked at."""
+    request = with_plain_values(request, limits)
+    _check_search(request)
+    if request.target is None and not is_pointed_at(request):
+        raise InvalidInput("`target` is required, or else `points` or `box`: they say what is meant.", "target")
+    return request
+
+
+def check_score(request: ScoreRequest, limits: Limits) -> ScoreRequest:
+    """Return the request with a plain text, or refuse it. The pixels are not looked at."""
+    return with_plain_values(request, limits)
+
+
+def check_pixels(request: Request, limits: Limits) -> Request:
+    """Return a request that the rules above have passed with its picture as the stages want it.
+
+    Refuses a picture and a mask that cannot be used, and points and a box that are not in the picture.
+    """
+    request = replace(request, image=_image(request.image, limits))
+    if isinstance(request, (EditRequest, LocateRequest)):
+        _check_places(request)
+    if isinstance(request, EditRequest) and request.mask is not None:
+        _check_mask(request.mask, request.image)
+    return request
+
+
+def check_wordings(request: EditRequest | LocateRequest, wordings: Sequence[Wording]) -> None:
+    """Refuse a target whose words say which things are meant where the request says it in another way too."""
+    pointed = is_pointed_at(request)
+    if pointed and any(wording.order or wording.relation or wording.among or wording.avoid for wording in wordings):
+        raise InvalidInput(
+            "`target` must not say which of several things is meant (by place, order, size or what it is not) beside "
+            "points, a box or a mask, where that cannot be checked. Name only what lies there, such as "
+            f"{wordings[0].phrase!r}, or leave target out.",
+            "target",
+        )
+    if request.all and any(wording.order for wording in wordings):
+        raise InvalidInput(
+            "`all` must not be true where the target's words pick one (by place, order or size). Send one of the two.",
+            "all",
+        )
+
+
+def check_candidate(request: EditRequest, target: str, wordings: Sequence[Wording]) -> None:
+    """Refuse one candidate where the wordings mean all things of a name."""
+    if request.candidate is not None and any(wording.every for wording in wordings):
+        raise InvalidInput(
+            f"`candidate` picks one thing, and {target!r} means all of them. Leave `candidate` out, or send `all` as "
+            "false.",
+            "candidate",
+        )
+
+
+def check_rank(candidate: int, count: int) -> None:
+    """Refuse a candidate beyond the `count` that were found."""
+    if candidate >= count:
+        raise InvalidInput(f"`candidate` must be less than {count}, the number of candidates found.", "candidate")
+
+
+def is_pointed_at(request: EditRequest | LocateRequest) -> bool:
+    """Whether points, a box or a mask say what is meant. The values of the request have to be plain."""
+    has_mask = isinstance(request, EditRequest) and request.mask is not None
+    return bool(request.points) or request.box is not None or has_mask
+
+
+def size_of(image: np.ndarray) -> str:
+    """The size of a picture or mask as WIDTHxHEIGHT."""
+    height, width = image.shape[:2]
+    return f"{width}x{height}"
+
+
+def _check_search(request: EditRequest | LocateRequest) -> None:
+    points, labels = _points_and_labels(request)
+    if labels and len(labels) != len(points):
+        raise InvalidInput("`labels` must be as many as `points`, one for each.", "labels")
+    if points and request.box is None and labels and 1 not in labels:
+        raise InvalidInput("`labels` must have at least one 1: something has to be on it.", "labels")
+    if len(set(zip(points, labels, strict=bool(labels)))) > len(set(points)):
+        raise InvalidInput("`labels` must be the same for equal points: one point is labelled both 1 and 0.", "labels")
+    if points or request.box is not None:
+        for name in ("avoid", "all"):
+            if getattr(request, name):
+                raise InvalidInput(f"`{name}` is for a search by words: leave it out, or `points` and `box`.", name)
+
+
+def _check_beside_mask(request: EditRequest) -> None:
+    for name in ("points", "box", "candidate", "avoid", "all"):
+        value = getattr(request, name)
+        if value is not False and value not in (None, "", ()):
+            raise InvalidInput(f"`{name}` says what is meant, and so does `mask`: send one of them.", name)
+
+
+def _check_removal(request: EditRequest) -> None:
+    _check_no_painter(request, PAINTERS_FIELDS, "`mode` remove")
+    if request.target is None and not is_pointed_at(request):
+        raise InvalidInput("`target` is required, or else `points`, `box` or `mask`: what is to go?", "target")
+
+
+def _check_painting(request: EditRequest) -> None:
+    if not request.prompt:
+        raise InvalidInput("`prompt` is required: it says what to paint. Only `mode` remove goes without.", "prompt")
+    if reading_of(request.prompt, request.target, is_pointed_at(request)).removes:
+        others = [name for name in PAINTERS_FIELDS if name != "prompt"]
+        _check_no_painter(request, others, "a `prompt` that removes")
+
+
+def _check_no_painter(request: EditRequest, names: Sequence[str], why: str) -> None:
+    """Refuse what only a painter could heed, except where the value asks for nothing, as the default does."""
+    for name in names:
+        if getattr(request, name) != declared(EditRequest)[name].default:
+            raise InvalidInput(f"`{name}` is for the painter, and {why} paints nothing: leave it out.", name)
+
+
+def _image(image: Any, limits: Limits) -> np.ndarray:
     """HxWx3 uint8 within the limits, row by row in memory, as the stages want it."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         is_array = isinstance(image, np.ndarray)
         came = f"one of shape {image.shape} and type {image.dtype}" if is_array else f"a {type(image).__name__}"
         raise InvalidImage(
-            f"image must be a numpy array of shape (height, width, 3) and type uint8, not {came}.", "image"
+            f"`image` must be a numpy array of shape (height, width, 3) and type uint8, not {came}.", "image"
         )
     height, width = image.shape[:2]
     if min(height, width) < limits.min_side_px:
-        raise InvalidImage(f"image must be at least {limits.min_side_px} pixels on each side.", "image")
+        raise InvalidImage(f"`image` must be at least {limits.min_side_px} pixels on each side.", "image")
     if max(height, width) > limits.max_side_px or height * width > limits.max_pixels:
         raise ImageTooLarge(
-            f"image must have at most {limits.max_pixels} pixels and {limits.max_side_px} on a side.", "image"
+            f"`image` must have at most {limits.max_pixels} pixels and {limits.max_side_px} on a side.", "image"
         )
     return np.ascontiguousarray(image)
 
 
-def check_text(text: Any, param: str, limits: Limits, may_be_empty: bool = False) -> str:
-    """The text without blanks around it, in plain words."""
-    if not isinstance(text, str):
-        raise InvalidInput(f"{param} must be a text.", param)
-    stripped = text.strip()
-    if not stripped and not may_be_empty:
-        raise InvalidInput(f"{param} must not be empty.", param)
-    if len(stripped) > limits.max_prompt_chars:
-        raise InvalidInput(f"{param} must have at most {limits.max_prompt_chars} characters.", param)
-    emphasis = emphasis_in(stripped)
-    if emphasis:
+def _check_mask(mask: Any, image: np.ndarray) -> None:
+    """Refuse what is no HxW bool of the picture's size with something in it."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.ndim != 2:
+        raise InvalidInput("`mask` must be a bool array of the picture's height and width.", "mask")
+    if mask.shape != image.shape[:2]:
         raise InvalidInput(
-            f"{param} must be plain words: weights and LoRAs in a text, as in {emphasis[:64]!r}, are not understood. "
-            "Put words that the picture is to show in quotation marks.",
-            param,
+            f"`mask` is {size_of(mask)} pixels; it must have the size of the upright picture, {size_of(image)}.", "mask"
         )
-    return stripped
-
-
-def check_choice(value: Any, param: str, choices: tuple[str, ...]) -> str | None:
-    if value is not None and not (isinstance(value, str) and value in choices):
-        raise InvalidInput(f"{param} must be one of {', '.join(choices)}.", param)
-    chosen: str | None = value
-    return chosen
-
-
-def check_integer(value: Any, param: str, lowest: int, highest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not lowest <= value <= highest:
-        raise InvalidInput(f"{param} must be an integer from {lowest} to {highest}.", param)
-    return int(value)
-
-
-def check_number(value: Any, param: str, lowest: float, highest: float) -> float:
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not lowest <= value <= highest:  # which NaN is not
-        raise InvalidInput(f"{param} must be a number from {lowest:g} to {highest:g}.", param)
-    return float(value)
-
-
-def check_mask(mask: Any, image: np.ndarray) -> np.ndarray | None:
-    """HxW bool of the picture's size, with something in it."""
-    if mask is None:
-        return None
-    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != image.shape[:2]:
-        raise InvalidInput("mask must be a bool array of the picture's height and width.", "mask")
     if not mask.any():
-        raise InvalidInput("mask must not be empty: nothing would be repainted.", "mask")
-    return mask
+        raise InvalidInput("`mask` must not be empty: nothing would be repainted.", "mask")
 
 
-def as_tuple(value: Any, most: int) -> tuple[Any, ...]:
-    """The items of a list, tuple or array, one more than `most` at most. None has none; any other value is the item."""
-    if value is None:
-        return ()
-    if _has_items(value):
-        return tuple(value[: most + 1])
-    return (value[()] if isinstance(value, np.ndarray) else value,)
-
-
-def as_points(points: Any, limits: Limits) -> tuple[tuple[Any, ...], ...]:
-    """The points as tuples; one may be a bare pair. They are still to be checked."""
-    items = as_tuple(points, limits.max_points)
-    if items and not any(map(_has_items, items)):
-        items = (items,)
-    return tuple(as_tuple(item, 2) for item in items)
-
-
-def check_points(
-    points: Any, labels: Any, image: np.ndarray, limits: Limits
-) -> tuple[tuple[Point, ...], tuple[int, ...]]:
-    """Points (x, y) in the picture and a label for each; where none is given, all are on it."""
-    if len(points) > limits.max_points:
-        raise InvalidInput(f"points must be at most {limits.max_points}.", "points")
-    if any(len(point) != 2 for point in points):
-        raise InvalidInput("points must be pairs (x, y).", "points")
-    height, width = image.shape[:2]
-    pixels = tuple((_whole(x, "points", width - 1), _whole(y, "points", height - 1)) for x, y in points)
-    labels = labels or (1,) * len(points)
-    if len(labels) != len(points):
-        raise InvalidInput("labels must be one for each of points.", "labels")
-    return pixels, tuple(_label(label) for label in labels)
-
-
-def check_pointer(points: tuple[Point, ...], labels: tuple[int, ...], box: Box | None) -> None:
-    """Refuse points and a box that no mask could obey."""
-    if points and box is None and 1 not in labels:
-        raise InvalidInput("labels must have at least one 1: something has to be on it.", "labels")
-    labelled = set(zip(points, labels, strict=True))
-    if len(labelled) > len(set(points)):
-        raise InvalidInput("labels must be the same for equal points: one point is labelled both 1 and 0.", "labels")
-    if box is None:
+def _check_places(request: EditRequest | LocateRequest) -> None:
+    """Refuse points and a box beyond the picture, and points of the thing beyond the box."""
+    height, width = request.image.shape[:2]
+    size = size_of(request.image)
+    points, labels = _points_and_labels(request)
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise InvalidInput(f"`points` must lie in the picture, which is {size}: {x},{y} is not.", "points")
+    if request.box is None:
         return
-    left, top, right, bottom = box
-    if not all(left <= x < right and top <= y < bottom for (x, y), label in labelled if label):
-        raise InvalidInput("points with label 1 must lie in the box.", "points")
+    left, top, right, bottom = cast(Box, request.box)
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise InvalidInput(
+            f"`box` must be left,top,right,bottom in the picture, which is {size}, left before right and top before "
+            "bottom.",
+            "box",
+        )
+    for (x, y), label in zip(points, labels or (1,) * len(points), strict=True):
+        if label and not (left <= x < right and top <= y < bottom):
+            raise InvalidInput("`points` with label 1 must lie in the `box`.", "points")
 
 
-def check_box(box: Any, image: np.ndarray) -> Box | None:
-    """Left, top, right and bottom in the picture, right and bottom exclusive."""
-    if box is None:
-        return None
-    if len(box) != 4:
-        raise InvalidInput("box must be four numbers: left, top, right, bottom.", "box")
-    height, width = image.shape[:2]
-    left, top, right, bottom = (
-        _whole(value, "box", length) for value, length in zip(box, (width, height) * 2, strict=True)
-    )
-    if right <= left or bottom <= top:
-        raise InvalidInput("box must have its right beyond its left and its bottom below its top.", "box")
-    return left, top, right, bottom
-
-
-def _has_items(value: Any) -> bool:
-    """Whether it is a list of some kind. An array without dimensions is a number."""
-    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
-
-
-def _whole(value: Any, param: str, highest: int) -> int:
-    """An integer, which 3.0 may be too: arrays are often of floats."""
-    is_whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
-    return check_integer(int(value) if is_whole else value, param, 0, highest)
-
-
-def _label(value: Any) -> int:
-    """1 or 0, or whether it is true."""
-    return int(value) if isinstance(value, (bool, np.bool_)) else _whole(value, "labels", 1)
+def _points_and_labels(request: EditRequest | LocateRequest) -> tuple[tuple[Point, ...], tuple[int, ...]]:
+    """The two as the plain tuples that they are by now."""
+    return cast("tuple[Point, ...]", request.points), cast("tuple[int, ...]", request.labels)

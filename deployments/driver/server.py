@@ -15,7 +15,8 @@ from deployments.driver.finder import Finder, drawn_by_hand
 from deployments.driver.handles import ClipHandle, InpaintHandle, SamHandle
 from deployments.driver.jobs import EditJob, complete_edit, complete_locate, complete_score
 from deployments.driver.painter import Finished, Painter
-from deployments.errors import InvalidInput, TargetNotFound
+from deployments.driver.rules import check_rank
+from deployments.errors import TargetNotFound
 from deployments.messages import (
     EditRequest,
     EditResult,
@@ -137,9 +138,7 @@ def _chosen(location: Location, candidate: int) -> Location:
         raise TargetNotFound(location)
     if location.instances:
         return location
-    count = len(location.candidates)
-    if candidate >= count:
-        raise InvalidInput(f"candidate must be less than {count}: so many were found.", "candidate")
+    check_rank(candidate, len(location.candidates))
     return replace(location, chosen=candidate, point_xy=location.candidates[candidate].point_xy)
 
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from deployments.driver.rules import size_of
 from deployments.http import schemas
 from deployments.http.fields import EditFields
-from deployments.http.requests import size_of
 from deployments.messages import Candidate, Edit, EditResult, Location, Score
 from deployments.pixels.files import Conversion, encode, mask_png
 from deployments.pixels.mask_files import ReadMask
@@ -148,7 +148,7 @@ def _located(candidate: Candidate) -> schemas.LocatedCandidate:
 
 def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "auto"]:
     """The OpenAI word for the steps taken; a number of steps sent as such has none, nor does a removal."""
-    if fields.num_inference_steps is not None or result.mode == "remove":
+    if "num_inference_steps" in fields.model_fields_set or result.mode == "remove":
         return "auto"
     return fields.quality if fields.quality in ("low", "high") else "medium"
 

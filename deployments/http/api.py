@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -20,25 +21,32 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings, Limits
-from deployments.errors import InvalidInput, TargetNotFound
+from deployments.driver.rules import check_pixels
+from deployments.errors import TargetNotFound
 from deployments.http import answers, failures, schemas
 from deployments.http.accept import as_file
 from deployments.http.cors import Cors
-from deployments.http.fields import EditFields, Fields, LocateFields, ScoreFields
+from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
 from deployments.http.forms import Form, most_bytes, read_form
 from deployments.http.head import Head
 from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_of
 from deployments.http.parsing import parse, schema_of
-from deployments.http.requests import check_model, edit_request, locate_request, named_as_sent
-from deployments.http.rules import check_edit, check_locate
+from deployments.http.requests import (
+    check_model,
+    check_size,
+    edit_request,
+    locate_request,
+    named_as_sent,
+    score_request,
+)
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
 from deployments.pixels.files import FORMATS, Format, decode, decode_mask
 from deployments.pixels.mask_files import MaskMode, ReadMask
 
 FORMS: dict[str, type[Fields]] = {
-    "/v1/images/edits": EditFields,
-    "/v1/locate": LocateFields,
-    "/v1/score": ScoreFields,
+    "/v1/images/edits": EDIT_FORM,
+    "/v1/locate": LOCATE_FORM,
+    "/v1/score": SCORE_FORM,
 }
 
 _P = ParamSpec("_P")
@@ -152,20 +160,20 @@ class _Routes:
         """
         limits = self._limits_of()
         form = await read_form(request, limits)
-        fields = parse(EditFields, form, limits)
+        fields = parse(EDIT_FORM, form, limits)
         check_model(fields.model)
         file_fields = as_file(request.headers.get("accept", ""), fields)
         fields = file_fields or fields
-        check_edit(fields, has_mask=form.mask() is not None)
+        asked = edit_request(fields, form.mask() is not None, self._settings())
         picture = await self._off_loop(decode, form.image(), limits)
         mask = await self._mask(form, fields.mask_mode, limits)
-        asked = edit_request(fields, picture.pixels, None if mask is None else mask.marked, self._driver.settings)
-        try:
+        check_size(fields, picture.pixels)
+        asked = replace(asked, image=picture.pixels, mask=None if mask is None else mask.marked)
+        asked = check_pixels(asked, limits)
+        with named_as_sent(fields):
             result = await self._found(self._driver.edit(asked), picture.pixels)
-        except InvalidInput as refused:
-            raise named_as_sent(failures.original(refused), fields) from None
         # %r, because the tag is the client's and may hold line breaks.
-        logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), fields.n, fields.user)
+        logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), asked.n, fields.user)
         if file_fields is None:
             return _json(await self._off_loop(answers.edit_json, result, fields, picture.converted, mask))
         edited, headers = await self._off_loop(answers.edit_file, result, fields, picture.converted, mask)
@@ -175,10 +183,11 @@ class _Routes:
         """Says where in the picture `target` is, or what is pointed at, without painting."""
         limits = self._limits_of()
         form = await read_form(request, limits)
-        fields = parse(LocateFields, form, limits)
-        check_locate(fields)
+        fields = parse(LOCATE_FORM, form, limits)
+        asked = locate_request(fields, self._settings())
         image = (await self._off_loop(decode, form.image(), limits)).pixels
-        location = await self._found(self._driver.locate(locate_request(fields, image)), image)
+        asked = check_pixels(replace(asked, image=image), limits)
+        location = await self._found(self._driver.locate(asked), image)
         answer = await self._off_loop(answers.locate_answer, location, _size(image))
         return _json(answer.model_dump_json().encode())
 
@@ -186,9 +195,10 @@ class _Routes:
         """Says how well `text` describes the picture."""
         limits = self._limits_of()
         form = await read_form(request, limits)
-        fields = parse(ScoreFields, form, limits)
+        fields = parse(SCORE_FORM, form, limits)
+        asked = score_request(fields, self._settings())
         image = (await self._off_loop(decode, form.image(), limits)).pixels
-        score = await self._driver.score(ScoreRequest(image=image, text=fields.text))
+        score = await self._driver.score(replace(asked, image=image))
         return _json(schemas.ScoreAnswer(score=score).model_dump_json().encode())
 
     async def models(self) -> Response:
@@ -223,6 +233,10 @@ class _Routes:
             "documentation": "GET /docs",
         }
         return JSONResponse({"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()})
+
+    def _settings(self) -> DriverSettings:
+        """The driver's settings with the limits of this face."""
+        return self._driver.settings.model_copy(update={"limits": self._limits_of()})
 
     async def _mask(self, form: Form, mode: MaskMode, limits: Limits) -> ReadMask | None:
         data = form.mask()

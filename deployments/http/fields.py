@@ -1,27 +1,25 @@
-"""The fields of each route: what they may be.
+"""The forms of the routes: what the wire alone has, and how the wire writes what the requests declare.
 
-The pydantic models hold the types and the fixed bounds; `parsing.schema_of` adds the bounds that the service's limits
-set. That one schema is what /docs shows and what refusals are worded from. A field either acts or is refused with
-its name.
+The fields of a request are not repeated here: `form_of` makes a form of them. Only how a list is written as a text is
+the wire's own. A field either acts or is refused with its name.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, create_model
 
-from deployments.config import SchedulerName
-from deployments.driver.jobs import MIN_STRENGTH, MOST_CANDIDATES
-from deployments.messages import Box, Fill, MaskShape, Mode, Point
+from deployments.driver.fields import Declared, declared
+from deployments.messages import Box, BoxLike, EditRequest, Labels, LocateRequest, Point, Points, ScoreRequest
 from deployments.pixels.files import Format
 from deployments.pixels.mask_files import MaskMode
 
 MODEL = "retouch"
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-MaybeText = Annotated[str, StringConstraints(strip_whitespace=True)]
 Quality = Literal["auto", "low", "medium", "high", "standard"]
 
 IMAGE = {"type": "string", "format": "binary", "description": "One PNG, JPEG or WebP. `image[]` will do too."}
@@ -58,17 +56,25 @@ def _box(text: Any) -> tuple[int, ...]:
     return _integers(text, _BOX)
 
 
-def _list_schema(pattern: str, items: str, example: str, least: int = 1, most: int | None = None) -> WithJsonSchema:
-    """Of a list in a text. `format` says what its items are, and `minItems` and `maxItems` how many there may be."""
-    counts = {"minItems": least} | ({} if most is None else {"maxItems": most})
-    return WithJsonSchema(
-        {"type": "string", "pattern": f"^{pattern}$", "format": items, "examples": [example], **counts}
-    )
+@dataclass(frozen=True)
+class TextList:
+    """How a list is written as a text: what `read` makes of one, and what its schema says of the text."""
+
+    kind: Any
+    read: Callable[[Any], Any]
+    pattern: str
+    example: str
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{self.pattern}$", "examples": [self.example]}
 
 
-Points = Annotated[tuple[Point, ...], BeforeValidator(_points), _list_schema(_POINTS, "x,y pairs", "120,80; 200,90")]
-Labels = Annotated[tuple[int, ...], BeforeValidator(_labels), _list_schema(_LABELS, "labels 1 or 0", "1,0")]
-TextBox = Annotated[Box, BeforeValidator(_box), _list_schema(_BOX, "integers", "40,30,220,160", 4, 4)]
+TEXT_LISTS: dict[Any, TextList] = {
+    Points: TextList(tuple[Point, ...], _points, _POINTS, "120,80; 200,90"),
+    Labels: TextList(tuple[int, ...], _labels, _LABELS, "1,0"),
+    BoxLike: TextList(Box, _box, _BOX, "40,30,220,160"),
+}
 
 
 def _not_yet(value: bool) -> bool:
@@ -89,43 +95,30 @@ class Fields(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     FILES: ClassVar[dict[str, dict[str, str]]] = {"image": IMAGE}
+    REQUEST: ClassVar[type]
+
+    def values(self) -> dict[str, Any]:
+        """The values of the request's fields, by name."""
+        return {name: getattr(self, name) for name in declared(self.REQUEST)}
 
 
-class SearchFields(Fields):
-    """What is meant: something to find by words, or by pointing at it."""
-
-    target: Text | None = Field(
-        None,
-        description="What to find. An edit without it finds what the prompt names. Beside points, a box or a mask it "
-        "has to name what lies there.",
-    )
-    avoid: MaybeText = Field("", description="What is not meant, however much it looks like the target.")
-    all: bool | None = Field(
-        None,
-        description="Whether every one of the things that the target names is meant (true), or only one (false). "
-        "Without it the words say: `each lemon`, `both balloons` and `the dogs` mean all of them.",
-    )
-    points: Points | None = Field(
-        None, description="Pixels of the upright picture, as x,y. They say what is meant, instead of a search by words."
-    )
-    labels: Labels | None = Field(
-        None, description="For each of `points`: 1 is on it, 0 is not. Without them all are on it."
-    )
-    box: TextBox | None = Field(
-        None, description="left,top,right,bottom around what is meant, right and bottom exclusive; as with `points`."
-    )
-
-
-class LocateFields(SearchFields):
+class LocateFields(Fields):
     """The fields of a search."""
 
     model_config = ConfigDict(
         json_schema_extra=_required_one_of({"required": ["target"]}, {"required": ["points"]}, {"required": ["box"]})
     )
+    REQUEST = LocateRequest
 
 
-class EditFields(SearchFields):
-    """The fields of an edit: the OpenAI edits contract, and ours beside them."""
+class ScoreFields(Fields):
+    """What to compare the picture with."""
+
+    REQUEST = ScoreRequest
+
+
+class EditFields(Fields):
+    """What the wire adds to an edit: the rest of the OpenAI edits contract, and how a mask is read."""
 
     model_config = ConfigDict(
         json_schema_extra=_required_one_of(
@@ -133,6 +126,7 @@ class EditFields(SearchFields):
         )
     )
     FILES = {"image": IMAGE, "mask": MASK}
+    REQUEST = EditRequest
 
     mask_mode: MaskMode = Field(
         "auto",
@@ -140,69 +134,12 @@ class EditFields(SearchFields):
         "light, or in a file of two dark levels, such as 0 and 1, not 0. `auto` is alpha for a file that has an alpha "
         "channel, else luminance, and refuses levels or colours that number several things.",
     )
-    candidate: int | None = Field(
-        None,
-        ge=0,
-        le=MOST_CANDIDATES - 1,
-        description="Another of the candidates that /v1/locate lists; the best is 0.",
-    )
-    mode: Mode = Field(
-        "replace",
-        description="`remove` fills the region from its surroundings by a classical method. It paints nothing, so it "
-        "takes no prompt and none of the painter's fields.",
-    )
-    prompt: MaybeText = Field("", description="What to paint. Required unless `mode` is remove.")
-    negative_prompt: str = Field(
-        "", description="What the painter should avoid. Acts only where `guidance_scale` is above 1."
-    )
-    mask_shape: MaskShape | None = Field(
-        None,
-        description="What is repainted: what was found as it is, its convex hull, or its box. A `mask` is meant as it "
-        "is, unless this says otherwise.",
-    )
-    dilation: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="How far it is grown, as a share of its longest side."
-    )
-    n: int = Field(1, ge=1, description="How many pictures; they come ranked, best first.")
-    seed: int | None = Field(
-        None, ge=0, description="Repeats a result. Picture k of n uses seed + k. Drawn when missing."
-    )
-    num_inference_steps: int | None = Field(None, ge=1, description="Steps of the painter. Goes instead of `quality`.")
-    guidance_scale: float | None = Field(
-        None,
-        ge=0,
-        allow_inf_nan=False,
-        description="How strictly the painter follows the prompt. Without it the model's own value.",
-    )
-    strength: float = Field(
-        1.0,
-        ge=MIN_STRENGTH,
-        le=1,
-        allow_inf_nan=False,
-        description="Share of the steps that are taken. Below 1 the painter starts from the picture under that much "
-        "noise, so that less of it changes.",
-    )
-    fill: Fill | None = Field(
-        None,
-        description="What the painter starts from: `original` what is there, `blur` its surroundings smeared over it, "
-        "`noise` nothing. Without it original below a strength of 1, else noise.",
-    )
-    scheduler: SchedulerName | None = Field(
-        None, description="Which scheduler takes the steps. Without it the service's own."
-    )
-    min_score: float | None = Field(
-        None,
-        ge=-1,
-        le=1,
-        allow_inf_nan=False,
-        description="Others are painted, as often as the service allows, while the best region scores below this.",
-    )
     model: str = Field(MODEL, description=f"`{MODEL}`, or leave it out.")
     size: str = Field("auto", description="`auto`, or the picture's own size as WIDTHxHEIGHT.")
     quality: Quality = Field(
         "auto",
-        description="Sets the number of steps: low is half the service's default, high is twice as many; "
-        "medium, standard and auto are the default. The answer tells the steps taken.",
+        description="Sets the number of steps, instead of `num_inference_steps`: low is half the service's default, "
+        "high is twice as many; medium, standard and auto are the default. The answer tells the steps taken.",
     )
     response_format: Literal["b64_json"] = "b64_json"
     output_format: Format = "png"
@@ -219,7 +156,20 @@ class EditFields(SearchFields):
     partial_images: int = Field(0, ge=0, le=0, json_schema_extra={"const": 0})
 
 
-class ScoreFields(Fields):
-    """What to compare the picture with."""
+_Form = TypeVar("_Form", bound=Fields)
 
-    text: Text = Field(description="What the picture might show.")
+
+def form_of(wire: type[_Form]) -> type[_Form]:
+    """Return the form of a route: what its request declares, and what the wire adds."""
+    fields: dict[str, Any] = {name: _on_the_wire(field) for name, field in declared(wire.REQUEST).items()}
+    return create_model(wire.__name__, __base__=wire, **fields)
+
+
+def _on_the_wire(field: Declared) -> tuple[Any, Any]:
+    """The type and the default of a field for pydantic, which makes values of texts. The driver checks the bounds."""
+    written = TEXT_LISTS.get(field.kind)
+    kind = field.kind if written is None else Annotated[written.kind, BeforeValidator(written.read)]
+    return (kind | None if field.optional else kind), ... if field.is_required else field.default
+
+
+EDIT_FORM, LOCATE_FORM, SCORE_FORM = form_of(EditFields), form_of(LocateFields), form_of(ScoreFields)

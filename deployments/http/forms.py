@@ -16,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from deployments.config import Limits
-from deployments.errors import InvalidInput, UnknownField
+from deployments.errors import BrokenForm, InvalidInput, UnknownField, UnsupportedBody
 
 FILE_NAMES = {"image": "image", "image[]": "image", "mask": "mask"}  # the OpenAI SDK sends the second for a list
 # So it sends lists, and lists of pairs, that are given to it as such: item by item.
@@ -25,20 +25,6 @@ MAX_FILES = 17  # what OpenAI accepts, 16 pictures and a mask, so that it can be
 MAX_FIELDS = 256  # room for 64 points and their labels, item by item
 MIN_PART_BYTES = 262_144  # room for a text to be too long and still be refused by name
 OVERHEAD_BYTES = 1_048_576  # what a body may have beside picture and mask
-
-
-class UnsupportedBody(InvalidInput):
-    """The body is no multipart form in UTF-8."""
-
-    status = 415
-    code = "unsupported_media_type"
-
-
-class BrokenForm(InvalidInput):
-    """The body says that it is a multipart form, and is none."""
-
-    status = 400
-    code = "invalid_multipart"
 
 
 @dataclass(frozen=True)

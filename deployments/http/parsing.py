@@ -1,4 +1,4 @@
-"""From the parts of a form to the fields of a route. A refusal is worded from their schema."""
+"""From the parts of a form to the fields of a route. A refusal is worded from their schema, as the driver words it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from deployments.config import Limits
-from deployments.driver.jobs import SEED_LIMIT
+from deployments.driver.fields import declared, schemas
+from deployments.driver.values import refusal
 from deployments.errors import InvalidInput, UnknownField
-from deployments.http.fields import Fields
+from deployments.http.fields import TEXT_LISTS, Fields
 from deployments.http.forms import FILE_NAMES, Form
 
 _Parsed = TypeVar("_Parsed", bound=Fields)
@@ -26,52 +27,41 @@ _WHY = {
 
 
 def parse(model: type[_Parsed], form: Form, limits: Limits) -> _Parsed:
-    """The texts of `form` as `model`, or the first refusal. A blank one counts as not sent."""
+    """The texts of `form` as `model`, or the first refusal. A blank one counts as not sent.
+
+    What the request declares has the right types then; whether it is within its bounds is for the driver's rules.
+    """
     properties = schema_of(model, limits)["properties"]
     _check_names(model, form, properties)
     try:
-        fields = model.model_validate({name: text for name, text in form.texts.items() if text.strip()})
+        return model.model_validate({name: text for name, text in form.texts.items() if text.strip()})
     except ValidationError as invalid:
         error = invalid.errors(include_url=False)[0]
         name = str(error["loc"][0])
-        raise _refusal(name, properties[name], missing=error["type"] == "missing") from None
-    for name, value in fields:
-        if value is not None and _is_over(value, properties[name]):
-            raise _refusal(name, properties[name])
-    return fields
+        raise refusal(name, properties[name], _WHY.get(name, ""), missing=error["type"] == "missing") from None
 
 
 @lru_cache(maxsize=16)  # takes milliseconds, and each request asks
 def schema_of(model: type[Fields], limits: Limits) -> dict[str, Any]:
-    """The JSON schema of `model` with the bounds that `limits` set; not to be written to.
+    """The JSON schema of `model`, with the bounds that `limits` set; not to be written to.
 
     Form fields are left out, never null, so neither is null in the schema.
     """
     schema = model.model_json_schema()
-    ceilings = _ceilings(limits)
-    for name, field in schema["properties"].items():
+    wire = {name: field for name, field in schema["properties"].items() if name not in declared(model.REQUEST)}
+    for field in wire.values():
         if "anyOf" in field:
             field.update(next(option for option in field.pop("anyOf") if option["type"] != "null"))
             field.pop("default", None)
-        field.update(ceilings.get(name, {}))
-    return schema
+    return schema | {"properties": _declared_schemas(model, limits) | wire}
 
 
-def _ceilings(limits: Limits) -> dict[str, dict[str, float]]:
-    text: dict[str, float] = {"maxLength": limits.max_prompt_chars}
-    points: dict[str, float] = {"maxItems": limits.max_points}
+def _declared_schemas(model: type[Fields], limits: Limits) -> dict[str, Any]:
+    """What the request declares, lists as the texts that they are on the wire."""
+    kinds = {name: field.kind for name, field in declared(model.REQUEST).items()}
     return {
-        "prompt": text,
-        "target": text,
-        "avoid": text,
-        "negative_prompt": text,
-        "text": text,
-        "points": points,
-        "labels": points,
-        "n": {"maximum": limits.max_images},
-        "seed": {"maximum": SEED_LIMIT - limits.max_images},
-        "num_inference_steps": {"maximum": limits.max_inference_steps},
-        "guidance_scale": {"maximum": limits.max_guidance_scale},
+        name: schema | TEXT_LISTS[kinds[name]].schema if kinds[name] in TEXT_LISTS else schema
+        for name, schema in schemas(model.REQUEST, limits).items()
     }
 
 
@@ -90,44 +80,8 @@ def _check_names(model: type[Fields], form: Form, texts: dict[str, Any]) -> None
         raise InvalidInput(f"`{name}` must be text, not a file.", name)
 
 
-def _is_over(value: Any, field: dict[str, Any]) -> bool:
-    if isinstance(value, str):
-        return bool(len(value) > field.get("maxLength", len(value)))
-    if isinstance(value, tuple):
-        return bool(len(value) > field.get("maxItems", len(value)))
-    return bool(value > field.get("maximum", value))
-
-
 def _unknown(name: str, known: list[str]) -> InvalidInput:
     shown = name[:64]
     close = difflib.get_close_matches(shown, known, n=1)
     hint = f" Did you mean `{close[0]}`?" if close else ""
     return UnknownField(f"There is no field `{shown}`.{hint}", shown)
-
-
-def _refusal(name: str, field: dict[str, Any], missing: bool = False) -> InvalidInput:
-    why = f": {_WHY[name]}" if name in _WHY else ""
-    verb = "is required and must be" if missing else "must be"
-    return InvalidInput(f"`{name}` {verb} {_wanted(field)}{why}.", name)
-
-
-def _wanted(field: dict[str, Any]) -> str:
-    """A field's schema in words: "an integer from 1 to 8"."""
-    if "const" in field:
-        return repr(field["const"]).lower()
-    if "enum" in field:
-        return "one of " + ", ".join(field["enum"])
-    if "minItems" in field:
-        least, most = field["minItems"], field["maxItems"]
-        count = str(most) if least == most else f"{least} to {most}"
-        return f"{count} {field['format']}, such as `{field['examples'][0]}`"
-    if field["type"] == "boolean":
-        return "true or false"
-    if field["type"] == "string":
-        return f"text of {field.get('minLength', 0)} to {field['maxLength']} characters"
-    kind = "an integer" if field["type"] == "integer" else "a number"
-    return f"{kind} from {_number(field['minimum'])} to {_number(field['maximum'])}"
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else str(value)

@@ -1,22 +1,24 @@
-"""From the fields of a request to the driver's messages."""
+"""From the fields of a form to the driver's requests, and the rules for what only the wire has."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
 from deployments.config import DriverSettings
-from deployments.errors import InvalidInput, ServiceError
-from deployments.http.fields import MODEL, EditFields, LocateFields, SearchFields
-from deployments.messages import EditRequest, LocateRequest
+from deployments.driver import rules
+from deployments.driver.rules import size_of
+from deployments.errors import InvalidInput, ModelNotFound
+from deployments.http.failures import original
+from deployments.http.fields import MODEL, EditFields, LocateFields, ScoreFields
+from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 from deployments.pixels.files import LONGEST_SIDE_PX
 
-
-class ModelNotFound(ServiceError):
-    """The request names a model that is not served here."""
-
-    status = 404
-    code = "model_not_found"
-    type = "invalid_request_error"
+# What a request has while its files are still to be decoded, so that the rules for the rest can be asked first.
+UNREAD_IMAGE, UNREAD_MASK = np.empty((0, 0, 3), np.uint8), np.empty((0, 0), bool)
 
 
 def check_model(name: str) -> None:
@@ -25,55 +27,28 @@ def check_model(name: str) -> None:
         raise ModelNotFound(f"There is no such model here; use `{MODEL}` or leave it out.", "model")
 
 
-def edit_request(
-    fields: EditFields, image: np.ndarray, mask: np.ndarray | None, settings: DriverSettings
-) -> EditRequest:
-    """The driver's request for `fields`, the decoded `image` and its HxW bool `mask`, if there is one."""
-    _check_size(fields, image)
-    _check_places(fields, image)
-    if mask is not None:
-        _check_mask(mask, image)
-    return EditRequest(
-        image=image,
-        prompt=fields.prompt,
-        target=fields.target,
-        avoid=fields.avoid,
-        all=fields.all,
-        mode=fields.mode,
-        points=fields.points or (),
-        labels=fields.labels or (),
-        box=fields.box,
-        mask=mask,
-        candidate=fields.candidate,
-        mask_shape=fields.mask_shape,
-        dilation=fields.dilation,
-        negative_prompt=fields.negative_prompt,
-        n=fields.n,
-        seed=fields.seed,
-        num_inference_steps=_steps(fields, settings),
-        guidance_scale=fields.guidance_scale,
-        strength=fields.strength,
-        fill=fields.fill,
-        scheduler=fields.scheduler,
-        min_score=fields.min_score,
-    )
+def edit_request(fields: EditFields, has_mask: bool, settings: DriverSettings) -> EditRequest:
+    """The driver's request for `fields`, its files still unread. Refuses what cannot be, whatever the files hold."""
+    _check_wire(fields, has_mask)
+    request = EditRequest(UNREAD_IMAGE, mask=UNREAD_MASK if has_mask else None, **fields.values())
+    if fields.quality != "auto":
+        request = replace(request, num_inference_steps=_steps(fields, settings))
+    with named_as_sent(fields):
+        return rules.check_edit(request, settings.limits)
 
 
-def locate_request(fields: LocateFields, image: np.ndarray) -> LocateRequest:
-    """The driver's request for `fields` and the decoded `image`."""
-    _check_places(fields, image)
-    return LocateRequest(
-        image=image,
-        target=fields.target,
-        avoid=fields.avoid,
-        all=fields.all,
-        points=fields.points or (),
-        labels=fields.labels or (),
-        box=fields.box,
-    )
+def locate_request(fields: LocateFields, settings: DriverSettings) -> LocateRequest:
+    """The driver's request for `fields`, its picture still unread. Refuses what cannot be, whatever the picture."""
+    return rules.check_locate(LocateRequest(UNREAD_IMAGE, **fields.values()), settings.limits)
 
 
-def _check_size(fields: EditFields, image: np.ndarray) -> None:
+def score_request(fields: ScoreFields, settings: DriverSettings) -> ScoreRequest:
+    """The driver's request for `fields`, its picture still unread. Refuses what cannot be, whatever the picture."""
+    return rules.check_score(ScoreRequest(UNREAD_IMAGE, **fields.values()), settings.limits)
+
+
+def check_size(fields: EditFields, image: np.ndarray) -> None:
+    """Refuses a size or a file format that the picture of an edit cannot have."""
     size = size_of(image)
     if fields.size not in ("auto", size):
         raise InvalidInput(f"`size` must be auto or the picture's own {size}: pictures are never resized.", "size")
@@ -84,50 +59,37 @@ def _check_size(fields: EditFields, image: np.ndarray) -> None:
         )
 
 
-def _check_places(fields: SearchFields, image: np.ndarray) -> None:
-    height, width = image.shape[:2]
-    for x, y in fields.points or ():
-        if not (0 <= x < width and 0 <= y < height):
-            raise InvalidInput(
-                f"`points` must lie in the picture, which is {size_of(image)}: {x},{y} is not.", "points"
-            )
-    if fields.box is None:
-        return
-    left, top, right, bottom = fields.box
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+@contextmanager
+def named_as_sent(fields: EditFields) -> Iterator[None]:
+    """Passes the refusal of a number of steps that was sent as `quality` on by that name, any other as it is."""
+    try:
+        yield
+    except InvalidInput as refused:
+        refusal = original(refused)
+        by_quality = "num_inference_steps" not in fields.model_fields_set and "quality" in fields.model_fields_set
+        if isinstance(refusal, InvalidInput) and refusal.param == "num_inference_steps" and by_quality:
+            message = f"`quality` {fields.quality} sets `num_inference_steps`. {refusal.message}"
+            raise InvalidInput(message, "quality") from None
+        raise
+
+
+def _check_wire(fields: EditFields, has_mask: bool) -> None:
+    """Refuses what is right by itself and wrong together, of the fields that only the wire has."""
+    if not has_mask and fields.mask_mode != "auto":
+        raise InvalidInput("`mask_mode` says how to read `mask`, and none was sent.", "mask_mode")
+    if "num_inference_steps" in fields.model_fields_set and fields.quality != "auto":
+        raise InvalidInput("`quality` sets the number of steps: send it or `num_inference_steps`.", "quality")
+    if fields.output_format == "png" and fields.output_compression not in (None, 100):
         raise InvalidInput(
-            f"`box` must be left,top,right,bottom in the picture, which is {size_of(image)}, left before right and "
-            "top before bottom.",
-            "box",
+            "`output_compression` must be 100 for a png, which loses nothing: choose jpeg or webp.",
+            "output_compression",
         )
 
 
-def _check_mask(mask: np.ndarray, image: np.ndarray) -> None:
-    if mask.shape != image.shape[:2]:
-        raise InvalidInput(
-            f"`mask` is {size_of(mask)} pixels; it must have the size of the upright picture, {size_of(image)}.", "mask"
-        )
-
-
-def named_as_sent(refused: Exception, fields: EditFields) -> Exception:
-    """The refusal of a number of steps that was sent as `quality`, by that name; any other as it is."""
-    if not isinstance(refused, InvalidInput) or refused.param != "num_inference_steps":
-        return refused
-    if fields.num_inference_steps is not None or "quality" not in fields.model_fields_set:
-        return refused
-    return InvalidInput(f"`quality` {fields.quality} sets a number of steps, and {refused.message}", "quality")
-
-
-def _steps(fields: EditFields, settings: DriverSettings) -> int | None:
+def _steps(fields: EditFields, settings: DriverSettings) -> int:
     default = settings.num_inference_steps
     if fields.quality == "low":
         return max(1, default // 2)
     if fields.quality == "high":
         return min(2 * default, settings.limits.max_inference_steps)
-    return fields.num_inference_steps
-
-
-def size_of(image: np.ndarray) -> str:
-    """The size of a picture or mask as WIDTHxHEIGHT."""
-    height, width = image.shape[:2]
-    return f"{width}x{height}"
+    return default

@@ -90,7 +90,7 @@ def test_the_key_is_never_shown(kind: type[retouch.Retouch]) -> None:
 
 def test_fields_keep_step_with_the_service(client_folder: Path) -> None:
     """The client has its own classes; what the service learns to answer must not be forgotten here."""
-    service = fields_of(client_folder.parent / "deployments" / "messages.py")
+    service = fields_of(client_folder.parent / "deployments" / "messages" / "answers.py")
     client = {kind.__name__: {field.name for field in dataclasses.fields(kind)} for kind in RESULTS}
     assert client["Score"] == service["Score"]
     assert client["Edit"] == service["Edit"]
@@ -107,7 +107,7 @@ def test_fields_keep_step_with_the_service(client_folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Mode", "MaskShape", "Fill", "MaskMode"])
 def test_choices_keep_step_with_the_service(client_folder: Path, name: str) -> None:
-    home = "pixels/mask_files.py" if name == "MaskMode" else "messages.py"
+    home = "pixels/mask_files.py" if name == "MaskMode" else "messages/requests.py"
     text = (client_folder.parent / "deployments" / home).read_text()
     (line,) = re.findall(rf"^{name} = Literal\[(.*)\]$", text, flags=re.MULTILINE)
     assert re.findall(r'"(\w+)"', line) == list(get_args(getattr(options, name)))

@@ -108,7 +108,7 @@ def test_edit_with_nothing_but_a_prompt(client, driver, picture):
     request = driver.requests[0]
     assert (request.target, request.negative_prompt, request.n, request.seed) == (None, "", 1, None)
     assert (request.num_inference_steps, request.guidance_scale) == (None, None)
-    assert (request.strength, request.scheduler) == (1.0, None)
+    assert (request.strength, request.scheduler) == (None, None)
     assert (request.avoid, request.mode, request.points, request.labels) == ("", "replace", (), ())
     assert (request.box, request.mask, request.candidate) == (None, None, None)
     assert (request.mask_shape, request.dilation, request.fill, request.min_score) == (None, None, None, None)

@@ -2,14 +2,15 @@
 
 import io
 import zlib
+from typing import get_args
 
 import pytest
 from PIL import Image
 
 from deployments.config import DriverSettings
-from deployments.driver.jobs import SCHEDULERS
 from deployments.errors import InvalidInput
-from deployments.http.fields import EditFields
+from deployments.http.fields import EDIT_FORM
+from deployments.messages import Scheduler
 
 EDITS = "/v1/images/edits"
 
@@ -25,7 +26,7 @@ EDITS = "/v1/images/edits"
             ("strength", value, "must be a number from 0.01 to 1.")
             for value in ("0", "0.009", "1.5", "nan", "inf", "x")
         ],
-        *[("scheduler", value, f"must be one of {', '.join(SCHEDULERS)}.") for value in ("magic", "DDIM")],
+        *[("scheduler", value, f"must be one of {', '.join(get_args(Scheduler))}.") for value in ("magic", "DDIM")],
         *[("output_compression", value, "from 0 to 100") for value in ("-1", "101", "best")],
         *[("prompt", value, "is required: it says what to paint") for value in (None, "", "  \n ")],
         *[("prompt", value, "text of 0 to 200") for value in ("x" * 201, "x" * 60_000, "x" * 200_000)],
@@ -62,7 +63,7 @@ def test_refused_value(refused_edit, param, value, allowed):
     assert allowed in message
 
 
-BLANK_TEXTS = [name for name in EditFields.model_fields if name != "prompt"]
+BLANK_TEXTS = [name for name in EDIT_FORM.model_fields if name != "prompt"]
 
 
 @pytest.mark.parametrize("blank", ["", " ", " \n\t"])
@@ -120,17 +121,20 @@ def test_nothing_is_read_from_the_address(client, driver, picture, refused, path
     assert message == f"`{name[:64]}` must be a field of the form: nothing is read from the address."
 
 
+AT_MOST = "`num_inference_steps` must be an integer from 1 to 50."
+
+
 @pytest.mark.parametrize(
     ("fields", "param", "message"),
     [
-        ({"quality": "high"}, "quality", "`quality` high sets a number of steps, and must be at most 50."),
-        ({"num_inference_steps": "60"}, "num_inference_steps", "must be at most 50."),
-        ({"num_inference_steps": "60", "quality": "auto"}, "num_inference_steps", "must be at most 50."),
-        ({}, "num_inference_steps", "must be at most 50."),
+        ({"quality": "high"}, "quality", f"`quality` high sets `num_inference_steps`. {AT_MOST}"),
+        ({"num_inference_steps": "60"}, "num_inference_steps", AT_MOST),
+        ({"num_inference_steps": "60", "quality": "auto"}, "num_inference_steps", AT_MOST),
+        ({}, "num_inference_steps", AT_MOST),
     ],
 )
 def test_steps_are_refused_by_the_name_they_were_sent_by(client, driver, picture, refused, fields, param, message):
-    driver.failures.append(InvalidInput("must be at most 50.", "num_inference_steps"))
+    driver.failures.append(InvalidInput(AT_MOST, "num_inference_steps"))
     answer = client.post(EDITS, files={"image": picture}, data={"prompt": "x"} | fields)
     assert refused(answer, 422, "invalid_value", param)["message"] == message
 

@@ -199,7 +199,7 @@ def test_points_that_are_none(refused_on, route, text):
     start = time.thread_time()
     message = refused_on(route, "points", {"points": text})
     assert time.thread_time() - start < 0.5
-    assert message == "`points` must be 1 to 64 x,y pairs, such as `120,80; 200,90`."
+    assert message in (f"`points` must be 1 to 64 x,y pairs{how}." for how in ("", ", such as `120,80; 200,90`"))
 
 
 @pytest.mark.parametrize("text", ["96,0", "0,64", "-1,0", "0,-1", "5,5; 96,5", "999999999,0"])
@@ -219,7 +219,7 @@ def test_labels(sent, route, text, labels):
 @both_routes
 def test_labels_that_are_none(refused_on, route, text):
     message = refused_on(route, "labels", {"points": "1,2; 3,4", "labels": text})
-    assert message == "`labels` must be 1 to 64 labels 1 or 0, such as `1,0`."
+    assert message in (f"`labels` must be 1 to 64 labels 1 or 0{how}." for how in ("", ", such as `1,0`"))
 
 
 @pytest.mark.parametrize(

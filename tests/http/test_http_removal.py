@@ -49,6 +49,12 @@ def test_removal_by_mask_has_no_score(client, driver, picture):
     assert driver.requests[0].mask.any()
 
 
+def in_the_words_of(name: str, value: str, why: str) -> str:
+    """The refusal of a field: a quality is refused as the number of steps that it sets."""
+    sets = f"`quality` {value} sets `num_inference_steps`. `num_inference_steps`"
+    return f"{sets if name == 'quality' else f'`{name}`'} {why}"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -67,7 +73,9 @@ def test_removal_by_mask_has_no_score(client, driver, picture):
 )
 def test_removal_takes_no_field_of_the_painters(refused_edit, name, value):
     message = refused_edit(name, {"prompt": None, "mode": "remove", "target": "x", name: value})
-    assert message == f"`{name}` is for the painter, and `mode` remove paints nothing: leave it out."
+    assert message == in_the_words_of(
+        name, value, "is for the painter, and `mode` remove paints nothing: leave it out."
+    )
 
 
 def test_prompt_that_asks_for_a_removal(client, picture):
@@ -91,7 +99,8 @@ def test_prompt_that_asks_for_a_removal(client, picture):
 )
 def test_prompt_that_asks_for_a_removal_takes_no_field_of_the_painters(refused_edit, name, value):
     message = refused_edit(name, {"prompt": "remove the apple", name: value})
-    assert message == f"`{name}` is for the painter, and a `prompt` that removes paints nothing: leave it out."
+    why = "is for the painter, and a `prompt` that removes paints nothing: leave it out."
+    assert message == in_the_words_of(name, value, why)
 
 
 def test_prompt_beside_a_target_is_painted(client, driver, picture):

@@ -183,7 +183,7 @@ def test_weights_and_loras_in_a_text_are_refused(param):
         edit(**{param: "a cat, (lemon:1.6)"})
     assert caught.value.param == param
     assert caught.value.message == (
-        f"{param} must be plain words: weights and LoRAs in a text, as in '(lemon:1.6)', are not understood. "
+        f"`{param}` must be plain words: weights and LoRAs in a text, as in '(lemon:1.6)', are not understood. "
         "Put words that the picture is to show in quotation marks."
     )
 

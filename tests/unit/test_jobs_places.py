@@ -148,7 +148,7 @@ NO_POINTS = {
 def test_what_is_no_point_is_refused(points):
     error = refused(points=points)
     assert error.param == "points"
-    assert error.message.startswith("points must be ")
+    assert error.message.startswith("`points` must ")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_are_no_labels_is_refused(labels):
 def test_what_is_no_box_is_refused(box):
     error = refused(box=box)
     assert error.param == "box"
-    assert error.message.startswith("box must ")
+    assert error.message.startswith("`box` must ")
 
 
 def test_arrays_do_not_hide_what_excludes_a_mask():
@@ -216,7 +216,7 @@ def test_a_picture_of_another_kind_is_refused_with_what_is_wanted(image, came):
         lambda: complete_score(ScoreRequest(image, "cat"), SETTINGS),
     ):
         with pytest.raises(
-            InvalidInput, match=r"image must be .*\(height, width, 3\) and type uint8.*" + came
+            InvalidInput, match=r"`image` must be .*\(height, width, 3\) and type uint8.*" + came
         ) as caught:
             call()
         assert caught.value.param == "image"

@@ -1,0 +1,90 @@
+"""The values that cross processes: frozen, numpy and plain Python only.
+
+Pictures are HxWx3 uint8 RGB unless said otherwise. Points are (x, y) and boxes (left, top, right,
+bottom), in pixels of the picture they come with, origin at its top left corner. Arrays that arrive from
+another process are read-only: copy before writing.
+"""
+
+from __future__ import annotations
+
+from deployments.messages.answers import (
+    Candidate,
+    Edit,
+    EditResult,
+    Location,
+    Progress,
+    Readiness,
+    Score,
+    Source,
+    Stage,
+)
+from deployments.messages.requests import (
+    MIN_STRENGTH,
+    About,
+    Box,
+    BoxLike,
+    EditRequest,
+    Fill,
+    Labels,
+    LocateRequest,
+    MaskShape,
+    Mode,
+    PaintOptions,
+    Point,
+    Points,
+    Scheduler,
+    ScoreRequest,
+)
+from deployments.messages.stages import (
+    Embedding,
+    HeatMap,
+    InpaintRequest,
+    Masks,
+    PackedMask,
+    Painted,
+    Prompt,
+    Search,
+    SearchRequest,
+    SegmentRequest,
+    Span,
+    Square,
+)
+
+__all__ = [
+    "MIN_STRENGTH",
+    "About",
+    "Box",
+    "BoxLike",
+    "Candidate",
+    "Edit",
+    "EditRequest",
+    "EditResult",
+    "Embedding",
+    "Fill",
+    "HeatMap",
+    "InpaintRequest",
+    "Labels",
+    "LocateRequest",
+    "Location",
+    "MaskShape",
+    "Masks",
+    "Mode",
+    "PackedMask",
+    "PaintOptions",
+    "Painted",
+    "Point",
+    "Points",
+    "Progress",
+    "Prompt",
+    "Readiness",
+    "Scheduler",
+    "Score",
+    "ScoreRequest",
+    "Search",
+    "SearchRequest",
+    "SegmentRequest",
+    "Source",
+    "Span",
+    "Square",
+    "Stage",
+]

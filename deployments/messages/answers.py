@@ -1,0 +1,144 @@
+"""What the driver answers, whole or while the work goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from deployments.messages.requests import Box, Mode, Point
+from deployments.messages.stages import PackedMask, Span
+
+Source = Literal["peak", "peaks", "box", "heat", "points", "around", "mask"]
+
+
+Stage = Literal["locate", "segment", "inpaint", "fill", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What an edit is doing: `stage`, and the UNet steps of all its pictures, `done` of `total` (0 of 0 elsewhere)."""
+
+    stage: Stage
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a stage would answer a request now; `setting` names the one that keeps it from starting, if known."""
+
+    ready: bool
+    setting: str | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidate:
+    """Something in the picture that may be meant.
+
+    `point_xy` is where it was found, `box_xyxy` and `area` (a share of the picture) its mask's. `score` ranks it among
+    those from the same view (a thing seen from nearby has a view of its own),
+    `sam_score` is SAM's own guess of the mask's IoU (0 for a mask that SAM did not make), `features` are what the
+    score was made from. `source` says which prompt to SAM it answers, or that it is the heat map itself ("heat"), a
+    region around points or the box as it is ("around"), or the caller's own ("mask").
+    """
+
+    point_xy: Point
+    box_xyxy: Box
+    area: float
+    score: float
+    sam_score: float
+    source: Source
+    mask: PackedMask
+    features: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Location:
+    """Where `target` is; the answer to a `LocateRequest`.
+
+    `phrase` is what CLIP was asked for. `point_xy` is the best place; `confidence` in 0..1 how surely something there
+    matches, `margin` the same in logits over everything else a picture may show; `found` whether that is enough to
+    act on. `heat` is an hxw float32 grid in 0..1 over the whole picture, hot where the text matches. Where points or a
+    box said what is meant, `confidence` is how sure SAM is of its mask; a mask of the caller's has confidence 1. Both
+    have margin 0 and no heat.
+
+    `candidates` are the things that may be meant, best first, and `chosen` the index of the one an edit repaints; none
+    where nothing was found. Where all things of a name are meant, `instances` are the indices of each of them, whose
+    masks do not overlap, and `chosen` is the first; else it is empty. `low_confidence` tells that no mask fitted: the
+    mask is the heat map, or a small region around the points, or the box.
+    """
+
+    target: str
+    phrase: str
+    point_xy: Point
+    confidence: float
+    margin: float
+    found: bool
+    heat: np.ndarray | None
+    candidates: tuple[Candidate, ...] = ()
+    chosen: int = 0
+    instances: tuple[int, ...] = ()
+    low_confidence: bool = False
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def repainted(self) -> tuple[int, ...]:
+        """The indices of the candidates that an edit repaints: all instances, or the chosen one. Empty if not found."""
+        return self.instances or ((self.chosen,) if self.found and self.candidates else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """CLIP's cosine of picture and prompt, in -1..1: for the whole picture and for what was repainted.
+
+    What was repainted is one square around a thing; of several squares it is their mean.
+    """
+
+    before: float
+    after: float
+    region_before: float
+    region_after: float
+
+    @property
+    def delta(self) -> float:
+        return self.after - self.before
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Edit:
+    """One finished picture, the seed it was painted with and how well it matches the prompt.
+
+    A removal has no seed, and a score only where a text says what was removed: that text's. `seam` is the mean
+    difference 0..255 between painting and picture in bands just outside what was repainted, where both show the same.
+    """
+
+    image: np.ndarray
+    seed: int | None
+    score: Score | None
+    seam: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EditResult:
+    """The answer to an `EditRequest`: `edits` best first.
+
+    `mask` is HxW bool, True where pixels were allowed to change; `changed_outside_px` counts those
+    that did elsewhere (always 0, and checked). `improved` tells whether the best picture matches the prompt better
+    there than the unedited one did. `filtered_seeds` are those whose pictures the safety checker holds back.
+    `timings_s` has the seconds each stage took; `trace` when what went on, as the driver ("locate") and as the
+    replicas ("clip.locate") saw it.
+    """
+
+    edits: tuple[Edit, ...]
+    location: Location
+    mask: np.ndarray
+    mode: Mode
+    num_inference_steps: int
+    guidance_scale: float
+    changed_outside_px: int
+    improved: bool
+    filtered_seeds: tuple[int, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)
+    trace: tuple[Span, ...] = ()

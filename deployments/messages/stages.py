@@ -1,0 +1,175 @@
+"""What the driver and the stages of an edit say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deployments.messages.requests import Box, Fill, Point
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that went on from `start_s` to `end_s`, in seconds of `time.time`.
+
+    A stage's own name ("sam.encode") is told by the replica, from the arrival of the call to its answer.
+    """
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PackedMask:
+    """A bool mask of `shape` (height, width), eight pixels to a byte."""
+
+    bits: np.ndarray
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> PackedMask:
+        return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]))
+
+    def unpack(self) -> np.ndarray:
+        """HxW bool, the caller's own."""
+        height, width = self.shape
+        return np.unpackbits(self.bits, count=height * width).view(bool).reshape(self.shape)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SearchRequest:
+    """Where in `image` is each of `phrases`, and nothing of `avoid`? They share one look at the picture.
+
+    `param` is the caller's field that the phrases come from, for refusals.
+    """
+
+    image: np.ndarray
+    phrases: tuple[str, ...]
+    avoid: tuple[str, ...] = ()
+    param: str = "target"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HeatMap:
+    """CLIP's answer for one phrase; the fields are those of `Location`."""
+
+    phrase: str
+    point_xy: Point
+    confidence: float
+    margin: float
+    found: bool
+    heat: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Search:
+    """The answer to a `SearchRequest`: a heat map for each phrase, in their order."""
+
+    maps: tuple[HeatMap, ...]
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Embedding:
+    """SAM's features of one picture: `features` CxGxG float32.
+
+    `source_size` is the picture's (height, width); `model_size` the (height, width) it was resized to
+    before it was padded to the encoder's square.
+    """
+
+    features: np.ndarray
+    source_size: tuple[int, int]
+    model_size: tuple[int, int]
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prompt:
+    """One question to SAM: points (label 1 is on it, 0 is not), at most one box, and a rough mask.
+
+    `rough` is an hxw float32 grid of logits over the whole picture, positive where the thing may be. Without
+    `several` SAM gives its one mask for unambiguous prompts, with it three of different extent, as it should where
+    a lone point may mean a part, the thing or the whole.
+    """
+
+    points_xy: tuple[Point, ...] = ()
+    labels: tuple[int, ...] = ()
+    box_xyxy: Box | None = None
+    rough: np.ndarray | None = None
+    several: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SegmentRequest:
+    """What to cut out of one picture: each prompt is answered for itself."""
+
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Masks:
+    """SAM's K answers, prompt by prompt and, where a prompt has several, SAM's best guess first.
+
+    `masks` are of the picture's own size; `small` Kxhxw bool the same as the decoder made them (longest side 256 with
+    the published models), small enough to compare. `scores` K float32 is SAM's own guess of their IoU, `prompts`
+    the index of the prompt that each answers. `spans` has the encoding of their picture too.
+    """
+
+    masks: tuple[PackedMask, ...]
+    small: np.ndarray
+    scores: np.ndarray
+    prompts: tuple[int, ...]
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Square:
+    """A square piece of a picture: `image` SxSx3 uint8, and `mask` SxS bool, what is to be repainted in it."""
+
+    image: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InpaintRequest:
+    """Repaint the mask of each of `squares`, which may differ in size, as `prompt`, once for each of `seeds`.
+
+    The paintings are made together and answered together. The noise of square j for seed s is drawn from s itself for
+    the first square, and from (s + 2654435769 * j) modulo 2**32 for the others: next to each other the squares would
+    otherwise show the same picture. That multiplier, 2**32 over the golden ratio, keeps them more than a million apart
+    for up to a thousand squares, so none is the seed of another picture of `n`.
+
+    `strength` below 1 starts from the picture under that much noise and takes that share of the steps. `fill` says
+    what that picture shows in the mask: "original" what is there, "blur" its surroundings smeared over it, "noise"
+    nothing but noise; None is "original" below a strength of 1 and "noise" at 1, as in diffusers.
+    `scheduler` None is the deployment's, `guidance_scale` None the model's own. The model paints squares of
+    `model_px`, or of the size it was trained at; the picture is resized to that and back.
+    """
+
+    squares: tuple[Square, ...]
+    prompt: str
+    negative_prompt: str
+    seeds: tuple[int, ...]
+    num_inference_steps: int
+    guidance_scale: float | None = None
+    strength: float = 1.0
+    fill: Fill | None = None
+    scheduler: str | None = None
+    model_px: int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Painted:
+    """The answer to an `InpaintRequest`: `images` has nxSxSx3 uint8 for each square, one picture for each seed.
+
+    They are whole squares as the model made them; whoever pastes them takes the masked part. `guidance_scale` is the
+    one they were painted with. `flagged` says for each seed whether the checkpoint's safety checker objects to any of
+    its squares (never, where it has none); whoever gets them must not show those.
+    """
+
+    images: tuple[np.ndarray, ...]
+    guidance_scale: float
+    flagged: tuple[bool, ...]
+    spans: tuple[Span, ...] = ()
