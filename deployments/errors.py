@@ -12,6 +12,7 @@
     ├── TargetNotFound       422  the picture does not show what the text names
     ├── ContentFiltered      422  the safety checker holds back every picture that was painted
     ├── Overloaded           429  no room in the queue now; retry after `retry_after_s`
+    ├── NotReady             503  some stages cannot work
     ├── DeadlineExceeded     504  the edit took longer than it was allowed to
     └── ModelFailed          500  a stage failed; the cause is in the log, never in the answer
 
@@ -102,21 +103,25 @@ class BrokenForm(InvalidInput):
 
 
 class TargetNotFound(ServiceError):
-    """Nothing in the picture matches the text well enough; `location` (a `messages.Location`) has the best guess."""
+    """Nothing in the picture matches the text well enough; `location` (a `messages.Location`) has the best guess.
+
+    `size` is (width, height) of the picture in pixels, in which the location's points and boxes lie.
+    """
 
     status = 422
     code = "target_not_found"
     type = "invalid_request_error"
 
-    def __init__(self, location: Any) -> None:
+    def __init__(self, location: Any, size: tuple[int, int]) -> None:
         x, y = location.point_xy
         message = (
             f"Found nothing in the picture that matches {location.phrase!r}. "
             f"The best guess is at ({x}, {y}) with confidence {location.confidence:.2f}."
         )
         super().__init__(message, "target")
-        self.args = (location,)
+        self.args = (location, size)
         self.location = location
+        self.size = size
 
 
 class ContentFiltered(ServiceError):
@@ -150,6 +155,13 @@ class DeadlineExceeded(ServiceError):
 
     status = 504
     code = "deadline_exceeded"
+
+
+class NotReady(ServiceError):
+    """Some stages cannot work yet, or not any more."""
+
+    status = 503
+    code = "not_ready"
 
 
 class ModelFailed(ServiceError):

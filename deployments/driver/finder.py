@@ -149,7 +149,7 @@ class Finder:
         if anchor is None or not found.found:
             return GroundedPhrase(found, wording, None)
         if not maps[anchor.phrase].found:
-            raise TargetNotFound(_best_guess(sought, maps[anchor.phrase]))
+            raise TargetNotFound(_best_guess(sought, maps[anchor.phrase]), sought.size)
         return GroundedPhrase(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
 
     async def _propose(

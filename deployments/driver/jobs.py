@@ -37,6 +37,11 @@ class SearchJob:
     pointed: bool
     param: str = "target"
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EditJob:

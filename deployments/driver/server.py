@@ -85,7 +85,7 @@ class Driver:
             finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
             painter = Painter(self._clip, self._inpaint, calls, self.settings.painting)
             location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
-            location = _chosen(location, job.candidate)
+            location = _chosen(location, job)
             await finder.check_target(job.where, location)
             plan = await asyncio.to_thread(self._plan, job, location)
             done = await (painter.remove if job.mode == "remove" else painter.paint)(job, plan)
@@ -132,14 +132,14 @@ class Driver:
         return regions.plan(masks, job.mask_shape, job.dilation, settings.context, settings.crop)
 
 
-def _chosen(location: Location, candidate: int) -> Location:
+def _chosen(location: Location, job: EditJob) -> Location:
     """The location with the candidate that is to be repainted. TargetNotFound if nothing is there to repaint."""
     if not location.found or not location.candidates:
-        raise TargetNotFound(location)
+        raise TargetNotFound(location, job.where.size)
     if location.instances:
         return location
-    check_rank(candidate, len(location.candidates))
-    return replace(location, chosen=candidate, point_xy=location.candidates[candidate].point_xy)
+    check_rank(job.candidate, len(location.candidates))
+    return replace(location, chosen=job.candidate, point_xy=location.candidates[job.candidate].point_xy)
 
 
 def _result(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -22,7 +22,6 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings, Limits
 from deployments.driver.rules import check_pixels
-from deployments.errors import TargetNotFound
 from deployments.http import answers, failures, schemas
 from deployments.http.accept import as_file
 from deployments.http.cors import Cors
@@ -82,8 +81,9 @@ def build_api(driver: Driver, limits_of: Callable[[], Limits] | None = None) -> 
         Middleware(BodyLimit, limit_of=lambda: most_bytes(limits_now())),
     ]
     app = _Api(limits_now, middleware)
-    failures.install(app)
-    _add_routes(app, _Routes(driver, limits_now))
+    routes = _Routes(driver, limits_now)
+    failures.install(app, routes.off_loop)
+    _add_routes(app, routes)
     return app
 
 
@@ -165,18 +165,18 @@ class _Routes:
         file_fields = as_file(request.headers.get("accept", ""), fields)
         fields = file_fields or fields
         asked = edit_request(fields, form.mask() is not None, self._settings())
-        picture = await self._off_loop(decode, form.image(), limits)
+        picture = await self.off_loop(decode, form.image(), limits)
         mask = await self._mask(form, fields.mask_mode, limits)
         check_size(fields, picture.pixels)
         asked = replace(asked, image=picture.pixels, mask=None if mask is None else mask.marked)
         asked = check_pixels(asked, limits)
         with named_as_sent(fields):
-            result = await self._found(self._driver.edit(asked), picture.pixels)
+            result = await self._driver.edit(asked)
         # %r, because the tag is the client's and may hold line breaks.
         logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), asked.n, fields.user)
         if file_fields is None:
-            return _json(await self._off_loop(answers.edit_json, result, fields, picture.converted, mask))
-        edited, headers = await self._off_loop(answers.edit_file, result, fields, picture.converted, mask)
+            return _json(await self.off_loop(answers.edit_json, result, fields, picture.converted, mask))
+        edited, headers = await self.off_loop(answers.edit_file, result, fields, picture.converted, mask)
         return Response(edited, media_type=f"image/{fields.output_format}", headers=headers)
 
     async def locate(self, request: Request) -> Response:
@@ -185,10 +185,10 @@ class _Routes:
         form = await read_form(request, limits)
         fields = parse(LOCATE_FORM, form, limits)
         asked = locate_request(fields, self._settings())
-        image = (await self._off_loop(decode, form.image(), limits)).pixels
+        image = (await self.off_loop(decode, form.image(), limits)).pixels
         asked = check_pixels(replace(asked, image=image), limits)
-        location = await self._found(self._driver.locate(asked), image)
-        answer = await self._off_loop(answers.locate_answer, location, _size(image))
+        location = await self._driver.locate(asked)
+        answer = await self.off_loop(answers.locate_answer, location, _size(image))
         return _json(answer.model_dump_json().encode())
 
     async def score(self, request: Request) -> Response:
@@ -197,7 +197,7 @@ class _Routes:
         form = await read_form(request, limits)
         fields = parse(SCORE_FORM, form, limits)
         asked = score_request(fields, self._settings())
-        image = (await self._off_loop(decode, form.image(), limits)).pixels
+        image = (await self.off_loop(decode, form.image(), limits)).pixels
         score = await self._driver.score(replace(asked, image=image))
         return _json(schemas.ScoreAnswer(score=score).model_dump_json().encode())
 
@@ -240,20 +240,10 @@ class _Routes:
 
     async def _mask(self, form: Form, mode: MaskMode, limits: Limits) -> ReadMask | None:
         data = form.mask()
-        return None if data is None else await self._off_loop(decode_mask, data, limits, mode)
+        return None if data is None else await self.off_loop(decode_mask, data, limits, mode)
 
-    async def _found(self, answer: Awaitable[_T], image: np.ndarray) -> _T:
-        """The driver's answer. Where nothing was found, the failure comes with the best guess."""
-        try:
-            return await answer
-        except TargetNotFound as missed:
-            error = failures.original(missed)
-            if not isinstance(error, TargetNotFound):
-                raise
-            guess = await self._off_loop(answers.locate_answer, error.location, _size(image))
-            raise failures.Missed(error, guess) from missed
-
-    async def _off_loop(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    async def off_loop(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what `work` returns; it runs in a thread, when there is a turn for it."""
         async with self._codec_turns:
             return await asyncio.to_thread(work, *args, **kwargs)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -18,10 +19,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.errors import InvalidInput, Overloaded, ServiceError, TargetNotFound
+from deployments.errors import InvalidInput, NotReady, Overloaded, ServiceError, TargetNotFound
+from deployments.http import answers
 from deployments.http.schemas import LocateAnswer
 from deployments.messages import Readiness
 
+OffLoop = Callable[..., Awaitable[Any]]  # calls a function outside the event loop
 logger = logging.getLogger(__name__)
 
 
@@ -41,29 +44,16 @@ class FailureAnswer(BaseModel):
     location: LocateAnswer | None = None
 
 
-class Missed(Exception):
-    """A target was not found: the error, and what is told of the best guess."""
-
-    def __init__(self, error: TargetNotFound, location: LocateAnswer) -> None:
-        super().__init__(error, location)
-        self.error = error
-        self.location = location
-
-
 def failure(error: ServiceError, location: LocateAnswer | None = None) -> Response:
-    """The answer that tells `error`, and the `location` that goes with it."""
-    told = Failure(message=error.message, type=error.type, param=error.param, code=error.code)
-    body = FailureAnswer(error=told, location=location).model_dump_json(exclude=None if location else {"location"})
+    """The answer that states `error`, and the `location` that goes with it."""
+    body = FailureAnswer(error=_told(error), location=location).model_dump_json(
+        exclude=None if location else {"location"}
+    )
     return Response(body, error.status, _retry_headers(error), "application/json")
 
 
-def original(exc: Exception) -> Exception:
-    """The error as it was raised.
-
-    One of another process arrives as a mixture of ours and Ray's, whose text is a traceback; ours is its `cause`.
-    """
-    cause: Exception = getattr(exc, "cause", exc)
-    return cause
+def _told(error: ServiceError) -> Failure:
+    return Failure(message=error.message, type=error.type, param=error.param, code=error.code)
 
 
 def unforeseen() -> Response:
@@ -73,10 +63,10 @@ def unforeseen() -> Response:
 
 def not_ready(stages: Mapping[str, Readiness]) -> Response:
     """The answer of a service of which some stages cannot work; for probes, which will ask again."""
-    message = " ".join(_not_ready(name, stage) for name, stage in stages.items() if not stage.ready)
-    error = {"message": message, "type": "server_error", "param": None, "code": "not_ready"}
+    error = NotReady(" ".join(_not_ready(name, stage) for name, stage in stages.items() if not stage.ready))
     ready = {name: stage.ready for name, stage in stages.items()}
-    return JSONResponse({"error": error, "status": "not ready", "stages": ready}, status_code=503)
+    body = {"error": _told(error).model_dump(), "status": "not ready", "stages": ready}
+    return JSONResponse(body, status_code=error.status)
 
 
 def _not_ready(name: str, stage: Readiness) -> str:
@@ -85,26 +75,23 @@ def _not_ready(name: str, stage: Readiness) -> str:
     return f"Not ready: {name} cannot start; see its setting {stage.setting}."
 
 
-def install(app: FastAPI) -> None:
-    """Makes `app` tell every failure this way, those of the framework too."""
-    app.add_exception_handler(ServiceError, _on_service_error)
-    app.add_exception_handler(Missed, _on_missed)
+def install(app: FastAPI, off_loop: OffLoop) -> None:
+    """Make `app` answer every failure this way, those of the framework too. Pictures are encoded `off_loop`."""
+
+    async def on_service_error(request: Request, exc: Exception) -> Response:
+        # One of another process arrives as a mixture of ours and Ray's, whose text is a traceback; ours is its `cause`.
+        error = getattr(exc, "cause", exc)
+        if isinstance(error, TargetNotFound):
+            return failure(error, await off_loop(answers.locate_answer, error.location, error.size))
+        if not isinstance(error, ServiceError):
+            error = ServiceError("Something went wrong on our side.")
+        if error.status >= 500:
+            logger.error("request %s: %s", request.headers.get("x-request-id"), error.code, exc_info=exc)
+        return failure(error)
+
+    app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-
-
-async def _on_service_error(request: Request, exc: Exception) -> Response:
-    error = original(exc)
-    if not isinstance(error, ServiceError):
-        error = ServiceError("Something went wrong on our side.")
-    if error.status >= 500:
-        logger.error("request %s: %s", request.headers.get("x-request-id"), error.code, exc_info=exc)
-    return failure(error)
-
-
-async def _on_missed(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Missed)
-    return failure(exc.error, exc.location)
 
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:

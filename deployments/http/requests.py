@@ -12,7 +12,6 @@ from deployments.config import DriverSettings
 from deployments.driver import rules
 from deployments.driver.rules import size_of
 from deployments.errors import InvalidInput, ModelNotFound
-from deployments.http.failures import original
 from deployments.http.fields import MODEL, EditFields, LocateFields, ScoreFields
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 from deployments.pixels.files import LONGEST_SIDE_PX
@@ -65,10 +64,9 @@ def named_as_sent(fields: EditFields) -> Iterator[None]:
     try:
         yield
     except InvalidInput as refused:
-        refusal = original(refused)
         by_quality = "num_inference_steps" not in fields.model_fields_set and "quality" in fields.model_fields_set
-        if isinstance(refusal, InvalidInput) and refusal.param == "num_inference_steps" and by_quality:
-            message = f"`quality` {fields.quality} sets `num_inference_steps`. {refusal.message}"
+        if refused.param == "num_inference_steps" and by_quality:
+            message = f"`quality` {fields.quality} sets `num_inference_steps`. {refused.message}"
             raise InvalidInput(message, "quality") from None
         raise
 

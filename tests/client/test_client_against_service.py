@@ -38,7 +38,7 @@ class Painter:
         self.requests.append(request)
         location = found(request.target or request.prompt)
         if not location.found:
-            raise errors.TargetNotFound(location)
+            raise errors.TargetNotFound(location, request.image.shape[1::-1])
         if request.prompt == "a knife":
             raise errors.ContentFiltered((7,))
         painted = np.full_like(request.image, 200)

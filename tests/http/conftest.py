@@ -59,7 +59,7 @@ class RectanglePainter:
         await self._take(request)
         location = self._find(request)
         if not location.found:
-            raise TargetNotFound(location)
+            raise TargetNotFound(location, request.image.shape[1::-1])
         mask = location.candidates[location.chosen].mask.unpack()
         removing = request.mode == "remove" or request.prompt.startswith("remove ")
         edits = (self._remove(request, mask),) if removing else self._paint(request, mask)

@@ -28,10 +28,16 @@ EDITS = "/v1/images/edits"
 
 
 class RemoteError(Exception):
-    """As Ray hands over an error of another process: its text is a traceback, the original is `cause`."""
+    """As Ray hands over an error of another process: its text is a traceback, the original is `cause`.
+
+    What it does not have itself it takes from the original, as Ray's does.
+    """
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.cause, name)
 
     def __str__(self) -> str:
         return 'Traceback (most recent call last):\n  File "/opt/app/model.py", line 3, at 0xdeadbeef'
@@ -58,7 +64,7 @@ def fail(client, driver, picture):
     ("error", "status", "param"),
     [
         (InvalidInput("`prompt` is bad.", "prompt"), 422, "prompt"),
-        (TargetNotFound(Location("the unicorn", "unicorn", (3, 4), 0.1, -2.5, False, None)), 422, "target"),
+        (TargetNotFound(Location("the unicorn", "unicorn", (3, 4), 0.1, -2.5, False, None), (96, 64)), 422, "target"),
         (ContentFiltered((7, 8)), 422, "prompt"),
         (Overloaded(), 429, None),
         (DeadlineExceeded("The edit took too long."), 504, None),
@@ -77,7 +83,7 @@ def test_service_errors(fail, refused, error, status, param, across):
 @pytest.mark.parametrize(("route", "field"), [(EDITS, "prompt"), ("/v1/locate", "target")])
 def test_what_was_not_found_comes_with_the_best_guess(client, driver, picture, refused, route, field, across):
     guess = Location("the unicorn", "unicorn", (3, 4), 0.1, -2.5, False, np.float32([[0, 0.12345], [1, 0.5]]))
-    driver.failures = [across(TargetNotFound(guess))]
+    driver.failures = [across(TargetNotFound(guess, (96, 64)))]
     answer = client.post(route, files={"image": picture}, data={field: "the unicorn"})
     assert "'unicorn'" in refused(answer, 422, "target_not_found", "target")["message"]
     assert answer.json()["location"] == {

@@ -40,8 +40,9 @@ async def test_sam_encodes_while_clip_looks(graph):
 
 async def test_nothing_found_paints_nothing(graph):
     graph.clip.stage.found = False
-    with pytest.raises(TargetNotFound):
+    with pytest.raises(TargetNotFound) as caught:
         await graph.edit()
+    assert caught.value.size == graph.image.shape[1::-1]
     assert not graph.inpaint.responses
 
 
