@@ -165,7 +165,7 @@ class RequestBatching:
         self._queues: dict[int, Callable[[InpaintRequest], Awaitable[Painted]]] = {}
 
     async def inpaint(self, request: InpaintRequest) -> Painted:
-        steps = request.num_inference_steps
+        steps = request.options.num_inference_steps or 0
         if steps not in self._queues:
             self._queues[steps] = self._queue()
         return await self._queues[steps](request)

@@ -114,7 +114,7 @@ def _at_load(
 
 
 def _steps(outcome: TimedRequest[InpaintRequest]) -> int:
-    return outcome.item.num_inference_steps
+    return outcome.item.options.num_inference_steps or 0
 
 
 class CountedClip(ClipServer):

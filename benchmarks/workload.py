@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from deployments.config import ClipSettings, ModelArgs
-from deployments.messages import InpaintRequest, SearchRequest
+from deployments.messages import InpaintRequest, PaintOptions, SearchRequest
 from deployments.pixels import regions
 from deployments.pixels.files import encode
 from pocket import world
@@ -45,7 +45,8 @@ class EditCase:
     def inpaint(self, seed: int, steps: int = STEPS) -> InpaintRequest:
         """The painter's part of the edit alone."""
         squares = regions.plan(self.mask).squares(self.image)
-        return InpaintRequest(squares, self.prompt, "", (seed,), steps, GUIDANCE_SCALE)
+        options = PaintOptions(num_inference_steps=steps, guidance_scale=GUIDANCE_SCALE)
+        return InpaintRequest(squares, self.prompt, (seed,), options)
 
 
 def cases(count: int) -> list[EditCase]:

@@ -16,7 +16,7 @@ from deployments.errors import InvalidInput
 from deployments.language.prompts import PromptReading
 from deployments.language.targets import Wording
 from deployments.language.texts import check_negative_prompt
-from deployments.messages import Box, EditRequest, Fill, LocateRequest, MaskShape, Mode, Point, Scheduler, ScoreRequest
+from deployments.messages import Box, EditRequest, LocateRequest, MaskShape, Mode, PaintOptions, Point, ScoreRequest
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,10 +47,9 @@ class SearchJob:
 class EditJob:
     """An `EditRequest` with nothing left open: every default filled in, one seed for each picture.
 
-    Only a `guidance_scale` of None is left to the inpaint model, which knows what suits it.
-
-    `prompt` is what to paint; empty for a removal, which has no seeds. `scored` is the text that scores are for, None
-    where there is none.
+    Of the `options` a `guidance_scale` and a `fill` of None are left to the inpaint model, which knows what suits it,
+    and a `scheduler` of None to its deployment. `prompt` is what to paint; empty for a removal, which has no seeds.
+    `scored` is the text that scores are for, None where there is none.
     """
 
     where: SearchJob
@@ -61,13 +60,8 @@ class EditJob:
     dilation: float
     prompt: str
     scored: str | None
-    negative_prompt: str
     seeds: tuple[int, ...]
-    num_inference_steps: int
-    guidance_scale: float | None
-    strength: float
-    fill: Fill | None
-    scheduler: Scheduler | None
+    options: PaintOptions
     min_score: float | None
 
     @property
@@ -84,7 +78,6 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> EditJob:
         reading = PromptReading(things_removed(reading, rules.is_pointed_at(request)), "")
     where = _where(request, reading.targets, settings)
     rules.check_candidate(request, where.target, where.wordings)
-    request = _with_defaults(request, settings)
     shape, dilation = _offer(request, settings.painting)
     return EditJob(
         where=where,
@@ -95,13 +88,8 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> EditJob:
         dilation=dilation,
         prompt=reading.painted,
         scored=reading.painted or where.target or None,
-        negative_prompt=request.negative_prompt,
         seeds=() if request.mode == "remove" else _seeds(request),
-        num_inference_steps=0 if request.mode == "remove" else request.num_inference_steps or 0,
-        guidance_scale=0.0 if request.mode == "remove" else request.guidance_scale,
-        strength=1.0 if request.strength is None else request.strength,
-        fill=request.fill,
-        scheduler=request.scheduler,
+        options=PaintOptions() if request.mode == "remove" else _options(request, settings),
         min_score=request.min_score,
     )
 
@@ -127,18 +115,19 @@ def _reading(request: EditRequest, settings: DriverSettings) -> PromptReading:
     return reading
 
 
-def _with_defaults(request: EditRequest, settings: DriverSettings) -> EditRequest:
-    """The edit with the service's steps and guidance where it names none; they have to be within the limits too."""
-    steps, scale = request.num_inference_steps, request.guidance_scale
+def _options(request: EditRequest, settings: DriverSettings) -> PaintOptions:
+    """The painter's options, with the service's where the request has none; those have to be within the limits too."""
+    steps, scale, strength = request.num_inference_steps, request.guidance_scale, request.strength
     filled = replace(
         request,
         num_inference_steps=settings.num_inference_steps if steps is None else steps,
         guidance_scale=settings.guidance_scale if scale is None else scale,
+        strength=1.0 if strength is None else strength,
     )
-    filled = with_plain_values(filled, settings.limits)
-    if filled.guidance_scale is not None:  # else the inpaint model knows its own, and asks the same
-        check_negative_prompt(filled.negative_prompt, filled.guidance_scale)
-    return filled
+    options = with_plain_values(filled, settings.limits).options
+    if options.guidance_scale is not None:  # else the inpaint model knows its own, and asks the same
+        check_negative_prompt(options.negative_prompt, options.guidance_scale)
+    return options
 
 
 def _where(request: EditRequest | LocateRequest, from_prompt: tuple[str, ...], settings: DriverSettings) -> SearchJob:

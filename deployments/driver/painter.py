@@ -121,13 +121,8 @@ class Painter:
         request = InpaintRequest(
             squares=await asyncio.to_thread(plan.squares, job.image),
             prompt=job.prompt,
-            negative_prompt=job.negative_prompt,
             seeds=seeds,
-            num_inference_steps=job.num_inference_steps,
-            guidance_scale=job.guidance_scale,
-            strength=job.strength,
-            fill=job.fill,
-            scheduler=job.scheduler,
+            options=job.options,
         )
         painted = await self._painted(request)
         self.spans += painted.spans

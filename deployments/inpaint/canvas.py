@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from deployments.inpaint.schedulers import Schedule
-from deployments.messages import Fill, InpaintRequest
+from deployments.messages import Fill, PaintOptions
 from deployments.pixels import membrane
 
 
@@ -61,9 +61,14 @@ class Canvas:
         return steps.start(noise, picture).to(self.text), masked
 
 
-def fill_of(request: InpaintRequest) -> Fill:
-    """Return the fill that the request asks for, or else what the stock pipeline does."""
-    return request.fill or ("original" if request.strength < 1 else "noise")
+def strength_of(options: PaintOptions) -> float:
+    """Return the share of the steps that are taken: all, where the options say nothing."""
+    return 1.0 if options.strength is None else options.strength
+
+
+def fill_of(options: PaintOptions) -> Fill:
+    """Return the fill that the options ask for, or else what the stock pipeline does."""
+    return options.fill or ("original" if strength_of(options) < 1 else "noise")
 
 
 def smeared(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

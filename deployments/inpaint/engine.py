@@ -77,8 +77,8 @@ class InpaintEngine:
 
         `on_progress` is called from the engine's threads, after each step, and must return quickly.
         """
-        scheduler = request.scheduler or self.settings.scheduler
-        job = Job(replace(request, scheduler=scheduler), on_progress, previews)
+        scheduler = request.options.scheduler or self.settings.scheduler
+        job = Job(request.with_options(scheduler=scheduler), on_progress, previews)
         with self._lock:
             self._check_room(job)
             self._jobs.add(job)

@@ -14,13 +14,13 @@ from diffusers import StableDiffusionInpaintPipeline
 from deployments.config import ModelArgs
 from deployments.errors import InvalidInput, ModelFailed
 from deployments.inpaint import loading
-from deployments.inpaint.canvas import Canvas, VaeEncoding, fill_of, resized, smeared, to_pixels
+from deployments.inpaint.canvas import Canvas, VaeEncoding, fill_of, resized, smeared, strength_of, to_pixels
 from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.safety import SafetyChecker
-from deployments.inpaint.schedulers import schedule
+from deployments.inpaint.schedulers import Schedule, schedule
 from deployments.language.texts import check_negative_prompt, check_tokens
-from deployments.messages import Fill, InpaintRequest, Square
+from deployments.messages import Fill, InpaintRequest, PaintOptions, Square
 from deployments.serving.caching import Lru
 from deployments.serving.metrics import NOWHERE, Recorder, lookups
 
@@ -66,7 +66,8 @@ class InpaintModel:
         `previews` estimates of each are wanted on the way, evenly spread. Raises InvalidInput, naming the field.
         """
         side = self._model_side(request.model_px)
-        scale = self.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
+        options = request.options
+        scale = self.defaults.guidance_scale if options.guidance_scale is None else options.guidance_scale
         text = self._text(request, scale)
         canvases = [self._canvas(request, square, side, text, scale) for square in request.squares]
         return [
@@ -77,21 +78,22 @@ class InpaintModel:
 
     def _text(self, request: InpaintRequest, scale: float) -> torch.Tensor:
         """Return what the UNet reads: the negative prompt too where there is guidance."""
-        check_negative_prompt(request.negative_prompt, scale)
-        guiding = {"negative_prompt": request.negative_prompt} if scale > 1 else {}
+        negative_prompt = request.options.negative_prompt
+        check_negative_prompt(negative_prompt, scale)
+        guiding = {"negative_prompt": negative_prompt} if scale > 1 else {}
         return torch.cat([self._read(each, param) for param, each in {**guiding, "prompt": request.prompt}.items()])
 
     def _canvas(self, request: InpaintRequest, square: Square, side: int, text: torch.Tensor, scale: float) -> Canvas:
         image, mask = resized(square.image, side), resized(square.mask, side)
         binary = torch.from_numpy(mask.astype(np.float32))[None, None]
         latent_mask = torch.nn.functional.interpolate(binary, size=(side // self.vae_scale_factor,) * 2)
-        fill = fill_of(request)
+        fill, strength = fill_of(request.options), strength_of(request.options)
         return Canvas(
             mask=latent_mask.to(text),
             text=text,
             guidance_scale=scale,
             masked=self._encode(to_pixels(image) * (1 - binary)),
-            picture=self._start(image, mask, fill) if request.strength < 1 or fill != "noise" else None,
+            picture=self._start(image, mask, fill) if strength < 1 or fill != "noise" else None,
             noise_in_mask=fill == "noise",
         )
 
@@ -100,7 +102,7 @@ class InpaintModel:
 
     def _painting(self, request: InpaintRequest, seed: int, canvas: Canvas, previews: int) -> Painting:
         generator = torch.Generator().manual_seed(seed)
-        steps = schedule(self.scheduler, request.scheduler, request.num_inference_steps, request.strength, generator)
+        steps = self._schedule(request.options, generator)
         latents, masked_latents = canvas.drawn(generator, steps)
         return Painting(
             latents=latents,
@@ -111,6 +113,15 @@ class InpaintModel:
             schedule=steps,
             previews=_spread(previews, len(steps.timesteps)),
         )
+
+    def _schedule(self, options: PaintOptions, generator: torch.Generator) -> Schedule:
+        """Return the steps of one painting. How many there are, only the driver has a default for."""
+        count = options.num_inference_steps
+        if count is None:
+            raise InvalidInput(
+                "num_inference_steps is required: the inpaint model has no default.", "num_inference_steps"
+            )
+        return schedule(self.scheduler, options.scheduler, count, strength_of(options), generator)
 
     def decode(self, latents: torch.Tensor, side_px: int) -> np.ndarray:
         """Return latents [1, 4, h, w] as a square picture of `side_px`, SxSx3 uint8.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from deployments.messages.requests import Box, Fill, Point
+from deployments.messages.requests import Box, PaintOptions, Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +142,19 @@ class InpaintRequest:
     otherwise show the same picture. That multiplier, 2**32 over the golden ratio, keeps them more than a million apart
     for up to a thousand squares, so none is the seed of another picture of `n`.
 
-    `strength` below 1 starts from the picture under that much noise and takes that share of the steps. `fill` says
-    what that picture shows in the mask: "original" what is there, "blur" its surroundings smeared over it, "noise"
-    nothing but noise; None is "original" below a strength of 1 and "noise" at 1, as in diffusers.
-    `scheduler` None is the deployment's, `guidance_scale` None the model's own. The model paints squares of
-    `model_px`, or of the size it was trained at; the picture is resized to that and back.
+    `options` say how; of them the number of steps must be there. The model paints squares of `model_px`, or of the size
+    it was trained at; the picture is resized to that and back.
     """
 
     squares: tuple[Square, ...]
     prompt: str
-    negative_prompt: str
     seeds: tuple[int, ...]
-    num_inference_steps: int
-    guidance_scale: float | None = None
-    strength: float = 1.0
-    fill: Fill | None = None
-    scheduler: str | None = None
+    options: PaintOptions
     model_px: int | None = None
+
+    def with_options(self, **changes: Any) -> InpaintRequest:
+        """Return the same request with some of the painter's options changed."""
+        return replace(self, options=replace(self.options, **changes))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from deployments.config import ModelArgs
 from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.steps import StepLoop
-from deployments.messages import InpaintRequest, Square
+from deployments.messages import InpaintRequest, PaintOptions, Square
 from deployments.sam.architecture import Dimensions, assemble, import_modeling
 from deployments.sam.model import SamSegmenter
 from pocket import tokenizer, world
@@ -93,7 +93,8 @@ def request_():
     image = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     mask = np.zeros((SIDE, SIDE), bool)
     mask[8:26, 5:20] = True
-    return InpaintRequest((Square(image, mask),), "a lemon", "blurry", (7,), 4, 5.0)
+    options = PaintOptions(negative_prompt="blurry", num_inference_steps=4, guidance_scale=5.0, strength=1.0)
+    return InpaintRequest((Square(image, mask),), "a lemon", (7,), options)
 
 
 @pytest.fixture
@@ -103,14 +104,14 @@ def stock():
     def run(pipeline, request, seed=None, output_type="latent", side=SIDE):
         result = pipeline(
             prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
+            negative_prompt=request.options.negative_prompt,
             image=Image.fromarray(request.squares[0].image),
             mask_image=Image.fromarray(request.squares[0].mask.astype(np.uint8) * 255),
             height=side,
             width=side,
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
-            strength=request.strength,
+            num_inference_steps=request.options.num_inference_steps,
+            guidance_scale=request.options.guidance_scale,
+            strength=request.options.strength,
             generator=torch.Generator().manual_seed(request.seeds[0] if seed is None else seed),
             output_type=output_type,
         )

@@ -15,24 +15,24 @@ from deployments.inpaint.model import InpaintModel
 @pytest.mark.parametrize(("scale", "asked", "is_refused"), [(1.0, None, True), (1.0, 3.0, False), (3.0, 1.0, True)])
 def test_a_negative_prompt_needs_guidance_also_if_that_is_the_models_own(pipeline, request_, scale, asked, is_refused):
     model = InpaintModel(pipeline, painting_defaults=PaintingDefaults(guidance_scale=scale))
-    request = replace(request_, negative_prompt="blurry", guidance_scale=asked)
+    request = request_.with_options(negative_prompt="blurry", guidance_scale=asked)
     if is_refused:
         with pytest.raises(InvalidInput, match="guidance_scale is above 1, and it is 1") as refused:
             model.prepare(request)
         assert refused.value.param == "negative_prompt"
     else:
         model.prepare(request)
-    model.prepare(replace(request, negative_prompt=""))
+    model.prepare(request.with_options(negative_prompt=""))
 
 
 def test_the_pocket_painter_states_its_own_guidance(request_):
     model = InpaintModel.load(InpaintArgs())
-    (painting,) = model.prepare(replace(request_, guidance_scale=None, seeds=(1,)))
+    (painting,) = model.prepare(replace(request_, seeds=(1,)).with_options(guidance_scale=None))
     assert painting.guidance_scale == 3.0
 
 
 def test_a_model_without_the_file_takes_what_stable_diffusion_takes(pipeline, request_):
-    (painting,) = InpaintModel(pipeline).prepare(replace(request_, guidance_scale=None, seeds=(1,)))
+    (painting,) = InpaintModel(pipeline).prepare(replace(request_, seeds=(1,)).with_options(guidance_scale=None))
     assert painting.guidance_scale == 7.5
 
 
@@ -43,7 +43,9 @@ def test_the_request_goes_before_the_model_and_the_answer_says_what_was_used(
     new_pipeline().save_pretrained(tmp_path)
     (tmp_path / defaults.FILE).write_text('{"guidance_scale": 2.5}')
     model = InpaintModel.load(InpaintArgs(model=str(tmp_path)))
-    request = replace(request_, negative_prompt="", guidance_scale=asked, seeds=(1,), num_inference_steps=2)
+    request = replace(request_, seeds=(1,)).with_options(
+        negative_prompt="", guidance_scale=asked, num_inference_steps=2
+    )
     assert model.prepare(request)[0].rows == rows
     engine = InpaintEngine(model)
     try:

@@ -78,7 +78,7 @@ def test_each_seed_gives_its_picture_in_order(request_, new_engine):
 def test_a_newcomer_shares_the_next_step_and_a_finished_job_leaves(request_, new_engine):
     steps = Steps()
     engine = new_engine(on_step=steps)
-    long = engine.submit(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
+    long = engine.submit(request_.with_options(num_inference_steps=LONG, scheduler="ddim"))
     steps.wait_for(lambda record: record.rows == 2)
     short = engine.submit(request_)
     short.future.result(WAIT_S)
@@ -90,7 +90,9 @@ def test_a_newcomer_shares_the_next_step_and_a_finished_job_leaves(request_, new
 
 def test_unguided_pictures_take_one_row(request_, new_engine):
     steps = Steps()
-    new_engine(on_step=steps).submit(replace(request_, negative_prompt="", guidance_scale=1.0)).future.result(WAIT_S)
+    new_engine(on_step=steps).submit(request_.with_options(negative_prompt="", guidance_scale=1.0)).future.result(
+        WAIT_S
+    )
     assert {record.rows for record in steps.records} == {1}
 
 
@@ -107,7 +109,7 @@ def test_beyond_the_cap_pictures_wait_their_turn(request_, new_engine):
 def test_pictures_of_all_sizes_are_counted_among_those_who_wait(request_, new_engine):
     steps = Steps()
     engine = new_engine({"max_rows": 2}, on_step=steps)
-    long = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    long = request_.with_options(num_inference_steps=LONG, scheduler="ddim")
     jobs = [engine.submit(replace(long, model_px=side)) for side in (SIDE, SIDE, 2 * SIDE, 2 * SIDE)]
     steps.wait_for(lambda record: record.waiting == 2)
     for job in jobs:
@@ -118,7 +120,8 @@ def test_the_cap_changes_live(request_, new_engine):
     steps = Steps()
     engine = new_engine({"max_rows": 2}, on_step=steps)
     jobs = [
-        engine.submit(replace(request_, seeds=(seed,), num_inference_steps=LONG, scheduler="ddim")) for seed in range(4)
+        engine.submit(replace(request_, seeds=(seed,)).with_options(num_inference_steps=LONG, scheduler="ddim"))
+        for seed in range(4)
     ]
     steps.wait_for(lambda record: record.waiting == 3)
     engine.reconfigure(InpaintSettings(max_rows=6))
@@ -145,7 +148,7 @@ def test_without_a_cap_a_profile_finds_one(pipeline, request_):
 def test_a_cancelled_job_leaves_and_makes_room(request_, new_engine):
     steps = Steps()
     engine = new_engine({"max_pictures": 2}, on_step=steps)
-    endless = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    endless = request_.with_options(num_inference_steps=LONG, scheduler="ddim")
     first, second = engine.submit(endless), engine.submit(endless)
     steps.wait_for(lambda record: record.rows == 4)
     engine.cancel(first)
@@ -164,13 +167,13 @@ def test_a_job_cancelled_before_it_began_takes_no_step(request_, new_engine):
     job = engine.submit(request_)
     engine.cancel(job)
     blocker.set()
-    engine.submit(replace(request_, negative_prompt="", guidance_scale=0.0)).future.result(WAIT_S)
+    engine.submit(request_.with_options(negative_prompt="", guidance_scale=0.0)).future.result(WAIT_S)
     assert {record.rows for record in steps.records} == {1}
 
 
 def test_no_room_is_said_at_once_and_with_a_time(request_, new_engine):
     engine = new_engine({"max_pictures": 3})
-    endless = replace(request_, seeds=(1, 2), num_inference_steps=LONG, scheduler="ddim")
+    endless = replace(request_, seeds=(1, 2)).with_options(num_inference_steps=LONG, scheduler="ddim")
     job = engine.submit(endless)
     with pytest.raises(Overloaded) as full:
         engine.submit(replace(request_, seeds=(1, 2)))
@@ -183,7 +186,9 @@ def test_no_room_is_said_at_once_and_with_a_time(request_, new_engine):
 def test_no_memory_is_no_room(request_, new_engine):
     engine = new_engine({"max_held_mb": 1})
     image = np.zeros((500, 500, 3), np.uint8)
-    large = replace(request_, squares=(Square(image, image[..., 0] == 0),), num_inference_steps=LONG, scheduler="ddim")
+    large = replace(request_, squares=(Square(image, image[..., 0] == 0),)).with_options(
+        num_inference_steps=LONG, scheduler="ddim"
+    )
     engine.submit(large)
     with pytest.raises(Overloaded):
         engine.submit(large)
@@ -191,7 +196,7 @@ def test_no_memory_is_no_room(request_, new_engine):
 
 def test_a_bad_request_fails_alone(request_, new_engine):
     engine = new_engine()
-    bad = engine.submit(replace(request_, strength=0.01))
+    bad = engine.submit(request_.with_options(strength=0.01))
     good = engine.submit(request_)
     with pytest.raises(InvalidInput, match="strength"):
         bad.future.result(WAIT_S)
@@ -208,7 +213,7 @@ def test_a_poisoned_picture_costs_its_neighbours_nothing(request_, new_engine, m
 
     monkeypatch.setattr(Rows, "predict", fail)
     engine = new_engine(row_buckets=(8,))
-    jobs = [engine.submit(replace(request_, guidance_scale=scale)) for scale in (5.0, 6.66, 5.0)]
+    jobs = [engine.submit(request_.with_options(guidance_scale=scale)) for scale in (5.0, 6.66, 5.0)]
     with pytest.raises(RuntimeError, match="poison"):
         jobs[1].future.result(WAIT_S)
     first, last = (jobs[index].future.result(WAIT_S).images[0] for index in (0, 2))
@@ -231,7 +236,7 @@ def test_out_of_memory_halves_the_cap_and_loses_nobody(request_, new_engine, mon
 
 def test_progress_and_previews_leave_at_each_step(request_, new_engine):
     told = []
-    request = replace(request_, seeds=(1, 2), num_inference_steps=8, scheduler="euler", strength=1.0)
+    request = replace(request_, seeds=(1, 2)).with_options(num_inference_steps=8, scheduler="euler", strength=1.0)
     engine = new_engine()
     painted = engine.submit(request, told.append, previews=3).future.result(WAIT_S)
     for picture in (0, 1):
@@ -248,7 +253,7 @@ def test_progress_and_previews_leave_at_each_step(request_, new_engine):
 def test_the_last_estimate_is_the_picture(pipeline, request_, new_loop, new_collector, scheduler):
     """Before the last step nearly all noise is gone, whatever frame a scheduler keeps its latents in."""
     model = InpaintModel(pipeline)
-    request = replace(request_, scheduler=scheduler, negative_prompt="", num_inference_steps=30, guidance_scale=1.0)
+    request = request_.with_options(scheduler=scheduler, negative_prompt="", num_inference_steps=30, guidance_scale=1.0)
     (painting,) = model.prepare(request)
     painting.previews = frozenset({30})
     loop, collector = new_loop(model), new_collector()
@@ -264,7 +269,7 @@ def test_a_decode_does_not_hold_up_the_steps(request_, new_engine, monkeypatch):
     release = threading.Event()
     finish = engine.model.finish
     monkeypatch.setattr(engine.model, "finish", lambda *args: release.wait(WAIT_S) and finish(*args))
-    other = engine.submit(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
+    other = engine.submit(request_.with_options(num_inference_steps=LONG, scheduler="ddim"))
     steps.wait_for(lambda record: record.rows == 2)
     job = engine.submit(request_)
     steps.wait_for(lambda record: record.rows == 4)
@@ -291,7 +296,7 @@ def test_lanes_of_other_sizes_get_the_same_time_a_picture(pipeline, request_, ne
         seconds[record.rows] = seconds.get(record.rows, 0.0) + record.seconds
 
     loop, collector = new_loop(model, on_step=count), new_collector()
-    endless = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    endless = request_.with_options(num_inference_steps=LONG, scheduler="ddim")
     paintings = [*model.prepare(replace(endless, seeds=(1, 2, 3))), *model.prepare(replace(endless, model_px=64))]
     for painting in paintings:
         loop.add(painting, collector)
@@ -303,11 +308,11 @@ def test_lanes_of_other_sizes_get_the_same_time_a_picture(pipeline, request_, ne
 def test_a_lane_that_was_long_alone_does_not_starve(pipeline, request_, new_loop, new_collector):
     model = InpaintModel(pipeline)
     loop, collector = new_loop(model), new_collector()
-    (first,) = model.prepare(replace(request_, num_inference_steps=200, scheduler="ddim"))
+    (first,) = model.prepare(request_.with_options(num_inference_steps=200, scheduler="ddim"))
     loop.add(first, collector)
     collector.wait([first])
-    (large,) = model.prepare(replace(request_, num_inference_steps=LONG, scheduler="ddim", model_px=64))
-    (small,) = model.prepare(replace(request_, num_inference_steps=20, scheduler="ddim"))
+    (large,) = model.prepare(replace(request_, model_px=64).with_options(num_inference_steps=LONG, scheduler="ddim"))
+    (small,) = model.prepare(request_.with_options(num_inference_steps=20, scheduler="ddim"))
     loop.add(large, collector)
     loop.add(small, collector)
     paint_until(loop, [large], lambda: small.finished)
@@ -342,7 +347,7 @@ def test_memory_stays_flat(request_, new_engine):
     def edits(first, count):
         for number in range(first, first + count, 4):
             jobs = [
-                engine.submit(replace(request_, prompt=f"thing {number + index}", num_inference_steps=2))
+                engine.submit(replace(request_, prompt=f"thing {number + index}").with_options(num_inference_steps=2))
                 for index in range(4)
             ]
             engine.cancel(jobs[3])

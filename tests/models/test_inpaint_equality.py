@@ -26,7 +26,7 @@ BUCKET = 16
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_latents_equal_the_stock_pipelines(new_pipeline, stock, close, request_, latents_of, scheduler, strength):
-    request = replace(request_, scheduler=scheduler, num_inference_steps=6, strength=strength)
+    request = request_.with_options(scheduler=scheduler, num_inference_steps=6, strength=strength)
     pipeline = new_pipeline()
     ours = latents_of(InpaintModel(pipeline), request)
     pipeline.scheduler = named(pipeline.scheduler, scheduler)
@@ -41,7 +41,7 @@ def test_a_predicted_velocity_is_no_predicted_noise(new_pipeline, stock, close, 
     pipeline.scheduler = DDIMScheduler.from_config(
         pipeline.scheduler.config, prediction_type="v_prediction", clip_sample=False
     )
-    request = replace(request_, scheduler=scheduler)
+    request = request_.with_options(scheduler=scheduler)
     ours = latents_of(InpaintModel(pipeline), request)
     pipeline.scheduler = named(pipeline.scheduler, scheduler)
     assert close(ours, stock(pipeline, request))
@@ -49,9 +49,9 @@ def test_a_predicted_velocity_is_no_predicted_noise(new_pipeline, stock, close, 
 
 @pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 3.0])
 def test_guidance_equals_the_stock_pipelines(pipeline, stock, close, request_, latents_of, guidance_scale):
-    request = replace(request_, guidance_scale=guidance_scale)
+    request = request_.with_options(guidance_scale=guidance_scale)
     if guidance_scale <= 1:  # where diffusers ignores a negative prompt
-        request = replace(request, negative_prompt="")
+        request = request.with_options(negative_prompt="")
     assert close(latents_of(InpaintModel(pipeline), request), stock(pipeline, request))
 
 
@@ -87,7 +87,7 @@ def test_a_step_has_at_most_the_largest_bucket(pipeline, request_, new_loop, new
 
 
 def test_each_of_several_seeds_paints_what_it_paints_alone(pipeline, stock, close, request_, latents_of):
-    request = replace(request_, seeds=(7, 8, 9), scheduler="euler_ancestral")
+    request = replace(request_, seeds=(7, 8, 9)).with_options(scheduler="euler_ancestral")
     together = latents_of(InpaintModel(pipeline), request)
     pipeline.scheduler = named(pipeline.scheduler, "euler_ancestral")
     for row, seed in zip(together, request.seeds, strict=True):
@@ -98,7 +98,7 @@ def test_each_of_several_seeds_paints_what_it_paints_alone(pipeline, stock, clos
 @pytest.mark.parametrize("execution", ["eager", "traced"])
 def test_every_way_to_run_the_unet_gives_the_same(pipeline, close, request_, latents_of, execution, threads):
     model = InpaintModel(pipeline)
-    unguided = replace(request_, negative_prompt="", guidance_scale=1.0, model_px=64)
+    unguided = replace(request_, model_px=64).with_options(negative_prompt="", guidance_scale=1.0)
     for request in (replace(request_, seeds=(7, 8)), unguided):
         plain = latents_of(model, request)
         assert close(latents_of(model, request, execution=execution, threads=threads), plain)
@@ -134,7 +134,7 @@ def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None)
                 loop.cancel(painting)
 
     # Somebody has to be there at all times, or the loop stands still and no step would bring the others in.
-    clock = model.prepare(replace(request, num_inference_steps=25, scheduler="ddim"))[0]
+    clock = model.prepare(request.with_options(num_inference_steps=25, scheduler="ddim"))[0]
     loop = new_loop(model, max_rows=max_rows, on_step=arrivals_and_cancels, cost=cost, buckets=(BUCKET,))
     for painting, job in zip(paintings, plan, strict=True):
         if job["arrives"] == 0:
@@ -145,12 +145,14 @@ def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None)
 
 
 def request_of(request, job):
-    fields = {key: value for key, value in job.items() if key not in ("arrives", "leaves_after", "seed")}
-    if int(fields["num_inference_steps"] * fields["strength"]) < 1:
-        fields["strength"] = 1.0
-    if fields["guidance_scale"] <= 1:
-        fields["negative_prompt"] = ""
-    return replace(request, seeds=(job["seed"],), **fields)
+    names = ("num_inference_steps", "guidance_scale", "scheduler", "strength")
+    options = {name: job[name] for name in names}
+    if int(options["num_inference_steps"] * options["strength"]) < 1:
+        options["strength"] = 1.0
+    if options["guidance_scale"] <= 1:
+        options["negative_prompt"] = ""
+    request = replace(request, seeds=(job["seed"],), prompt=job["prompt"], model_px=job["model_px"])
+    return request.with_options(**options)
 
 
 @settings(

@@ -34,9 +34,9 @@ def first_latents(pipeline, request, picture):
     pixels = pipeline.image_processor.preprocess(Image.fromarray(picture), height=SIDE, width=SIDE)
     encoded = pipeline._encode_vae_image(pixels.to(pipeline.device), generator).cpu()
     noise = torch.randn(encoded.shape, generator=generator)
-    scheduler = named(pipeline.scheduler, request.scheduler)
-    scheduler.set_timesteps(request.num_inference_steps)
-    first = request.num_inference_steps - int(request.num_inference_steps * request.strength)
+    scheduler = named(pipeline.scheduler, request.options.scheduler)
+    scheduler.set_timesteps(request.options.num_inference_steps)
+    first = request.options.num_inference_steps - int(request.options.num_inference_steps * request.options.strength)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first * scheduler.order)
     timestep = scheduler.timesteps[first * scheduler.order][None]
@@ -45,17 +45,17 @@ def first_latents(pipeline, request, picture):
 
 def stock_from(pipeline, request, latents, generator):
     """The stock pipeline's final latents, started from these."""
-    pipeline.scheduler = named(pipeline.scheduler, request.scheduler)
-    pipeline.scheduler.set_timesteps(request.num_inference_steps)
+    pipeline.scheduler = named(pipeline.scheduler, request.options.scheduler)
+    pipeline.scheduler.set_timesteps(request.options.num_inference_steps)
     return pipeline(
         prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=request.options.negative_prompt,
         image=Image.fromarray(request.squares[0].image),
         mask_image=Image.fromarray(request.squares[0].mask.astype(np.uint8) * 255),
         height=SIDE,
         width=SIDE,
-        num_inference_steps=request.num_inference_steps,
-        guidance_scale=request.guidance_scale,
+        num_inference_steps=request.options.num_inference_steps,
+        guidance_scale=request.options.guidance_scale,
         latents=latents / pipeline.scheduler.init_noise_sigma,
         generator=generator,
         output_type="latent",
@@ -67,7 +67,7 @@ def stock_from(pipeline, request, latents, generator):
 def test_at_full_strength_a_picture_is_noised_as_far_as_the_first_step(
     any_pipeline, close, request_, latents_of, scheduler, fill
 ):
-    request = replace(request_, scheduler=scheduler, fill=fill, num_inference_steps=5)
+    request = request_.with_options(scheduler=scheduler, fill=fill, num_inference_steps=5)
     model = InpaintModel(any_pipeline)
     picture = smeared(request.squares[0].image, request.squares[0].mask) if fill == "blur" else request.squares[0].image
     encoded, noised, generator = first_latents(any_pipeline, request, picture)
@@ -80,19 +80,19 @@ def test_at_full_strength_a_picture_is_noised_as_far_as_the_first_step(
 def test_below_it_a_smeared_picture_is_a_picture_like_any_other(
     any_pipeline, stock, close, request_, latents_of, scheduler
 ):
-    request = replace(request_, scheduler=scheduler, fill="blur", num_inference_steps=6, strength=0.6)
+    request = request_.with_options(scheduler=scheduler, fill="blur", num_inference_steps=6, strength=0.6)
     ours = latents_of(InpaintModel(any_pipeline), request)
     any_pipeline.scheduler = named(any_pipeline.scheduler, scheduler)
     (square,) = request.squares
     drawn = Square(smeared(square.image, square.mask), square.mask)
-    as_drawn = replace(request, squares=(drawn,), fill=None)
+    as_drawn = replace(request, squares=(drawn,)).with_options(fill=None)
     assert close(ours, stock(any_pipeline, as_drawn))
-    assert not close(ours, stock(any_pipeline, replace(request, fill=None)), 1e-2)
+    assert not close(ours, stock(any_pipeline, request.with_options(fill=None)), 1e-2)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_below_it_noise_stands_for_what_was_in_the_mask(any_pipeline, close, request_, scheduler):
-    request = replace(request_, scheduler=scheduler, fill="noise", num_inference_steps=6, strength=0.6)
+    request = request_.with_options(scheduler=scheduler, fill="noise", num_inference_steps=6, strength=0.6)
     (painting,) = InpaintModel(any_pipeline).prepare(request)
     encoded, noised, generator = first_latents(any_pipeline, request, request.squares[0].image)
     masked = Image.fromarray(np.where(request.squares[0].mask[..., None], np.uint8(0), request.squares[0].image))
@@ -108,20 +108,20 @@ def test_below_it_noise_stands_for_what_was_in_the_mask(any_pipeline, close, req
 
 @pytest.mark.parametrize(("strength", "fill"), [(1.0, "noise"), (0.6, "original")])
 def test_nothing_said_is_what_the_stock_pipeline_does(pipeline, request_, strength, fill):
-    request = replace(request_, strength=strength, scheduler="ddim")
+    request = request_.with_options(strength=strength, scheduler="ddim")
     model = InpaintModel(pipeline)
-    unsaid, said = model.prepare(request)[0], model.prepare(replace(request, fill=fill))[0]
+    unsaid, said = model.prepare(request)[0], model.prepare(request.with_options(fill=fill))[0]
     assert torch.equal(unsaid.latents, said.latents)
     assert torch.equal(unsaid.masked_latents, said.masked_latents)
     others = {"noise", "original", "blur"} - {fill}
     for other in others:
-        assert not torch.equal(unsaid.latents, model.prepare(replace(request, fill=other))[0].latents)
+        assert not torch.equal(unsaid.latents, model.prepare(request.with_options(fill=other))[0].latents)
 
 
 @pytest.mark.parametrize(("fill", "matters"), [("original", True), ("blur", False)])
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 def test_a_blur_hides_what_was_there(pipeline, request_, strength, fill, matters):
-    request = replace(request_, strength=strength, fill=fill, scheduler="ddim", num_inference_steps=6)
+    request = request_.with_options(strength=strength, fill=fill, scheduler="ddim", num_inference_steps=6)
     (square,) = request.squares
     other = square.image.copy()
     other[square.mask] = 255 - other[square.mask]
@@ -136,7 +136,9 @@ def test_a_blur_hides_what_was_there(pipeline, request_, strength, fill, matters
 def test_each_seed_is_noised_for_itself(pipeline, request_):
     model = InpaintModel(pipeline)
     for fill in ("noise", "original", "blur"):
-        request = replace(request_, fill=fill, strength=0.8, num_inference_steps=5, scheduler="euler", seeds=(7, 8))
+        request = replace(request_, seeds=(7, 8)).with_options(
+            fill=fill, strength=0.8, num_inference_steps=5, scheduler="euler"
+        )
         first, second = model.prepare(request)
         assert not torch.equal(first.latents, second.latents)
         assert torch.equal(second.latents, model.prepare(replace(request, seeds=(8,)))[0].latents)

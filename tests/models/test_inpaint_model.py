@@ -38,9 +38,14 @@ def test_the_same_text_is_encoded_once(pipeline, request_, monkeypatch):
 def test_a_text_is_read_to_its_end_or_refused(pipeline, request_, param):
     """The tokenizer reads 32 tokens, two of which mark start and end."""
     model = InpaintModel(pipeline)
-    model.prepare(replace(request_, **{param: "lemon " * 30}))
+
+    def prepare(text):
+        is_prompt = param == "prompt"
+        model.prepare(replace(request_, prompt=text) if is_prompt else request_.with_options(negative_prompt=text))
+
+    prepare("lemon " * 30)
     with pytest.raises(InvalidInput) as refused:
-        model.prepare(replace(request_, **{param: "lemon " * 31}))
+        prepare("lemon " * 31)
     assert refused.value.param == param
     assert refused.value.message == (
         f"{param} must have at most 30 tokens, as the painter reads no more at once: there are 31."
@@ -48,17 +53,18 @@ def test_a_text_is_read_to_its_end_or_refused(pipeline, request_, param):
 
 
 @pytest.mark.parametrize(
-    ("fields", "param"),
+    ("options", "model_px", "param"),
     [
-        ({"scheduler": "magic"}, "scheduler"),
-        ({"strength": 0.1}, "strength"),
-        ({"scheduler": "lcm", "num_inference_steps": 60}, "num_inference_steps"),
-        ({"model_px": 33}, "model_px"),
-        ({"model_px": 32 * 64}, "model_px"),
-        ({"model_px": -4}, "model_px"),
+        ({"scheduler": "magic"}, None, "scheduler"),
+        ({"strength": 0.1}, None, "strength"),
+        ({"scheduler": "lcm", "num_inference_steps": 60}, None, "num_inference_steps"),
+        ({"num_inference_steps": None}, None, "num_inference_steps"),
+        ({}, 33, "model_px"),
+        ({}, 32 * 64, "model_px"),
+        ({}, -4, "model_px"),
     ],
 )
-def test_what_cannot_be_painted_is_refused_by_its_field(pipeline, request_, fields, param):
+def test_what_cannot_be_painted_is_refused_by_its_field(pipeline, request_, options, model_px, param):
     with pytest.raises(InvalidInput) as refused:
-        InpaintModel(pipeline).prepare(replace(request_, **fields))
+        InpaintModel(pipeline).prepare(replace(request_, model_px=model_px).with_options(**options))
     assert refused.value.param == param

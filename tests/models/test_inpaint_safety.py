@@ -19,7 +19,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil
 from deployments.config import POCKET_WEIGHTS, InpaintArgs, InpaintSettings
 from deployments.inpaint.engine import InpaintEngine
 from deployments.inpaint.model import InpaintModel
-from deployments.messages import InpaintRequest, Square
+from deployments.messages import InpaintRequest, PaintOptions, Square
 
 WAIT_S = 60
 NEVER, ALWAYS = 2.0, -2.0  # thresholds for a cosine
@@ -82,7 +82,8 @@ def edit():
     image = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     mask = np.zeros((90, 90), bool)
     mask[20:70, 15:75] = True
-    return InpaintRequest((Square(image, mask),), "a lemon", "", SEEDS, 3, 3.0)
+    options = PaintOptions(num_inference_steps=3, guidance_scale=3.0)
+    return InpaintRequest((Square(image, mask),), "a lemon", SEEDS, options)
 
 
 def stock_verdicts(folder, request):
@@ -99,8 +100,8 @@ def stock_verdicts(folder, request):
             mask_image=Image.fromarray(request.squares[0].mask.astype(np.uint8) * 255),
             height=64,
             width=64,
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
+            num_inference_steps=request.options.num_inference_steps,
+            guidance_scale=request.options.guidance_scale,
             generator=torch.Generator().manual_seed(seed),
         )
         verdicts += result.nsfw_content_detected
@@ -166,7 +167,7 @@ def test_the_checker_sees_what_the_model_painted_in_the_thread_that_decodes(with
 
 def previews_of(engine, request):
     told = []
-    engine.submit(replace(request, num_inference_steps=8), told.append, previews=3).future.result(WAIT_S)
+    engine.submit(request.with_options(num_inference_steps=8), told.append, previews=3).future.result(WAIT_S)
     assert len(told) == 8 * len(request.seeds)
     return [progress for progress in told if progress.preview is not None]
 

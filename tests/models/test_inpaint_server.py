@@ -24,7 +24,7 @@ def server(new_pipeline, tmp_path):
 
 
 async def test_a_stream_counts_the_steps_of_all_pictures_and_ends_in_the_same_pictures(server, request_):
-    request = replace(request_, seeds=(7, 8, 9), num_inference_steps=12, scheduler="ddim")
+    request = replace(request_, seeds=(7, 8, 9)).with_options(num_inference_steps=12, scheduler="ddim")
     *news, last = [item async for item in server.inpaint_stream(request)]
     assert isinstance(last, Painted)
     assert np.array_equal(last.images[0], (await server.inpaint(request)).images[0])
@@ -35,14 +35,16 @@ async def test_a_stream_counts_the_steps_of_all_pictures_and_ends_in_the_same_pi
 
 
 async def test_the_steps_of_all_squares_are_counted(server, request_):
-    request = replace(request_, squares=request_.squares * 3, seeds=(7, 8), num_inference_steps=5, scheduler="ddim")
+    request = replace(request_, squares=request_.squares * 3, seeds=(7, 8)).with_options(
+        num_inference_steps=5, scheduler="ddim"
+    )
     *news, last = [item async for item in server.inpaint_stream(request)]
     assert {one.total for one in news} == {5 * 3 * 2}
     assert len(last.images) == 3
 
 
 async def test_who_leaves_the_stream_frees_the_place(server, request_):
-    async for _ in (stream := server.inpaint_stream(replace(request_, num_inference_steps=LONG, scheduler="ddim"))):
+    async for _ in (stream := server.inpaint_stream(request_.with_options(num_inference_steps=LONG, scheduler="ddim"))):
         break
     await stream.aclose()
     assert not server._engine._jobs
@@ -50,7 +52,7 @@ async def test_who_leaves_the_stream_frees_the_place(server, request_):
 
 async def test_a_cancelled_stream_frees_the_place(server, request_):
     async def watch():
-        async for _ in server.inpaint_stream(replace(request_, num_inference_steps=LONG, scheduler="ddim")):
+        async for _ in server.inpaint_stream(request_.with_options(num_inference_steps=LONG, scheduler="ddim")):
             started.set()
 
     started = asyncio.Event()

@@ -94,7 +94,7 @@ def test_a_cancelled_job_leaves_with_all_its_squares(three, new_engine):
             full.set()
 
     engine = new_engine(on_step=on_step)
-    job = engine.submit(replace(three, num_inference_steps=LONG, scheduler="ddim"))
+    job = engine.submit(three.with_options(num_inference_steps=LONG, scheduler="ddim"))
     assert full.wait(WAIT_S)
     engine.cancel(job)
     with pytest.raises(CancelledError):
@@ -106,7 +106,7 @@ def test_a_cancelled_job_leaves_with_all_its_squares(three, new_engine):
 
 def test_every_square_of_every_seed_takes_a_place(three, new_engine):
     engine = new_engine({"max_pictures": 7})
-    job = engine.submit(replace(three, num_inference_steps=LONG, scheduler="ddim"))  # six of the seven
+    job = engine.submit(three.with_options(num_inference_steps=LONG, scheduler="ddim"))  # six of the seven
     with pytest.raises(Overloaded):
         engine.submit(replace(three, seeds=(1,), squares=three.squares[:2]))
     engine.submit(replace(three, seeds=(1,), squares=three.squares[:1])).future.result(WAIT_S)
@@ -151,7 +151,7 @@ def test_a_seed_is_flagged_if_any_of_its_squares_is(three, new_engine, monkeypat
 
 def test_progress_tells_of_every_painting_and_each_preview_has_the_size_of_its_square(three, new_engine):
     told = []
-    request = replace(three, num_inference_steps=8, scheduler="euler")
+    request = three.with_options(num_inference_steps=8, scheduler="euler")
     new_engine().submit(request, told.append, previews=3).future.result(WAIT_S)
     assert {progress.painting for progress in told} == set(range(6))
     for progress in told:
@@ -164,7 +164,7 @@ def test_after_an_objection_no_more_is_shown_of_any_square_of_that_seed(three, n
     engine = new_engine()
     finish = engine.model.finish
     monkeypatch.setattr(engine.model, "finish", lambda latents, side: (finish(latents, side)[0], True))
-    request = replace(three, num_inference_steps=8, scheduler="euler", seeds=(1,))
+    request = replace(three, seeds=(1,)).with_options(num_inference_steps=8, scheduler="euler")
     looked = []
     hidden = engine.model.finish
     monkeypatch.setattr(engine.model, "finish", lambda *args: looked.append(1) or hidden(*args))

@@ -119,7 +119,7 @@ def new_painter(new_pipeline, tmp_path, metrics):
 
 async def test_every_step_records_its_rows_its_padding_and_its_time(new_painter, metrics, request_):
     painter = new_painter()
-    await painter.inpaint(replace(request_, seeds=(1, 2, 3), num_inference_steps=3, scheduler="ddim"))
+    await painter.inpaint(replace(request_, seeds=(1, 2, 3)).with_options(num_inference_steps=3, scheduler="ddim"))
     rows = metrics.values(STEP_ROWS, stage="inpaint")
     padding = metrics.values(ROWS, content="padding")
     assert sum(rows) == sum(metrics.values(ROWS, content="picture")) == 3 * 3 * 2  # pictures, steps, with guidance
@@ -133,14 +133,14 @@ async def test_a_text_that_is_known_is_a_hit(new_painter, metrics, request_):
     painter = new_painter()
     texts = {"stage": "inpaint", "cache": "texts"}
     at_start = len(metrics.values(CACHE_HITS, **texts))
-    await painter.inpaint(replace(request_, prompt="a kiwi", negative_prompt="grey"))
-    await painter.inpaint(replace(request_, prompt="a kiwi", negative_prompt="grey"))
+    await painter.inpaint(replace(request_, prompt="a kiwi").with_options(negative_prompt="grey"))
+    await painter.inpaint(replace(request_, prompt="a kiwi").with_options(negative_prompt="grey"))
     assert len(metrics.values(CACHE_HITS, **texts)) == at_start + 2
 
 
 async def test_pictures_are_counted_from_their_acceptance_to_their_end(new_painter, metrics, request_):
     painter = new_painter(max_rows=2, max_pictures=2)
-    long = replace(request_, num_inference_steps=LONG, scheduler="ddim")
+    long = request_.with_options(num_inference_steps=LONG, scheduler="ddim")
     first = asyncio.create_task(painter.inpaint(replace(long, seeds=(1, 2))))
     until = time.monotonic() + 60
     while not any(metrics.values(PICTURES_WAITING)):
@@ -161,7 +161,7 @@ async def test_pictures_are_counted_from_their_acceptance_to_their_end(new_paint
 
 async def test_who_leaves_a_stream_is_counted_once_as_cancelled(new_painter, metrics, request_):
     painter = new_painter()
-    stream = painter.inpaint_stream(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
+    stream = painter.inpaint_stream(request_.with_options(num_inference_steps=LONG, scheduler="ddim"))
     async for _ in stream:
         break
     await stream.aclose()
@@ -172,7 +172,7 @@ async def test_who_leaves_a_stream_is_counted_once_as_cancelled(new_painter, met
 async def test_nobody_waits_once_the_last_picture_has_gone(new_painter, metrics, request_):
     """Whoever waited may have been cancelled after the last step, which reported that they do."""
     painter = new_painter()
-    job = painter._submit(replace(request_, num_inference_steps=LONG, scheduler="ddim"))
+    job = painter._submit(request_.with_options(num_inference_steps=LONG, scheduler="ddim"))
     painter._engine._loop.close()  # no step is taken from here on
     painter._engine._on_step(StepRecord(rows=2, padded_rows=4, waiting=3, seconds=0.1))
     assert metrics.values(PICTURES_WAITING)[-1] == 3

@@ -180,14 +180,14 @@ class Inpaint:
             np.stack([np.full(square.image.shape, seed % 256, np.uint8) for seed in request.seeds])
             for square in request.squares
         )
-        scale = 3.0 if request.guidance_scale is None else request.guidance_scale
+        scale = 3.0 if request.options.guidance_scale is None else request.options.guidance_scale
         return Painted(images, scale, tuple(seed in self.flagged for seed in request.seeds))
 
     async def inpaint_stream(self, request):
-        for step in range(1, request.num_inference_steps + 1):
+        for step in range(1, request.options.num_inference_steps + 1):
             if self.failures and step == 2:
                 raise self.failures.pop(0)
-            yield Progress("inpaint", step, request.num_inference_steps)
+            yield Progress("inpaint", step, request.options.num_inference_steps)
         yield await self.inpaint(request)
 
 

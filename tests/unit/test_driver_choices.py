@@ -205,7 +205,7 @@ async def test_fill_shape_and_strength_reach_the_painter(graph):
     plain = (await graph.edit()).mask
     boxed = (await graph.edit(mask_shape="box", dilation=0.0, fill="blur", strength=0.5)).mask
     request = graph.inpaint.stage.requests[-1]
-    assert (request.fill, request.strength) == ("blur", 0.5)
+    assert (request.options.fill, request.options.strength) == ("blur", 0.5)
     assert boxed.sum() == boxed.any(axis=0).sum() * boxed.any(axis=1).sum()  # a box
     assert plain.sum() != boxed.sum()
 

@@ -19,24 +19,24 @@ def edit(**fields):
 def test_defaults_are_filled_in():
     request = edit(prompt="  a lemon ")
     assert request.prompt == "a lemon"
-    assert request.num_inference_steps == SETTINGS.num_inference_steps
-    assert request.guidance_scale == SETTINGS.guidance_scale
+    assert request.options.num_inference_steps == SETTINGS.num_inference_steps
+    assert request.options.guidance_scale == SETTINGS.guidance_scale
     assert request.where.target == "lemon"  # without a target, the prompt says what to find
     assert request.where.wordings[0].phrase == "lemon"
-    assert (request.mode, request.candidate, request.fill, request.min_score) == ("replace", 0, None, None)
+    assert (request.mode, request.candidate, request.options.fill, request.min_score) == ("replace", 0, None, None)
     assert (request.mask_shape, request.dilation) == (SETTINGS.painting.mask_shape, SETTINGS.painting.dilation)
     assert 0 <= request.seeds[0] < 2**53
-    assert (request.strength, request.scheduler) == (1.0, None)
+    assert (request.options.strength, request.options.scheduler) == (1.0, None)
     assert edit().seeds != edit().seeds
 
 
 def test_what_is_given_is_kept():
     request = edit(target="x", seed=5, num_inference_steps=3, guidance_scale=1.5, n=2, negative_prompt="blurry")
-    assert (request.where.target, request.seeds, request.num_inference_steps) == ("x", (5, 6), 3)
-    assert (request.guidance_scale, request.negative_prompt) == (1.5, "blurry")
-    assert edit(guidance_scale=0.0).guidance_scale == 0.0
+    assert (request.where.target, request.seeds, request.options.num_inference_steps) == ("x", (5, 6), 3)
+    assert (request.options.guidance_scale, request.options.negative_prompt) == (1.5, "blurry")
+    assert edit(guidance_scale=0.0).options.guidance_scale == 0.0
     request = edit(strength=0.01, scheduler="euler", fill="blur", mask_shape="box", dilation=0.5, candidate=3)
-    assert (request.strength, request.scheduler, request.fill) == (0.01, "euler", "blur")
+    assert (request.options.strength, request.options.scheduler, request.options.fill) == (0.01, "euler", "blur")
     assert (request.mask_shape, request.dilation, request.candidate) == ("box", 0.5, 3)
 
 
@@ -65,8 +65,8 @@ def test_a_negative_prompt_needs_guidance_to_act(scale):
     with pytest.raises(InvalidInput) as caught:  # also where the service's own setting says it
         complete_edit(EditRequest(IMAGE, "x", negative_prompt="blurry"), DriverSettings(guidance_scale=scale))
     assert caught.value.param == "negative_prompt"
-    assert edit(negative_prompt=" ", guidance_scale=scale).negative_prompt == ""
-    assert edit(negative_prompt="blurry", guidance_scale=None).guidance_scale is None  # the model knows its own
+    assert edit(negative_prompt=" ", guidance_scale=scale).options.negative_prompt == ""
+    assert edit(negative_prompt="blurry", guidance_scale=None).options.guidance_scale is None  # the model knows its own
 
 
 def test_what_is_looked_for_comes_from_a_field_that_was_sent():
