@@ -31,7 +31,7 @@ def check_reading(prompt: str, reading: PromptReading, places: bool) -> None:
     try:
         check_prompt(prompt, reading, places)
     except NotUnderstood as refusal:
-        raise InvalidInput(f"prompt {refusal}", "prompt") from None
+        raise InvalidInput(f"`prompt` {refusal}", "prompt") from None
 
 
 def things_removed(reading: PromptReading, is_pointed_at: bool) -> tuple[str, ...]:
@@ -54,6 +54,6 @@ def wordings_of(target: str | None, from_prompt: tuple[str, ...], places: bool) 
         try:
             check_target(target)
         except NotUnderstood as refusal:
-            raise InvalidInput(f"target {refusal}", "target") from None
+            raise InvalidInput(f"`target` {refusal}", "target") from None
     fallbacks = (replace(parse(text), avoid=()) for text in texts[1:] if not is_refused(text))
     return tuple(dict.fromkeys((*map(parse, texts[:1]), *fallbacks)))

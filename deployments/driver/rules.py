@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
 from deployments.language.targets import Wording
 from deployments.messages import Box, EditRequest, LocateRequest, PaintOptions, Point, ScoreRequest
 
-SearchRequest = TypeVar("SearchRequest", EditRequest, LocateRequest)
 PAINTERS_FIELDS = ("prompt", "n", "seed", "min_score", *(option.name for option in fields(PaintOptions)))
 
 

@@ -185,7 +185,7 @@ def test_a_target_that_cannot_be_acted_on_is_refused(about, target):
         with pytest.raises(InvalidInput, match=about) as caught:
             call()
         assert caught.value.param == "target"
-        assert caught.value.message.startswith("target ")
+        assert caught.value.message.startswith("`target` ")
 
 
 @pytest.mark.parametrize(("about", "prompt"), [(about, text) for about, texts in PROMPTS.items() for text in texts])
@@ -193,7 +193,7 @@ def test_a_prompt_that_cannot_be_acted_on_is_refused(about, prompt):
     with pytest.raises(InvalidInput, match=about) as caught:
         edit(prompt)
     assert caught.value.param == "prompt"
-    assert caught.value.message.startswith("prompt ")
+    assert caught.value.message.startswith("`prompt` ")
 
 
 @pytest.mark.parametrize("prompt", [text for texts in PROMPTS.values() for text in texts])
