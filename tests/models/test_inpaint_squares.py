@@ -115,7 +115,7 @@ def test_every_square_of_every_seed_takes_a_place(three, new_engine):
 
 def test_a_request_that_fills_the_engine_alone_needs_only_one_free_place(three, new_engine):
     engine = new_engine({"max_pictures": 3})
-    endless = replace(three, num_inference_steps=LONG, scheduler="ddim")
+    endless = three.with_options(num_inference_steps=LONG, scheduler="ddim")
     single = replace(endless, seeds=(1,), squares=three.squares[:1])
     singles = [engine.submit(single) for _ in range(3)]
     with pytest.raises(Overloaded):

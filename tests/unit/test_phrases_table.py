@@ -32,7 +32,7 @@ def done(words, field):
             edit = complete_edit(EditRequest(IMAGE, words), DriverSettings())
             where = edit.where
     except InvalidInput as error:
-        is_named = error.param == field and error.message.startswith(f"{field} ")
+        is_named = error.param == field and error.message.startswith(f"`{field}` ")
         return "refused" if is_named else f"refused by {error.param}: {error.message}"
     wording = where.wordings[0]
     assert where.avoid == wording.avoid
