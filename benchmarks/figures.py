@@ -35,7 +35,7 @@ class Figure:
     @property
     def wanted(self) -> str:
         if self.target is None:
-            return "told"
+            return "no target"
         return f"{'<=' if self.below else '>='} {self.target:g}"
 
     @property
