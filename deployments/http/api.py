@@ -23,14 +23,12 @@ from starlette.responses import JSONResponse, Response
 from deployments.config import DriverSettings, Limits
 from deployments.driver.rules import check_pixels
 from deployments.http import answers, failures, schemas
-from deployments.http.accept import as_file
-from deployments.http.cors import Cors
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
 from deployments.http.forms import Form, most_bytes, read_form
-from deployments.http.head import Head
-from deployments.http.middleware import BodyLimit, Net, RequestIds, request_id_of
+from deployments.http.middleware import BodyLimit, Cors, Head, Net, RequestIds, request_id_of
 from deployments.http.parsing import parse, schema_of
 from deployments.http.requests import (
+    as_file,
     check_model,
     check_size,
     edit_request,

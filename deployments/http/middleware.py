@@ -1,4 +1,4 @@
-"""Around every request: its id, the limit of its body, and the net under it. Plain ASGI, no framework."""
+"""Around every request: its id, the limit of its body, CORS, HEAD, and the net under it. Plain ASGI, no framework."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +17,22 @@ from deployments.http.failures import failure, unforeseen
 
 REQUEST_ID = "x-request-id"
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+CORS_METHODS = ("GET", "HEAD", "POST")
+# What a page may read of an answer besides the body and its type.
+CORS_EXPOSED = (
+    "x-request-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "x-retouch-point",
+    "x-retouch-candidate",
+    "x-retouch-improved",
+    "x-retouch-seed",
+    "x-retouch-score",
+    "x-retouch-converted",
+    "x-retouch-mask-read",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -113,3 +130,56 @@ def _declared_length(scope: Scope) -> float:
     """Content-Length in bytes, 0 when there is none. (As a float, for which no number has too many digits.)"""
     declared = Headers(scope=scope).get("content-length", "")
     return float(declared) if declared.isascii() and declared.isdigit() else 0
+
+
+class Head:
+    """Answers HEAD with the status and the headers of GET and no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)
+
+
+class Cors:
+    """Lets web pages of the origins `origins_of()` call the service and read every answer, failures too.
+
+    The origins are those of the moment, as settings change while the service runs. Where there are none, nothing is
+    added to any answer. Credentials of the browser, such as cookies, are never asked for.
+    """
+
+    def __init__(self, app: ASGIApp, origins_of: Callable[[], tuple[str, ...]]) -> None:
+        self.app = app
+        self.origins_of = origins_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origins = self.origins_of()
+        if scope["type"] != "http" or not origins:
+            await self.app(scope, receive, send)
+            return
+        await self._policy(origins)(_known(scope, origins), receive, send)
+
+    def _policy(self, origins: tuple[str, ...]) -> CORSMiddleware:
+        return CORSMiddleware(
+            self.app,
+            allow_origins=origins,
+            allow_methods=CORS_METHODS,
+            allow_headers=("*",),
+            expose_headers=CORS_EXPOSED,
+        )
+
+
+def _known(scope: Scope, origins: tuple[str, ...]) -> Scope:
+    """Return `scope` without its Origin if that is not allowed: it is answered like a request that has none."""
+    origin = Headers(scope=scope).get("origin")
+    if origin is None or origin in origins or "*" in origins:
+        return scope
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name.lower() != b"origin"]}

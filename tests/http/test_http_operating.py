@@ -9,7 +9,7 @@ from PIL import Image
 
 from deployments.config import DriverSettings
 from deployments.errors import Overloaded
-from deployments.http.cors import EXPOSED
+from deployments.http.middleware import CORS_EXPOSED
 from deployments.messages import Readiness
 
 EDITS = "/v1/images/edits"
@@ -208,7 +208,7 @@ def test_every_answer_can_be_read(client, driver, picture, case):
     assert answer.headers["access-control-allow-origin"] == HOME
     assert answer.headers["vary"] == "Origin"
     exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-    assert exposed == set(EXPOSED)
+    assert exposed == set(CORS_EXPOSED)
     own = {name for name in answer.headers if name.startswith(("x-", "retry-"))}
     assert own <= exposed
     assert ("x-retouch-seed" in own) == (case in ("file", "converted"))
