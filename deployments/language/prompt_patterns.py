@@ -102,6 +102,14 @@ TAKE_AWAY = _pattern(
     rf"(?:(?:take|get|cut|crop) (?P<old>{_SOME}) (?:away|out)|(?:make|have) (?P<gone>{_SOME}) "
     rf"(?:disappear|vanish|go away|invisible|gone|removed)){_FROM_PICTURE}"
 )
+# "I'd like the dog removed", "the dog should be gone", "the dog should be a cat".
+_GONE = r"(?:removed|deleted|erased|eliminated|gone|taken away|taken out|cut out)"
+WISHED_AWAY = _pattern(
+    rf"(?:(?:i want|i need|i'd like|i would like|get|have) (?P<old>{_SOME}) {_GONE}"
+    rf"|(?P<gone>{_SOME}) (?:should|must|has to|have to|needs to|need to) "
+    rf"(?:(?:be )?{_GONE}|go(?: away)?|disappear|vanish)){_FROM_PICTURE}"
+)
+WISHED = _pattern(rf"(?P<old>{_SOME}) (?:should|must) (?:be|become|look like|turn into) (?P<new>.+)")
 # "remove the dog and put a cat there" replaces it.
 REMOVE_AND_PAINT = _pattern(
     r"(?:remove|delete|erase|take away|take out|get rid of|cut out) (?P<old>.+?),?(?: and| then|, then)+ "

@@ -215,6 +215,10 @@ def _removed_and_painted(match: re.Match[str]) -> PromptReading:
     return _changed(match["old"], match["new"] or match["put"])
 
 
+def _wished(match: re.Match[str]) -> PromptReading:
+    return _changed(match["old"], match["new"])
+
+
 def _instead(match: re.Match[str]) -> PromptReading:
     return PromptReading(_told(match["old"]), _for_each(match["old"], match["new"]))
 
@@ -223,6 +227,8 @@ _INSTRUCTIONS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], PromptRead
     (prompt_patterns.REMOVE_AND_PAINT, _removed_and_painted),
     (prompt_patterns.REMOVE, _removed),
     (prompt_patterns.TAKE_AWAY, _removed),
+    (prompt_patterns.WISHED_AWAY, _removed),
+    (prompt_patterns.WISHED, _wished),
     (prompt_patterns.REPLACE, _replaced),
     (prompt_patterns.CHANGE, _changed_into),
     (prompt_patterns.MAKE, _made),

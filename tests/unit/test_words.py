@@ -222,6 +222,10 @@ READINGS = [
         ("old house", "old house on the hill behind the big trees"),
         "a castle",
     ),
+    ("the dog should be a cat", ("dog",), "a cat"),
+    ("the dogs should be cats", ("dogs",), "cat"),
+    ("the car should be red", ("car",), "red car"),
+    ("a dog that should be a cat", ("dog", "a dog that should be a cat"), "a dog that should be a cat"),
 ]
 
 
@@ -240,6 +244,10 @@ def test_an_instruction_says_what_to_find_and_what_to_paint(prompt, targets, pai
         ("take the dog out of the picture", ("dog",)),
         ("make the dog disappear", ("dog",)),
         ("take both dogs away", ("both dogs",)),
+        ("I'd like the dog removed", ("dog",)),
+        ("I want the dog gone from the picture", ("dog",)),
+        ("all balloons must be removed", ("all balloons",)),
+        ("the dog needs to disappear", ("dog",)),
         ("Could you please get rid of the dog from the picture?", ("dog",)),
     ],
 )
