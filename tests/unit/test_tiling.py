@@ -187,6 +187,17 @@ def test_a_strip_needs_little_more_memory_than_a_square_picture_of_as_many_pixel
     assert peak_bytes(height, width) <= times * peak_bytes(512, 512)
 
 
+def test_a_long_part_of_a_screenshot_is_covered_by_a_few_squares_of_its_own_width():
+    """1080x8000 with 400x7000 masked: one square around it would hold 64 million pixels, seven times the picture."""
+    mask = np.zeros((8000, 1080), bool)
+    mask[500:7500, 340:740] = True
+    plan = regions.plan(mask, "silhouette", dilation=0)
+    assert (plan.mask == mask).all()
+    assert 4 <= len(plan.regions) <= 16
+    assert sum(region.mask.size for region in plan.regions) <= 1.5 * mask.size
+    assert all(region.box_xyxy[0] >= 0 and region.box_xyxy[2] <= 1080 for region in plan.regions)  # nothing reflected
+
+
 def test_a_thing_of_ordinary_shape_in_a_wide_picture_stays_one_thing():
     """A train in a panorama: one square around it is the better choice, although half of that is reflected."""
     assert len(regions.plan(np.pad(np.ones((150, 800), bool), ((50, 56), (100, 124)))).regions) == 1
