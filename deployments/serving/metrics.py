@@ -110,7 +110,7 @@ PICTURES = Metric(
     "retouch_pictures",
     ("stage",),
     "pictures",
-    "pictures that were accepted and are not finished",
+    "pictures, one for each seed and square, that were accepted and are not finished",
 )
 PICTURES_WAITING = Metric(
     "gauge",

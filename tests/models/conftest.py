@@ -15,8 +15,10 @@ from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionInpaintPipeli
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from deployments.config import ModelArgs
+from deployments.config import InpaintArgs, InpaintSettings, ModelArgs
 from deployments.inpaint.denoiser import Denoiser
+from deployments.inpaint.engine import InpaintEngine
+from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.steps import StepLoop
 from deployments.messages import InpaintRequest, PaintOptions, Square
 from deployments.sam.architecture import Dimensions, assemble, import_modeling
@@ -85,6 +87,22 @@ def new_pipeline():
 @pytest.fixture(scope="module")
 def pipeline():
     return build_pipeline()
+
+
+@pytest.fixture
+def new_engine(pipeline):
+    """Starts engines, and ends them with the test."""
+    engines = []
+
+    def start(settings=None, on_step=None, **args):
+        settings = InpaintSettings(**{"max_rows": 16, **(settings or {})})
+        args = InpaintArgs(**{"execution": "eager", "row_threads": 1, **args})
+        engines.append(InpaintEngine(InpaintModel(pipeline), args, settings, on_step))
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
 
 
 @pytest.fixture

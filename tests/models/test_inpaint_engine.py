@@ -26,22 +26,6 @@ LONG = 900  # steps; cancelled long before they are taken
 SIDE = 32  # the model's own, in pixels
 
 
-@pytest.fixture
-def new_engine(pipeline):
-    """Starts engines, and ends them with the test."""
-    engines = []
-
-    def start(settings=None, on_step=None, **args):
-        settings = InpaintSettings(**{"max_rows": 16, **(settings or {})})
-        args = InpaintArgs(**{"execution": "eager", "row_threads": 1, **args})
-        engines.append(InpaintEngine(InpaintModel(pipeline), args, settings, on_step))
-        return engines[-1]
-
-    yield start
-    for engine in engines:
-        engine.close()
-
-
 class Steps:
     """Keeps the records of a loop; `wait_for` blocks until one of them satisfies the condition."""
 

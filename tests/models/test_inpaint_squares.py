@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from benchmarks.in_process import InProcessGraph
-from deployments.config import GraphArgs, InpaintArgs, InpaintSettings
+from deployments.config import GraphArgs
 from deployments.errors import Overloaded
-from deployments.inpaint.engine import InpaintEngine
-from deployments.inpaint.model import InpaintModel, noise_seed
+from deployments.inpaint.model import noise_seed
 from deployments.messages import EditRequest, Square
 from pocket import world
 from pocket.vocabulary import BY_NAME
@@ -20,22 +19,6 @@ from pocket.vocabulary import BY_NAME
 WAIT_S = 60
 LONG = 900  # steps; cancelled long before they are taken
 SIDES = (32, 48, 20)
-
-
-@pytest.fixture
-def new_engine(pipeline):
-    """Starts engines, and ends them with the test."""
-    engines = []
-
-    def start(settings=None, on_step=None, **args):
-        settings = InpaintSettings(**{"max_rows": 16, **(settings or {})})
-        args = InpaintArgs(**{"execution": "eager", "row_threads": 1, **args})
-        engines.append(InpaintEngine(InpaintModel(pipeline), args, settings, on_step))
-        return engines[-1]
-
-    yield start
-    for engine in engines:
-        engine.close()
 
 
 @pytest.fixture
