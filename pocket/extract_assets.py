@@ -20,7 +20,20 @@ FONT_PX = 109  # the one bitmap size the font carries
 STICKER_PX = 112  # longest side of a stored sticker
 GROUND_PX = 480  # longest side of a stored ground
 
-SKIMAGE_GROUNDS = ("coffee.png", "brick.png", "grass.png", "gravel.png", "hubble_deep_field.jpg")
+SKIMAGE_GROUNDS = (
+    "coffee.png",
+    "brick.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "chelsea.png",
+    "rocket.jpg",
+    "astronaut.png",
+    "camera.png",
+    "retina.jpg",
+    "coins.png",
+    "ihc.png",
+)
 SKLEARN_GROUNDS = ("china.jpg", "flower.jpg")
 
 

@@ -9,9 +9,10 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -19,12 +20,16 @@ WEIGHTS = Path(__file__).parent / "weights"
 CHECKPOINT_EVERY_S = 120.0
 LOG_EVERY_S = 30.0
 
-Loss = Callable[[int], tuple[torch.Tensor, dict[str, float]]]
+Model = TypeVar("Model", bound=torch.nn.Module)
+Loss = Callable[[int], tuple[torch.Tensor, Mapping[str, float | torch.Tensor]]]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: `learning_rate` is reached after `warmup` steps and then falls as a cosine."""
+    """How long and how fast: `learning_rate` is reached after `warmup` steps and then falls as a cosine.
+
+    A training ends after `steps`, or after `seconds` where they are given: borrowed machines are had by the minute.
+    """
 
     steps: int
     learning_rate: float
@@ -32,19 +37,24 @@ class Schedule:
     final_share: float = 0.02
     weight_decay: float = 0.01
     ema: float = 0.999
+    seconds: float | None = None
 
-    def learning_rate_at(self, step: int) -> float:
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+    def progress(self, step: int, seconds: float) -> float:
+        """Return how much of the training is over, from 0 to 1 and beyond."""
+        return step / self.steps if self.seconds is None else seconds / self.seconds
+
+    def learning_rate_at(self, step: int, progress: float) -> float:
+        """Return the learning rate of a step, and of how much of the training is over by then."""
         cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
-        return self.learning_rate * (self.final_share + (1 - self.final_share) * cosine)
+        fallen = self.learning_rate * (self.final_share + (1 - self.final_share) * cosine)
+        return fallen * min(1.0, (step + 1) / self.warmup)
 
 
 def arguments(description: str, steps: int) -> argparse.Namespace:
     """The command line of a training."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--seconds", type=float, help="end after so long, whatever the number of steps")
     parser.add_argument("--learning-rate", type=float, help="at its highest")
     parser.add_argument("--start", type=Path, help="begin with the weights in this folder, not with random ones")
     parser.add_argument("--work", type=Path, default=Path("outputs/pocket"), help="checkpoints go here")
@@ -59,7 +69,13 @@ def arguments(description: str, steps: int) -> argparse.Namespace:
 
 def schedule(usual: Schedule, options: argparse.Namespace) -> Schedule:
     """The usual one, with what the command line says otherwise."""
-    return replace(usual, steps=options.steps, learning_rate=options.learning_rate or usual.learning_rate)
+    learning_rate = options.learning_rate or usual.learning_rate
+    return replace(usual, steps=options.steps, learning_rate=learning_rate, seconds=options.seconds)
+
+
+def in_half_precision(model: Model) -> Model:
+    """Return a copy of a model as it is stored, in half the bytes. It is loaded in any precision."""
+    return copy.deepcopy(model).half()
 
 
 class Trainer:
@@ -71,26 +87,35 @@ class Trainer:
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.schedule = schedule
         self.checkpoint = work / f"{name}.checkpoint.pt"
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            trained,
             lr=schedule.learning_rate,
             weight_decay=schedule.weight_decay,
             betas=(0.9, 0.99),
+            fused=trained[0].is_cuda,
         )
         self.step = 0
+        self.seconds = 0.0
         if self.checkpoint.exists():
             self._load()
 
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule is over."""
+        return self.schedule.progress(self.step, self.seconds) >= 1
+
     def fit(self, loss: Loss, save: Callable[[torch.nn.Module], None]) -> None:
-        """Runs to the end of the schedule; `loss(step)` draws batch number `step`. `save` writes `average`."""
-        logged = saved = time.monotonic()
+        """Run to the end of the schedule; `loss(step)` draws batch number `step`. `save` writes `average`."""
+        before = self.seconds
+        started = logged = saved = time.monotonic()
         since = self.step
-        while self.step < self.schedule.steps:
+        while not self.finished:
             figures = self._one_step(loss)
             now = time.monotonic()
+            self.seconds = before + now - started
             if now - logged > LOG_EVERY_S:
-                rate = (self.step - since) / (now - logged)
-                self._log(figures, rate)
+                self._log(figures, (self.step - since) / (now - logged))
                 logged, since = now, self.step
             if now - saved > CHECKPOINT_EVERY_S:
                 self._save()
@@ -98,11 +123,12 @@ class Trainer:
                 saved = now
         self._save()
         save(self.average)
-        print(f"{self.name}: done after {self.step} steps", flush=True)
+        print(f"{self.name}: done after {self.step} steps, {self.seconds:.0f} s", flush=True)
 
-    def _one_step(self, loss: Loss) -> dict[str, float]:
+    def _one_step(self, loss: Loss) -> Mapping[str, float | torch.Tensor]:
+        progress = self.schedule.progress(self.step, self.seconds)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate_at(self.step)
+            group["lr"] = self.schedule.learning_rate_at(self.step, progress)
         value, figures = loss(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -110,23 +136,20 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         self._average()
-        return {"loss": value.item(), **figures}
+        return {"loss": value.detach(), **figures}
 
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
-        for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
-            slow.lerp_(fast, 1 - decay)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         for kept, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
             kept.copy_(current)
 
-    def _log(self, figures: dict[str, float], steps_per_s: float) -> None:
-        left = (self.schedule.steps - self.step) / max(steps_per_s, 1e-9) / 60
-        text = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
-        print(
-            f"{self.name} {self.step}/{self.schedule.steps}  {text}  {steps_per_s:.2f} steps/s  {left:.0f} min left",
-            flush=True,
-        )
+    def _log(self, figures: Mapping[str, float | torch.Tensor], steps_per_s: float) -> None:
+        over = self.schedule.progress(self.step, self.seconds)
+        left = self.seconds * (1 / over - 1) / 60
+        text = "  ".join(f"{key} {float(value):.4f}" for key, value in figures.items())
+        print(f"{self.name} {self.step}  {text}  {steps_per_s:.2f} steps/s  {left:.1f} min left", flush=True)
 
     def _save(self) -> None:
         state = {
@@ -134,6 +157,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "seconds": self.seconds,
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -145,4 +169,5 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self.seconds = state.get("seconds", 0.0)
         print(f"{self.name}: going on from step {self.step}", flush=True)

@@ -21,6 +21,7 @@ from pocket.vocabulary import STICKERS, Sticker
 ASSETS = Path(__file__).parent / "assets"
 TRAINING_PHOTOGRAPHS = ("brick", "china", "flower", "grass", "gravel", "hubble_deep_field")
 HELD_OUT_PHOTOGRAPHS = ("coffee",)
+UNSEEN_PHOTOGRAPHS = (*HELD_OUT_PHOTOGRAPHS, "chelsea", "rocket", "astronaut", "camera", "retina", "coins", "ihc")
 Box = tuple[int, int, int, int]
 Ground = Literal["plain", "graded", "photographic"]
 GROUNDS: tuple[Ground, ...] = ("plain", "graded", "photographic")
@@ -105,13 +106,13 @@ def draw_ground(
         return np.broadcast_to(muted_colour(rng), (height, width, 3)).astype(np.uint8)
     if ground == "graded":
         return _gradient(rng, width, height)
-    photograph = _photograph(photographs[int(rng.integers(len(photographs)))])
-    scale = max(width / photograph.width, height / photograph.height) * rng.uniform(1.0, 1.6)
+    picture = photograph(photographs[int(rng.integers(len(photographs)))])
+    scale = max(width / picture.width, height / picture.height) * rng.uniform(1.0, 1.6)
     crop_width, crop_height = width / scale, height / scale
-    left = rng.uniform(0, photograph.width - crop_width)
-    top = rng.uniform(0, photograph.height - crop_height)
+    left = rng.uniform(0, picture.width - crop_width)
+    top = rng.uniform(0, picture.height - crop_height)
     box = (left, top, left + crop_width, top + crop_height)
-    crop = photograph.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    crop = picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
     if rng.random() < 0.5:
         crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.array(crop)
@@ -161,7 +162,8 @@ def sticker_image(sticker: Sticker) -> Image.Image:
 
 
 @cache
-def _photograph(name: str) -> Image.Image:
+def photograph(name: str) -> Image.Image:
+    """The stored RGB picture of a ground."""
     return Image.open(ASSETS / "grounds" / f"{name}.jpg").convert("RGB")
 
 
