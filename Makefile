@@ -7,7 +7,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench shapes quality sheet evaluate pocket clean
+.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench shapes quality sheet evaluate pocket pocket-gpu clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,11 +67,14 @@ sheet: $(READY)  ## 24 hard edits to look at: docs/quality/
 evaluate: $(READY)  ## how good the pocket models are, on scenes they have never seen
 	$(BIN)/python -m pocket.evaluate
 
-pocket: $(READY)  ## trains the pocket models anew (hours on two cores, minutes on a GPU)
+pocket: $(READY)  ## trains the pocket models anew: hours on two cores
 	$(BIN)/python -m pocket.train_clip
 	$(BIN)/python -m pocket.train_sam
 	$(BIN)/python -m pocket.train_vae
 	$(BIN)/python -m pocket.train_unet
+
+pocket-gpu:  ## trains the pocket painter anew on one GPU, in nine minutes: outputs/pocket-gpu/
+	$(GPU_PYTHON) -m pocket.on_gpu
 
 clean:
 	rm -rf $(VENV) outputs
