@@ -82,7 +82,7 @@ class Finder:
         mask = location.candidates[location.chosen].mask
         if not await asyncio.to_thread(lambda: pointing.shows(search.maps[0], mask.unpack())):
             raise InvalidInput(
-                f"{sought.param} must name what the points, the box or the mask are on, and CLIP does not see "
+                f"`{sought.param}` must name what the points, the box or the mask are on, and CLIP does not see "
                 f"{sought.target!r} there. Correct it, or leave the name out to go by what is marked.",
                 sought.param,
             )

@@ -70,7 +70,7 @@ def check_wordings(request: EditRequest | LocateRequest, wordings: Sequence[Word
         raise InvalidInput(
             "`target` must not say which of several things is meant (by place, order, size or what it is not) beside "
             "points, a box or a mask, where that cannot be checked. Name only what lies there, such as "
-            f"{wordings[0].phrase!r}, or leave target out.",
+            f"{wordings[0].phrase!r}, or leave `target` out.",
             "target",
         )
     if request.all and any(wording.order for wording in wordings):

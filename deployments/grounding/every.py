@@ -217,13 +217,13 @@ def _check_number(found: Sequence[Proposal], phrase: str, count: int | None) -> 
     if count is not None and len(found) != count:
         seen = f"{len(found)} {'was' if len(found) == 1 else 'were'} found"
         raise InvalidInput(
-            f"target names {count} of {phrase!r}, and {seen}. Name one of them, name all without a number, or mark "
+            f"`target` names {count} of {phrase!r}, and {seen}. Name one of them, name all without a number, or mark "
             "them with points or a mask.",
             "target",
         )
     if len(found) > MOST_THINGS:
         raise InvalidInput(
-            f"target names every {phrase!r}, and {len(found)} were found. At most {MOST_THINGS} are changed at once: "
+            f"`target` names every {phrase!r}, and {len(found)} were found. At most {MOST_THINGS} are changed at once: "
             "name those in a part of the picture, or mark them with a mask.",
             "target",
         )

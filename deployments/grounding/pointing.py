@@ -117,7 +117,7 @@ class Pointer:
         inside = np.zeros_like(region)
         inside[top:bottom, left:right] = region[top:bottom, left:right]
         if not inside.any():
-            raise InvalidInput("points with label 0 leave nothing of the box.", "points")
+            raise InvalidInput("`points` with label 0 leave nothing of the `box`.", "points")
         return inside
 
 

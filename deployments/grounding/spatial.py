@@ -66,7 +66,7 @@ def arrange(
     tiers = fits[meant] if order.key == "anchor" else np.zeros(len(meant))
     ranked = [int(meant[place]) for place in np.lexsort((-strengths, levels, tiers))]
     if order.rank > len(ranked):
-        message = f"target asks for number {order.rank} of {wording.phrase!r}, but the picture shows {len(ranked)}."
+        message = f"`target` asks for number {order.rank} of {wording.phrase!r}, but the picture shows {len(ranked)}."
         raise InvalidInput(message, "target")
     first = ranked.pop(order.rank - 1)
     return [first, *ranked, *(index for index in strongest if index not in (first, *ranked))]
@@ -81,7 +81,7 @@ def fitting(
     """
     if wording.relation and wording.relation.kind == "near":
         raise InvalidInput(
-            f"target names every {wording.phrase!r} near {wording.relation.anchor!r}, and how near is not said. Name "
+            f"`target` names every {wording.phrase!r} near {wording.relation.anchor!r}, and how near is not said. Name "
             "one of them, or those in a part of the picture, such as on the left.",
             "target",
         )
@@ -96,7 +96,7 @@ def _fits(wording: Wording, things: Sequence[Detection], anchor: tuple[float, fl
     if relation is None:
         return np.full(len(things), STRAIGHT)
     if anchor is None:
-        message = f"target says where {wording.phrase!r} is by {relation.anchor!r}, which was not found."
+        message = f"`target` says where {wording.phrase!r} is by {relation.anchor!r}, which was not found."
         raise InvalidInput(message, "target")
     return np.array([_fit(relation, thing, anchor) for thing in things])
 
@@ -121,14 +121,14 @@ def _meant(
     counts = fits < ELSEWHERE
     if not counts.any() and wording.relation:
         where = f"{wording.relation.kind.replace('_', ' ')} {wording.relation.anchor!r}"
-        raise InvalidInput(f"target asks for {wording.phrase!r} {where}, but there is none.", "target")
+        raise InvalidInput(f"`target` asks for {wording.phrase!r} {where}, but there is none.", "target")
     if wording.among:
         counts &= _in_part(wording.among, _centres(things) / size_wh)
     if order and not order.firm:
         strengths = np.array([thing.strength for thing in things])
         counts &= strengths >= ABOUT_EQUAL * strengths.max()
     if not counts.any():
-        raise InvalidInput(f"target asks for {wording.phrase!r} in a part of the picture that shows none.", "target")
+        raise InvalidInput(f"`target` asks for {wording.phrase!r} in a part of the picture that shows none.", "target")
     return np.flatnonzero(counts)
 
 

@@ -103,7 +103,7 @@ def _negation(text: str) -> str | None:
         return None
     return (
         f"excludes something ({found[0]!r}), which cannot be read here. Name the thing that is meant, say what must "
-        f"not be taken for it in avoid, or {MARK_IT}. Only a colour or a look can be excluded, as in "
+        f"not be taken for it in `avoid`, or {MARK_IT}. Only a colour or a look can be excluded, as in "
         "'the balloon that is not red'."
     )
 

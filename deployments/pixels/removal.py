@@ -78,7 +78,7 @@ def _window(unknown: np.ndarray, size: tuple[int, ...], corner: Point) -> tuple[
             inner = slice(top - first_y, top - first_y + height), slice(left - first_x, left - first_x + width)
             return window, inner
         if margin > max(unknown.shape):
-            raise InvalidInput("The mask covers the whole picture: nothing is left to fill it from.", "mask")
+            raise InvalidInput("`mask` must not cover the whole picture: nothing is left to fill it from.", "mask")
         margin *= 2
 
 

@@ -58,7 +58,7 @@ def test_a_prompt_that_asks_to_remove_something_is_a_removal():
 
 @pytest.mark.parametrize("scale", [0, 0.5, 1])
 def test_a_negative_prompt_needs_guidance_to_act(scale):
-    refusal = f"negative_prompt acts only where guidance_scale is above 1, and it is {scale:g}."
+    refusal = f"`negative_prompt` acts only where `guidance_scale` is above 1, and it is {scale:g}."
     with pytest.raises(InvalidInput) as caught:
         edit(negative_prompt="blurry", guidance_scale=scale)
     assert (caught.value.message, caught.value.param) == (refusal, "negative_prompt")
