@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from reprlib import repr as short
 from typing import Any, Literal
 
-Kind = Literal["problem", "note", "fact"]
+FindingKind = Literal["problem", "note", "fact"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Finding:
 
     place: str
     sentence: str
-    kind: Kind = "problem"
+    kind: FindingKind = "problem"
 
 
 def child(place: str, key: Any) -> str:

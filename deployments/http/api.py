@@ -51,7 +51,7 @@ _T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 
-class Driver(Protocol):
+class Editor(Protocol):
     """Who does the work. Failures are `ServiceError`s, or become an opaque 500."""
 
     @property
@@ -68,7 +68,7 @@ class Driver(Protocol):
         ...
 
 
-def build_api(driver: Driver, limits_of: Callable[[], Limits] | None = None) -> FastAPI:
+def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> FastAPI:
     """The app. `limits_of` says what is accepted now (the driver's own limits unless told otherwise)."""
     limits_now = limits_of or (lambda: driver.settings.limits)
     middleware = [
@@ -145,7 +145,7 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
 class _Routes:
     """What answers each route."""
 
-    def __init__(self, driver: Driver, limits_of: Callable[[], Limits]) -> None:
+    def __init__(self, driver: Editor, limits_of: Callable[[], Limits]) -> None:
         self._driver = driver
         self._limits_of = limits_of
         # An opened picture takes hundreds of times its file's size: few at once, however many requests wait.

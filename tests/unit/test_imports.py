@@ -152,3 +152,13 @@ def test_an_import_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not COSTS[module] & set(loaded.split())
+
+
+def test_a_class_has_its_name_to_itself() -> None:
+    defined: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "deployments").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                defined.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(defined) > 100
+    assert {name: files for name, files in defined.items() if len(files) > 1} == {}

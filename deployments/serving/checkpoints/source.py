@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """The files of a model: in a folder or a file at `path`, or under the id `repo` on the hub where `path` is None.
 
     Without a `hub` only what its cache holds is known of an id.
@@ -140,7 +140,7 @@ class Source:
             raise SettingError(self.asked.beside("revision"), problem) from error
 
 
-def find(asked: Asked, place: str, revision: str | None, hub: hubs.Hub | None) -> Source:
+def find(asked: Asked, place: str, revision: str | None, hub: hubs.Hub | None) -> ModelSource:
     """Return where `place`, a path or an id of the hub, is. Refuse what is neither."""
     if not place.strip():
         raise asked.refused("it is empty")
@@ -149,7 +149,7 @@ def find(asked: Asked, place: str, revision: str | None, hub: hubs.Hub | None) -
     if revision is not None:
         problem = f"{revision!r} is a revision on the hub, but {asked.value!r} is on this machine. Leave it out."
         raise SettingError(asked.beside("revision"), problem)
-    return Source(asked, local(asked, place))
+    return ModelSource(asked, local(asked, place))
 
 
 def local(asked: Asked, place: str) -> Path:
@@ -167,9 +167,9 @@ def is_path(place: str) -> bool:
     return place.count("/") > 1 or "\\" in place or place.lower().endswith(WEIGHT_SUFFIXES)
 
 
-def _on_hub(asked: Asked, repo: str, revision: str | None, hub: hubs.Hub | None) -> Source:
+def _on_hub(asked: Asked, repo: str, revision: str | None, hub: hubs.Hub | None) -> ModelSource:
     try:
         hubs.cached(repo, "config.json", revision)
     except ValueError as error:
         raise asked.refused(f"{asked.value!r} is neither a folder here nor an id of the hub") from error
-    return Source(asked, None, repo, revision, hub)
+    return ModelSource(asked, None, repo, revision, hub)
