@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, Limits, ModelArgs
+from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, ModelArgs
 from deployments.driver.jobs import complete_edit
 from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
 from deployments.launch import preflight
 from deployments.launch.progress_bar import Show, progress_bar
+from deployments.limits import Limits
 from deployments.messages import MIN_STRENGTH, EditRequest, EditResult, Location, Scheduler
 from deployments.pixels.files import decode, encode, mask_png
 

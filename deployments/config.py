@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from deployments.limits import Limits
+
 POCKET = "pocket"
 POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
-
-SEED_LIMIT = 2**63  # seeds are below it
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 Execution = Literal["auto", "eager", "traced", "compiled"]
@@ -162,25 +162,6 @@ class PaintingSettings(_Frozen):
     crop: bool = True
     fit_colours: bool = True
     max_retries: int = Field(2, ge=0, le=10)
-
-
-class Limits(_Frozen):
-    """What is refused before any work is done."""
-
-    max_image_bytes: int = Field(20_000_000, ge=1)
-    max_pixels: int = Field(16_777_216, ge=1)
-    min_side_px: int = Field(16, ge=1)
-    max_side_px: int = Field(8192, ge=1)
-    max_prompt_chars: int = Field(1000, ge=1)
-    max_images: int = Field(8, ge=1)
-    max_points: int = Field(64, ge=1)
-    max_inference_steps: int = Field(150, ge=1)
-    max_guidance_scale: float = Field(30.0, ge=1)
-
-    @property
-    def max_seed(self) -> int:
-        """The highest seed of a first picture: picture k of n has the seed that is k higher."""
-        return SEED_LIMIT - self.max_images
 
 
 def _check_origin(origin: str) -> str:

@@ -10,7 +10,7 @@ from operator import or_
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from deployments.config import Limits
+from deployments.limits import Limits
 from deployments.messages import About, BoxLike, Labels, Points
 
 _ITEMS: dict[Any, str] = {Points: "x,y pairs", Labels: "labels 1 or 0", BoxLike: "integers"}

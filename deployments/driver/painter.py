@@ -10,11 +10,12 @@ from typing import cast
 
 import numpy as np
 
-from deployments.config import SEED_LIMIT, PaintingSettings
+from deployments.config import PaintingSettings
 from deployments.driver.calls import Calls
 from deployments.driver.handles import ClipHandle, InpaintHandle
 from deployments.driver.jobs import EditJob
 from deployments.errors import ContentFiltered
+from deployments.limits import SEED_LIMIT
 from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score, ScoreRequest, Span
 from deployments.pixels import colours, pasting, removal
 from deployments.pixels.regions import Plan

@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from deployments.config import Limits
 from deployments.driver.fields import declared
 from deployments.driver.reading import reading_of
 from deployments.driver.values import Request, with_plain_values
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
 from deployments.language.targets import Wording
+from deployments.limits import Limits
 from deployments.messages import Box, EditRequest, LocateRequest, PaintOptions, Point, ScoreRequest
 
 PAINTERS_FIELDS = ("prompt", "n", "seed", "min_score", *(option.name for option in fields(PaintOptions)))

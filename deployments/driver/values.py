@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from deployments.config import Limits
 from deployments.driver.fields import declared, schemas, wanted
 from deployments.errors import InvalidInput
 from deployments.language.emphasis import emphasis_in
+from deployments.limits import Limits
 from deployments.messages import BoxLike, EditRequest, Labels, LocateRequest, Points, ScoreRequest
 
 Request = TypeVar("Request", EditRequest, LocateRequest, ScoreRequest)

@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.config import DriverSettings, Limits
+from deployments.config import DriverSettings
 from deployments.driver.rules import check_pixels
 from deployments.http import answers, failures, schemas
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
@@ -36,6 +36,7 @@ from deployments.http.requests import (
     named_as_sent,
     score_request,
 )
+from deployments.limits import Limits
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
 from deployments.pixels.files import FORMATS, Format, decode, decode_mask
 from deployments.pixels.mask_files import MaskMode, ReadMask

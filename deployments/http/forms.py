@@ -15,8 +15,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from deployments.config import Limits
 from deployments.errors import BrokenForm, InvalidInput, UnknownField, UnsupportedBody
+from deployments.limits import Limits
 
 FILE_NAMES = {"image": "image", "image[]": "image", "mask": "mask"}  # the OpenAI SDK sends the second for a list
 # So it sends lists, and lists of pairs, that are given to it as such: item by item.

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from deployments.config import Limits
 from deployments.driver.fields import declared, schemas
 from deployments.driver.values import refusal
 from deployments.errors import InvalidInput, UnknownField
 from deployments.http.fields import TEXT_LISTS, Fields
 from deployments.http.forms import FILE_NAMES, Form
+from deployments.limits import Limits
 
 _Parsed = TypeVar("_Parsed", bound=Fields)
 _WHY = {

@@ -32,7 +32,7 @@ class About:
     """What a field of a request does, in sentences, and what it may be.
 
     `least` and `most` bound a number, the characters of a text or the items of a list; `unit` is that of the value. A
-    `most` that the operator sets is the name of an attribute of `config.Limits`.
+    `most` that the operator sets is the name of an attribute of `limits.Limits`.
     """
 
     sentence: str

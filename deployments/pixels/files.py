@@ -31,8 +31,8 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from PIL import Image, ImageChops
 
-from deployments.config import Limits
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImage
+from deployments.limits import Limits
 from deployments.pixels.loaded import by_profile, colour_and_alpha, exif_tags, turned_upright
 from deployments.pixels.mask_files import MaskMode, ReadMask, read_mask
 from deployments.pixels.metadata import PNG_SIGNATURE, has_metadata, png_chunks

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 HEAVY = {"ray", "torch", "transformers", "diffusers", "segment_anything", "starlette", "fastapi"}
 MODELS = {"torch", "transformers", "diffusers", "segment_anything"}
 
-ROOTS = {"messages", "errors", "config"}
+ROOTS = {"messages", "errors", "config", "limits"}
 SHARED = ROOTS | {"language", "pixels", "grounding", "serving"}
 STAGES = {"clip", "sam", "inpaint"}
 
@@ -22,7 +22,8 @@ ARROWS: dict[str, set[str]] = {
     "deployments": set(),
     "messages": set(),
     "errors": set(),
-    "config": set(),
+    "limits": set(),
+    "config": {"limits"},
     "language": ROOTS,
     "pixels": ROOTS,
     "grounding": ROOTS | {"language", "pixels"},

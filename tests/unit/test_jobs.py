@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from deployments.config import DriverSettings, Limits
+from deployments.config import DriverSettings
 from deployments.driver.jobs import complete_edit, complete_locate, complete_score
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
+from deployments.limits import Limits
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 
 IMAGE = np.zeros((64, 48, 3), np.uint8)
