@@ -1,6 +1,6 @@
-"""Refuse texts that a model would not heed, wholly or in part.
+"""Refuse texts that a model would ignore, wholly or in part.
 
-Of some the driver can know it, of others only the replica that holds the model.
+The driver can know some of them; others only the replica knows that holds the model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from deployments.errors import InvalidInput
 
 
 def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) -> None:
-    """Refuse a text whose end `reader` would not see, since it reads only `most` tokens of `tokenizer`.
+    """Refuse a text whose end `reader` would not see, because it reads at most `most` tokens of `tokenizer`.
 
     The counts in the message leave out the marks of a text's start and end.
     """

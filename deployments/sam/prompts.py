@@ -71,16 +71,16 @@ def low_res_size(encoder: PromptEncoder, embedding: Embedding) -> tuple[int, int
 
 
 def _fitted(points_xy: np.ndarray, embedding: Embedding, device: torch.device) -> Tensor:
-    """PxNx2 float32 in pixels of the picture as it was resized for SAM."""
+    """Return points (PxNx2) in pixels of the picture as it was resized for SAM: PxNx2 float32."""
     (source_height, source_width), (height, width) = embedding.source_size, embedding.model_size
     scale = np.array([width / source_width, height / source_height])
     return torch.from_numpy(points_xy * scale).to(device, torch.float32)
 
 
 def _low_res_logits(encoder: PromptEncoder, rough: np.ndarray | None, embedding: Embedding) -> Tensor:
-    """A rough mask as SAM gets one of its own back: 1xMxM, with the padding at the right and at the bottom.
+    """Return a rough mask in the form of SAM's own: 1xMxM, with the padding at the right and at the bottom.
 
-    SAM's own logits are as low in the padding as on the ground around a thing; so it gets the map's lowest here.
+    SAM's own logits are as low in the padding as on the ground around a thing, so the padding gets the map's lowest.
     """
     logits = torch.from_numpy(np.array(rough))[None, None]
     size = low_res_size(encoder, embedding)
