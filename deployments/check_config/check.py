@@ -1,4 +1,4 @@
-"""All checks of one Serve config, in their order."""
+"""Run all checks of one Serve config, in their order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMPORTS = {"import_path", "policy_function", "request_router_class", "actor_clas
 
 
 def findings(config: dict[str, Any], gpus: int | None = None) -> list[Finding]:
-    """Return all there is to say about a Serve config; `gpus` is how many the cluster has."""
+    """Return all findings about a Serve config; `gpus` is how many GPUs the cluster has, None if that is not known."""
     applications = project_rules.applications(config)
     found = list(_of_keys(config))
     refused: list[Finding] = []
@@ -48,7 +48,7 @@ def _all_entries(config: dict[str, Any]) -> Iterator[Entry]:
 
 
 def _of_imports(application: dict[str, Any], place: str) -> Iterator[Finding]:
-    """Yield what cannot be imported. An application that brings code of its own may well have it elsewhere."""
+    """Yield what cannot be imported. It is a note where an application brings code, which may have it."""
     env = application.get("runtime_env")
     brings_code = isinstance(env, dict) and bool(env.get("working_dir") or env.get("py_modules"))
     for entry in entries(application, ServeApplicationSchema, place):
@@ -70,7 +70,7 @@ def _read_settings(application: dict[str, Any], place: str, refused: list[Findin
 
 
 def _of_whole(read: dict[str, Any], found: list[Finding], gpus: int | None) -> Iterator[Finding]:
-    """Yield what follows from several keys together, of a config of which Serve accepts every part."""
+    """Yield the findings about several keys together. Serve has to accept every part of the config."""
     config = validated(read, ServeDeploySchema).model_dump(exclude_unset=True)
     said = {finding.place for finding in found}
     limit = config.get("http_options", {}).get("request_timeout_s")
@@ -84,7 +84,7 @@ def _of_whole(read: dict[str, Any], found: list[Finding], gpus: int | None) -> I
 
 
 def _needs(applications: list[dict[str, Any]]) -> Iterator[gpu_needs.Need]:
-    """Yield what each deployment needs, also of those that stand in the graph alone."""
+    """Yield the GPUs that each deployment needs, including those that only the graph and not the file names."""
     import graph  # Not at the top: a graph that cannot be imported is a finding, not an end of the check.
 
     for application in applications:

@@ -25,7 +25,7 @@ class LoadedConfig:
 
 
 class _Unreadable(Exception):
-    """The text holds nothing that could be checked further."""
+    """There is nothing in the text that could be checked further."""
 
     def __init__(self, place: str, sentence: str) -> None:
         super().__init__(place, sentence)
@@ -33,7 +33,7 @@ class _Unreadable(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's own loader, which also notes the keys that a mapping has twice: YAML keeps the last without a word."""
+    """A YAML loader that also notes the keys that a mapping has twice. YAML itself keeps the last one in silence."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What the check of a config file has to say: where in the file, in one sentence, and how grave it is."""
+"""The findings of the check: each says in one sentence what was found, where in the file, and how grave it is."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def near(word: Any, known: Iterable[str], likeness: float = 0.6) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an exception says as one line."""
+    """Return the type and the message of an exception as one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

@@ -1,4 +1,4 @@
-"""Where the files of one model are, and how to say what is wrong with them."""
+"""The files of one model: where they are, and the errors that say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin", ".onnx", ".gg
 
 @dataclass(frozen=True)
 class Asked:
-    """A setting of the operator: its name, such as "clip.model", and its value. `wish` says which values it takes.
+    """A setting of the operator: its name, such as "clip.model", and its value.
 
-    `thing` is what such a path names: a file or a folder.
+    `wish` is a sentence that says which values the setting takes. `thing` is what its path names: a file or a folder.
     """
 
     setting: str
@@ -34,7 +34,7 @@ class Asked:
         return SettingError(self.setting, f"{problem}. {self.wish}")
 
     def not_here(self, problem: str) -> NotOnThisMachine:
-        """Return the same for what another machine may have."""
+        """Return the error that says `problem`, about something that another machine may have."""
         return NotOnThisMachine(self.setting, problem, self.wish)
 
     def beside(self, name: str) -> str:
@@ -56,7 +56,7 @@ class Asked:
 class ModelSource:
     """The files of a model: in a folder or a file at `path`, or under the id `repo` on the hub where `path` is None.
 
-    Without a `hub` only what its cache holds is known of an id.
+    Without a `hub`, only what the hub's cache holds is known of an id.
     """
 
     asked: Asked
@@ -93,7 +93,7 @@ class ModelSource:
         return self.path is not None and os.path.isfile(self.path / file)
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the names of what lies in the folder, or in a folder of it; none where there is no such folder."""
+        """Return the names of the files in the folder, or in a folder of it; none where there is no such folder."""
         assert self.path is not None
         place = self.path / folder
         try:

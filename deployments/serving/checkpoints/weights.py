@@ -24,11 +24,11 @@ class Weights:
     stem: str
 
     def there(self, variant: str | None) -> bool:
-        """Return whether there are any of that variant."""
+        """Return whether there are weights of that variant."""
         return self.source.has(self._file(variant)) or self.source.has(self._index(variant))
 
     def check(self, variant: str | None) -> None:
-        """Refuse weights of which a file is missing or cut short. A corrupt tensor is for the loader to find."""
+        """Refuse weights of which a file is missing or cut short. Only the loader can find a corrupt tensor."""
         if not self.there(variant):
             raise self._missing(variant)
         for file in self._files(variant):
