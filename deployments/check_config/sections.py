@@ -116,7 +116,7 @@ def _read_part(whole: dict[str, Any], name: str, part: Schema, place: str, findi
 
 
 def _parts(section: dict[str, Any], schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield each key of a section whose value is a section, or a list of them if the schema says so, with the schema."""
+    """Yield each key whose value is a section, or a list of them where the schema says so, with the schema of it."""
     for name, field in schema.model_fields.items():
         part = BARE.get(name) or _model(field.annotation)
         if part and section.get(name) is not None and isinstance(section[name], list) == _is_list(field.annotation):
