@@ -244,8 +244,8 @@ def sentences(phrase: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
 class Phrases:
     """Text embeddings of phrases, averaged over their wordings and remembered. Safe to share between threads.
 
-    `embed` maps n sentences to nxD; `wordings` a phrase to its sentences, the same number for each phrase.
-    `on_lookup` is called for each phrase but those of the ground: every search asks for them, and always finds them.
+    `embed` maps n sentences to nxD float32; `wordings` maps a phrase to its sentences, the same number for each phrase.
+    `on_lookup` is called for each phrase but those of the ground, which every search asks for and finds.
     """
 
     def __init__(

@@ -67,6 +67,7 @@ class EditJob:
 
     @property
     def image(self) -> np.ndarray:
+        """The picture, HxWx3 uint8."""
         return self.where.image
 
 

@@ -174,7 +174,7 @@ class InpaintEngine:
             self._drop(job)
 
     def stepped(self, job: Job, painting: Painting, estimate: torch.Tensor | None) -> None:
-        """Note that the loop has taken a step of one of the job's pictures."""
+        """Note that the loop has taken a step of one of the job's pictures. `estimate` is that of a `Watcher`."""
         if job.on_progress is None:
             return
         progress = StepTaken(job.paintings.index(painting), painting.taken, painting.steps)

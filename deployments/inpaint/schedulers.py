@@ -35,10 +35,11 @@ CLASSES: dict[SchedulerName, tuple[Any, dict[str, Any]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A scheduler of one picture's own, set to its steps. `timesteps` are what is left of them at its strength.
+    """A scheduler of one picture's own, set to its steps. `timesteps` are those that are left at its strength, each [].
 
-    Multistep schedulers keep the history of *their* picture, so one is never shared. Everything a step looks up lies
-    on the CPU: on a GPU a single number read back would drain the queue.
+    Multistep schedulers keep the history of *their* picture, so one is never shared. Everything that a step looks up
+    lies on the CPU: on a GPU a single number that is read back would drain the queue. Latents, noise and predictions
+    are [1, 4, h, w].
     """
 
     scheduler: Any

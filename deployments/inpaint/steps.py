@@ -32,7 +32,7 @@ class Watcher(Protocol):
     """Receives the events of a painting. It is called in the loop's thread, so it must only hand them on."""
 
     def stepped(self, painting: Painting, estimate: torch.Tensor | None) -> None:
-        """Note that a step was taken; `estimate` of the finished latents where a preview was wanted."""
+        """Note that a step was taken. `estimate` has the finished latents, [1, 4, h, w], where a preview is wanted."""
 
     def ended(self, painting: Painting, error: Exception | None) -> None:
         """Note that the painting has left: it is finished, has failed (`error`), or was cancelled."""

@@ -212,7 +212,10 @@ class EditRequest(PaintOptions):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LocateRequest:
-    """Ask where in `image` the thing is that `target` names, or that the points or the box mean. See `EditRequest`."""
+    """Ask where in `image` (HxWx3 uint8) the thing is that `target` names, or that points or a box mean.
+
+    The fields are those of `EditRequest`.
+    """
 
     image: np.ndarray
     target: _Target = None
@@ -225,7 +228,7 @@ class LocateRequest:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ScoreRequest:
-    """Ask how well `text` describes `image`. `param` is the caller's field that the text comes from, for refusals."""
+    """Ask how well `text` describes `image` (HxWx3 uint8). `param` is the caller's field that the text comes from."""
 
     image: np.ndarray
     text: Annotated[str, About("What the picture might show.", least=1, most=_TEXT)]
