@@ -212,7 +212,8 @@ def naming(what: str, path: Path, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(f"{what} {path} cannot be {done}: {error.strerror or error}.") from error
+        why = "it is a file, not a folder" if isinstance(error, FileExistsError) else error.strerror or error
+        raise OSError(f"{what} {path} cannot be {done}: {why}.") from error
 
 
 def save(request: EditRequest, result: EditResult, folder: Path) -> Path:

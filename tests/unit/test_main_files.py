@@ -64,7 +64,7 @@ def test_a_picture_that_may_not_be_read_is_named_with_its_flag(scene, capsys, tm
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("scene.png", "File exists"),
+        ("scene.png", "it is a file, not a folder"),
         ("scene.png/out", "Not a directory"),
         ("new/" + "x" * 300, "File name too long"),
     ],
