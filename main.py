@@ -6,6 +6,7 @@ python main.py --image photo.jpg --target "the apple" --prompt "a lemon"
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -16,23 +17,23 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, Limits, ModelArgs
+from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, ModelArgs
 from deployments.driver.jobs import complete_edit
 from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
 from deployments.launch import preflight
+from deployments.launch.progress_bar import Show, progress_bar
+from deployments.limits import Limits
 from deployments.messages import MIN_STRENGTH, EditRequest, EditResult, Location, Scheduler
 from deployments.pixels.files import decode, encode, mask_png
 
 if TYPE_CHECKING:
     from deployments.serving.status import StageStatus
 
-Show = Callable[[str, int, int], None]  # what goes on, how much of it is done, of how much (0: unknown)
-
 FLAGS = {"clip.model": "--clip_model", "sam.model": "--sam_ckpt", "inpaint.model": "--sd_model"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Return the exit status: 0, 1 when the edit failed, 2 for wrong use, 130 when it was interrupted."""
+    """Edit one picture. Return 0, or 1 when the edit failed or 130 when it was interrupted; wrong use exits with 2."""
     options = parse(argv)
     try:
         return edit_one(options)
@@ -50,7 +51,9 @@ def main(argv: list[str] | None = None) -> int:
 def edit_one(options: argparse.Namespace) -> int:
     """Edit as the options say, and save the result. Whatever can be wrong is looked at before the graph starts."""
     settings = DriverSettings(deadline_s=options.timeout_s)
-    picture = decode(options.image.read_bytes(), Limits())
+    with naming("--image", options.image, "read"):
+        data = options.image.read_bytes()
+    picture = decode(data, Limits())
     args, request = graph_args(options), edit_request(options, picture.pixels)
     complete_edit(request, settings)  # refuses what the driver would refuse
     try_output(options.output_dir)
@@ -68,14 +71,15 @@ def edit_one(options: argparse.Namespace) -> int:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description="Edits one picture by words, without a server.")
     parser.add_argument("--image", type=Path, required=True, help="PNG, JPEG or WebP")
     parser.add_argument("--prompt", default="", help="what to paint")
     parser.add_argument("--target", help="what to repaint (default: what the prompt names)")
-    parser.add_argument("--avoid", default="", help="what not to take for it: names, separated by commas")
-    parser.add_argument("--all", action="store_true", default=None, help="repaint every one of the things of that name")
+    parser.add_argument("--avoid", default="", help="what not to take for the target: names, separated by commas")
+    parser.add_argument("--all", action="store_true", default=None, help="repaint every thing of that name, not one")
     parser.add_argument("--candidate", type=int, help="repaint another of the things that were found; the best is 0")
-    parser.add_argument("--remove", action="store_true", help="close the place from its surroundings, without a model")
+    parser.add_argument("--remove", action="store_true", help="fill its place from the surroundings, without a model")
     parser.add_argument("--sam_ckpt", default=POCKET, help="a segment-anything checkpoint (default: %(default)s)")
     parser.add_argument("--clip_model", default=POCKET, help="a CLIP hub id or directory (default: %(default)s)")
     parser.add_argument("--sd_model", default=POCKET, help="an inpainting hub id or directory (default: %(default)s)")
@@ -93,21 +97,26 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--scheduler", choices=get_args(Scheduler), help="default: the model's own")
     parser.add_argument("--seed", type=int, help="the same seed paints the same picture (default: a new one)")
-    parser.add_argument("--timeout_s", type=positive, help="give the edit up after so many seconds (default: never)")
+    parser.add_argument("--timeout_s", type=seconds, help="give the edit up after that many seconds (default: never)")
     options = parser.parse_args(argv)
     if not options.prompt and not options.remove:
         parser.error("--prompt is required: what to paint (or --remove)")
     return options
 
 
-def positive(text: str) -> float:
-    number = float(text)
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return number
 
 
 def edit_request(options: argparse.Namespace, image: np.ndarray) -> EditRequest:
+    """Return the request that the options stand for; `image` is HxWx3 uint8."""
     return EditRequest(
         image=image,
         prompt=options.prompt,
@@ -150,7 +159,7 @@ def edit_through_graph(
     from deployments.launch.one_shot import edit, running
     from graph import build
 
-    with bar() as show:
+    with progress_bar() as show:
         say("Starting the graph ...")
         with running(build(args, settings.model_dump()), start_watcher(show)) as handle:
             say(f"{doing('locate', request)} ...")
@@ -184,43 +193,27 @@ def doing(stage: str, request: EditRequest) -> str:
     }[stage]
 
 
-@contextmanager
-def bar() -> Iterator[Show]:
-    """Yield a function that moves a bar on standard error; on what is no terminal it shows nothing."""
-    from rich.console import Console
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    what_column, count_column = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[count]}")
-    columns = (SpinnerColumn(), what_column, BarColumn(), count_column, TimeElapsedColumn())
-    console = Console(stderr=True, markup=False, highlight=False)
-    if not console.is_terminal:
-        yield lambda what, done, total: None
-        return
-    with Bar(*columns, console=console, transient=True) as moving:
-        moving.add_task("Starting Ray", total=None, count="")
-        (task,) = moving.tasks
-
-        def show(what: str, done: int, total: int) -> None:
-            task.total = total or None  # without a total the bar only moves to and fro
-            moving.update(task.id, description=what, completed=done, count=f"{done}/{total}" if total else "")
-
-        yield show
-
-
 def try_output(folder: Path) -> None:
     """Raise OSError if nothing can be saved in `folder`. Leave behind no folder that was not there."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"\0")
-    except OSError as error:
-        raise OSError(f"--output_dir {folder} cannot be written: {error.strerror or error}.") from error
-    finally:
-        for each in missing:
-            if each.exists():
+    with naming("--output_dir", folder, "written"):
+        missing = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"\0")
+        finally:
+            for each in filter(os.path.exists, missing):
                 each.rmdir()
+
+
+@contextmanager
+def naming(what: str, path: Path, done: str) -> Iterator[None]:
+    """Make a sentence of an error of the operating system: what and which path cannot be read or written, and why."""
+    try:
+        yield
+    except OSError as error:
+        why = "it is a file, not a folder" if isinstance(error, FileExistsError) else error.strerror or error
+        raise OSError(f"{what} {path} cannot be {done}: {why}.") from error
 
 
 def save(request: EditRequest, result: EditResult, folder: Path) -> Path:
@@ -234,18 +227,20 @@ def save(request: EditRequest, result: EditResult, folder: Path) -> Path:
         "edited.png": encode(result.edits[0].image),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write(files, folder)
+        write("--output_dir", folder, files)
     except OSError as error:
-        failed(f"--output_dir {folder} cannot be written any more: {error.strerror or error}.")
+        failed(error)
         folder = Path(tempfile.mkdtemp(prefix="retouch-"))
-        write(files, folder)
+        write("The temporary folder", folder, files)
     return folder
 
 
-def write(files: Mapping[str, bytes], folder: Path) -> None:
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
+def write(what: str, folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files by their names into `folder`, which may be new; `what` is the folder's name in an error."""
+    with naming(what, folder, "written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
 
 
 def report(result: EditResult, folder: Path, converted: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from deployments.config import Limits, ModelArgs
+from deployments.config import ModelArgs
+from deployments.limits import Limits
 from deployments.messages import Box, ScoreRequest
 from deployments.pixels import regions
 from deployments.pixels.files import decode

@@ -15,9 +15,10 @@ from benchmarks.engine import paint
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
 from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase, arrivals, closed_loop, open_loop
-from deployments.config import GraphArgs, InpaintSettings, Limits
+from deployments.config import GraphArgs, InpaintSettings
 from deployments.inpaint.engine import InpaintEngine
 from deployments.inpaint.model import InpaintModel
+from deployments.limits import Limits
 from deployments.messages import EditRequest
 from deployments.pixels import pasting
 from deployments.pixels.files import decode

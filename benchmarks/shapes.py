@@ -26,7 +26,8 @@ import numpy as np
 import psutil
 
 from benchmarks.in_process import InProcessGraph, silence
-from deployments.config import ClipSettings, DriverSettings, GraphArgs, Limits
+from deployments.config import ClipSettings, DriverSettings, GraphArgs
+from deployments.limits import Limits
 from deployments.messages import EditRequest
 from deployments.pixels import regions
 from pocket import world

@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from deployments.limits import Limits
+
 POCKET = "pocket"
 POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
-
-SEED_LIMIT = 2**63  # seeds are below it
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 Execution = Literal["auto", "eager", "traced", "compiled"]
@@ -50,11 +50,11 @@ class InpaintArgs(ModelArgs):
     `lora` (a hub id or path) is fused into the weights with `lora_scale`; with an LCM-LoRA also set
     `user_config: {scheduler: lcm}` and ask for 4 to 8 steps and a guidance of 1.
 
-    `safety_checker`: the checkpoint's own, if it has one, looks at each finished picture.
+    With `safety_checker` the checkpoint's own checker, if it has one, looks at each finished picture.
 
-    `execution`: "eager"; "traced" (bit-equal to eager, without Python between the operators, so that
-    threads do not wait for each other; deprecated by torch but there); "compiled" (torch.compile, one graph for each
-    row bucket; the first step in each takes a minute or more). "auto" is traced on a CPU, eager on a GPU.
+    `execution` is "eager"; "traced" (bit-equal to eager, without Python between the operators, so that threads do not
+    wait for each other; torch deprecates it but still has it); or "compiled" (torch.compile, one graph for each row
+    bucket, whose first step takes a minute or more). "auto" is traced on a CPU and eager on a GPU.
 
     `row_threads` CPU threads share the rows of a step; None takes one for each core that torch's own
     threads leave, at most 4. A step is padded with empty rows up to the next of `row_buckets`. Results are
@@ -87,13 +87,13 @@ class BatchSettings(_Frozen):
 
 
 class ClipSettings(BatchSettings):
-    """How CLIP looks; the methods are told in `clip/dense.py`.
+    """How CLIP looks at a picture. `clip/dense.py` describes the methods.
 
-    `contrast`: targets have to stand out from what pictures consist of. `ensemble`: a phrase is the mean of several
-    wordings. `squares`: the picture is also looked at in windows, at scales where its shorter side is so many model
-    squares; () looks at the whole alone. `min_confidence` is what a match needs to be acted on, where confidence is
-    the sigmoid of `presence_scale` times the margin plus `presence_shift`: a calibration for the model in use, which
-    `benchmarks/quality.py` fits.
+    With `contrast` a target has to stand out from what pictures usually show. With `ensemble` a phrase is the mean of
+    several wordings. `squares` are the scales at which the picture is also looked at in windows: each is how many model
+    squares its shorter side has. () looks only at the whole. `min_confidence` is the confidence that a match needs to
+    be acted on. Confidence is the sigmoid of `presence_scale` times the margin plus `presence_shift`, a calibration for
+    the model in use, which `benchmarks/quality.py` fits.
     """
 
     method: ClipMethod = "naclip"
@@ -114,12 +114,12 @@ class SamSettings(BatchSettings):
 class InpaintSettings(_Frozen):
     """How many pictures are painted together, and how many may wait.
 
-    `max_rows` rows of the UNet share a step (a picture takes two, without guidance one); None takes what a
-    short profile at start-up found: the most that keep a step under `max_step_s` (it looks at steps up to 0.6 s).
-    `max_pictures` (one for each square and seed) and `max_held_mb` bound what is accepted and not finished; beyond them
-    a request is told when to come again. One that needs all of `max_pictures` or more is accepted while any place is
-    free. None is as many guided pictures as share a step, and at least 8: whoever is let in takes part at once.
-    `scheduler` None is the checkpoint's own.
+    At most `max_rows` rows of the UNet share a step (a picture takes two, without guidance one). None takes what a
+    short profile at start-up found: the most that keep a step under `max_step_s` (it measures steps up to 0.6 s).
+    `max_pictures` (one for each square and seed) and `max_held_mb` bound what is accepted and not finished. Beyond them
+    a request is refused, with the time after which to try again. One that needs all of `max_pictures` or more is
+    accepted while any place is free. A `max_pictures` of None is as many guided pictures as share a step, and at least
+    8, so that a picture that is accepted takes part at once. A `scheduler` of None is the checkpoint's own.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)
@@ -130,13 +130,13 @@ class InpaintSettings(_Frozen):
 
 
 class GroundingSettings(_Frozen):
-    """From CLIP's heat map to the mask of what is meant.
+    """How the mask of what is meant is found in CLIP's heat map.
 
-    `peaks` hot places of one thing are given to SAM together, and its box and rough shape too with `use_box`. `choose`
-    ranks SAM's answers by how well they fit the heat, else by SAM's own score. `use_heat` falls back on the heat map
-    where no answer fits. `look_closer` encodes a thing again, from nearby, if it is small in the picture.
-    At most `max_candidates` are returned.
-    `places` understands words of place and size ("left", "largest"); without it they are looked for like any others.
+    SAM is asked about up to `peaks` hot places of a thing together, and with `use_box` about its box and rough shape
+    too. With `choose` SAM's answers are ranked by how well they fit the heat, without it by SAM's own score. With
+    `use_heat` the heat map is the mask where no answer fits. With `look_closer` a thing that is small in the picture is
+    encoded again, from nearby. At most `max_candidates` are returned. With `places` words of place and size ("left",
+    "largest") are understood; without it they are looked for like any others.
     """
 
     peaks: int = Field(3, ge=1, le=8)
@@ -151,9 +151,10 @@ class GroundingSettings(_Frozen):
 class PaintingSettings(_Frozen):
     """What the painter is offered, and how its work is put back.
 
-    `mask_shape`, `dilation` (a share of the region's longest side): see `EditRequest`. `context` is the side of the
-    painter's square over the region's longest side; with `crop` off it sees the whole picture squeezed to its square.
-    `fit_colours` corrects a shift of colours that it made. `max_retries`: rounds of further seeds under a `min_score`.
+    `mask_shape` and `dilation` (a share of the region's longest side) are described in `EditRequest`. `context` is the
+    side of the painter's square over the region's longest side; without `crop` it sees the whole picture, squeezed to
+    its square. With `fit_colours` a shift of colours that the painter made is corrected. `max_retries` is how many
+    rounds of further seeds are painted while the score is below a `min_score`.
     """
 
     mask_shape: Literal["silhouette", "hull", "box"] = "hull"
@@ -162,25 +163,6 @@ class PaintingSettings(_Frozen):
     crop: bool = True
     fit_colours: bool = True
     max_retries: int = Field(2, ge=0, le=10)
-
-
-class Limits(_Frozen):
-    """What is refused before any work is done."""
-
-    max_image_bytes: int = Field(20_000_000, ge=1)
-    max_pixels: int = Field(16_777_216, ge=1)
-    min_side_px: int = Field(16, ge=1)
-    max_side_px: int = Field(8192, ge=1)
-    max_prompt_chars: int = Field(1000, ge=1)
-    max_images: int = Field(8, ge=1)
-    max_points: int = Field(64, ge=1)
-    max_inference_steps: int = Field(150, ge=1)
-    max_guidance_scale: float = Field(30.0, ge=1)
-
-    @property
-    def max_seed(self) -> int:
-        """The highest seed of a first picture: picture k of n has the seed that is k higher."""
-        return SEED_LIMIT - self.max_images
 
 
 def _check_origin(origin: str) -> str:
@@ -197,10 +179,11 @@ Origin = Annotated[str, AfterValidator(_check_origin)]
 
 
 class DriverSettings(_Frozen):
-    """Defaults of an edit, its deadline, and the limits of its input.
+    """The defaults of an edit, its deadline, and the limits of its input.
 
-    `guidance_scale` None is the inpaint model's own, which its directory may state (see `inpaint/defaults.py`).
-    `deadline_s` None lets an edit take as long as it needs. Web pages of the `cors_origins` may call the service from a
+    A `guidance_scale` of None is the inpaint model's own, which its directory may state (see `inpaint/defaults.py`). A
+    `deadline_s` of None lets an edit take as long as it needs. A stage whose replica died is run at most `max_attempts`
+    times. Web pages of the `cors_origins` may call the service from a
     browser, such as "https://app.example" or, for pages from anywhere, "*".
     """
 

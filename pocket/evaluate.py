@@ -38,7 +38,7 @@ EDITS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
-class Figure:
+class ReportLine:
     """One line of the report. `bar` None means that it is reported, not judged."""
 
     what: str
@@ -73,7 +73,7 @@ def twins(seed: int) -> Scene:
     return scene("twins", seed, [first, second, *drawn])
 
 
-def locating(count: int) -> Iterator[Figure]:
+def locating(count: int) -> Iterator[ReportLine]:
     from deployments.clip.model import ClipMatcher
 
     matcher = ClipMatcher.load(ModelArgs())
@@ -86,15 +86,15 @@ def locating(count: int) -> Iterator[Figure]:
         return answer.maps[0]
 
     named = [_point_on_sticker(locate, scene("named", seed), seed) for seed in range(count)]
-    yield Figure("locate: the point lies on the named sticker", _mean(hit for hit, _, _ in named), 0.95, count)
+    yield ReportLine("locate: the point lies on the named sticker", _mean(hit for hit, _, _ in named), 0.95, count)
     for ground in world.GROUNDS:
         hits = [hit for hit, _, kind in named if kind == ground]
-        yield Figure(f"    on {ground} grounds", _mean(hits), None, len(hits))
-    yield Figure("    a name that is in the scene is found", _mean(found for _, found, _ in named), None, count)
+        yield ReportLine(f"    on {ground} grounds", _mean(hits), None, len(hits))
+    yield ReportLine("    a name that is in the scene is found", _mean(found for _, found, _ in named), None, count)
     pairs = [_point_on_sticker(locate, twins(seed), 0) for seed in range(count)]
-    yield Figure("locate: the same thing stands there in another colour", _mean(p[0] for p in pairs), 0.90, count)
+    yield ReportLine("locate: the same thing stands there in another colour", _mean(p[0] for p in pairs), 0.90, count)
     absent = [not locate(seen.image, _absent_name(seen, seed)).found for seed, seen in _scenes("absent", count)]
-    yield Figure("locate: a name that is not in the scene is recognised as absent", _mean(absent), 0.90, count)
+    yield ReportLine("locate: a name that is not in the scene is recognised as absent", _mean(absent), 0.90, count)
 
 
 def _point_on_sticker(
@@ -112,7 +112,7 @@ def _absent_name(seen: Scene, seed: int) -> str:
     return names[int(world.evaluation_rng(STREAMS["absent"], seed, 1).integers(len(names)))]
 
 
-def segmenting(count: int) -> Iterator[Figure]:
+def segmenting(count: int) -> Iterator[ReportLine]:
     from deployments.sam.model import SamSegmenter
 
     segmenter = SamSegmenter.load(ModelArgs())
@@ -126,10 +126,10 @@ def segmenting(count: int) -> Iterator[Figure]:
         prompt = Prompt(((int(x), int(y)),), (1,), several=True)
         masks = segmenter.decode(embedding, SegmentRequest((prompt,)))
         ious.append((iou(masks.masks[0].unpack(), placed.mask), seen.ground))
-    yield Figure("segment: IoU from a random point on the sticker", _mean(iou for iou, _ in ious), 0.88, count)
+    yield ReportLine("segment: IoU from a random point on the sticker", _mean(iou for iou, _ in ious), 0.88, count)
     for ground in world.GROUNDS:
         values = [iou for iou, kind in ious if kind == ground]
-        yield Figure(f"    on {ground} grounds", _mean(values), None, len(values))
+        yield ReportLine(f"    on {ground} grounds", _mean(values), None, len(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ class Edited:
     changed_outside_px: int
 
 
-def editing(count: int) -> Iterator[Figure]:
+def editing(count: int) -> Iterator[ReportLine]:
     from deployments.launch.one_shot import running
     from graph import build
 
@@ -152,10 +152,10 @@ def editing(count: int) -> Iterator[Figure]:
     for edit in edits:
         if not edit.right:
             print(f"    missed: wanted {edit.wanted}, judged {edit.judged or 'not found'}", file=sys.stderr)
-    yield Figure("edit: the judge names what was asked for", _mean(edit.right for edit in edits), 0.90, count)
-    yield Figure("    the thing to replace was found", _mean(edit.found for edit in edits), None, count)
+    yield ReportLine("edit: the judge names what was asked for", _mean(edit.right for edit in edits), 0.90, count)
+    yield ReportLine("    the thing to replace was found", _mean(edit.found for edit in edits), None, count)
     unchanged = _mean(edit.changed_outside_px == 0 for edit in edits)
-    yield Figure("edit: nothing outside the mask has changed, byte for byte", unchanged, 1.0, count)
+    yield ReportLine("edit: nothing outside the mask has changed, byte for byte", unchanged, 1.0, count)
 
 
 def _edit(handle: Any, seed: int) -> Edited:
@@ -192,7 +192,7 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
-    figures: list[Figure] = []
+    figures: list[ReportLine] = []
     for part, count in ((locating, options.scenes), (segmenting, options.scenes), (editing, options.edits)):
         if count:
             for figure in part(count):

@@ -331,7 +331,7 @@ def build() -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=EMBEDDING))
 
 
-class Lesson:
+class ClipLesson:
     """One step's loss: `lesson(step)` draws scenes and questions and asks the model."""
 
     def __init__(self, model: CLIPModel, device: str) -> None:
@@ -388,7 +388,7 @@ def main() -> None:
     print(f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.2f} M parameters", flush=True)
     schedule = training.schedule(SCHEDULE, options)
     trainer = training.Trainer("clip", model, schedule, options.work)
-    trainer.fit(Lesson(model, options.device), lambda average: save(average, options.out / "clip"))
+    trainer.fit(ClipLesson(model, options.device), lambda average: save(average, options.out / "clip"))
 
 
 @torch.no_grad()

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from deployments.check_config.check import findings
-from deployments.check_config.files import Source, sources
+from deployments.check_config.files import LoadedConfig, configs
 from deployments.check_config.findings import Finding
 
 
-def _checked(source: Source, gpus: int | None) -> list[Finding]:
-    return source.findings + (findings(source.config, gpus) if source.config is not None else [])
+def _checked(loaded: LoadedConfig, gpus: int | None) -> list[Finding]:
+    return loaded.findings + (findings(loaded.config, gpus) if loaded.config is not None else [])
 
 
 def _show(file: str, label: str, finding: Finding) -> None:
@@ -24,9 +24,9 @@ def _show(file: str, label: str, finding: Finding) -> None:
 def check(file: str, gpus: int | None = None) -> bool:
     """Print what there is to say about a file, and return whether it is in order."""
     in_order = True
-    for source in sources(Path(file)):
-        for finding in _checked(source, gpus):
-            _show(file, source.label, finding)
+    for loaded in configs(Path(file)):
+        for finding in _checked(loaded, gpus):
+            _show(file, loaded.label, finding)
             in_order = in_order and finding.kind != "problem"
     if in_order:
         print(f"in order: {file}")

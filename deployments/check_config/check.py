@@ -1,4 +1,4 @@
-"""All checks of one Serve config, in their order."""
+"""Run all checks of one Serve config, in their order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
-from deployments.check_config import gpu_needs, rules
+from deployments.check_config import gpu_needs, project_rules
 from deployments.check_config.findings import Finding
 from deployments.check_config.import_paths import application_problem, import_problem
 from deployments.check_config.sections import Entry, accepted, entries, unknown_key, validated
@@ -16,15 +16,15 @@ IMPORTS = {"import_path", "policy_function", "request_router_class", "actor_clas
 
 
 def findings(config: dict[str, Any], gpus: int | None = None) -> list[Finding]:
-    """Return all there is to say about a Serve config; `gpus` is how many the cluster has."""
-    applications = rules.applications(config)
+    """Return all findings about a Serve config; `gpus` is how many GPUs the cluster has, None if that is not known."""
+    applications = project_rules.applications(config)
     found = list(_of_keys(config))
     refused: list[Finding] = []
     read = accepted(config, ServeDeploySchema, "", refused)
     for place, application in applications:
-        found += [*_of_imports(application, place), *rules.repeated_deployments(application, place)]
-        if rules.is_ours(application):
-            found += [*rules.unknown_deployments(application, place), *rules.models(application, place)]
+        found += [*_of_imports(application, place), *project_rules.repeated_deployments(application, place)]
+        if project_rules.is_ours(application):
+            found += [*project_rules.unknown_deployments(application, place), *project_rules.models(application, place)]
             _read_settings(application, place, refused)
     said = {finding.place for finding in found}
     found += [finding for finding in refused if finding.place not in said]
@@ -41,14 +41,14 @@ def _of_keys(config: dict[str, Any]) -> Iterator[Finding]:
 
 def _all_entries(config: dict[str, Any]) -> Iterator[Entry]:
     yield from entries(config, ServeDeploySchema, "")
-    for place, application in rules.applications(config):
-        if rules.is_ours(application):
-            for inner, schema, value in rules.settings(application, place):
+    for place, application in project_rules.applications(config):
+        if project_rules.is_ours(application):
+            for inner, schema, value in project_rules.settings(application, place):
                 yield from entries(value, schema, inner)
 
 
 def _of_imports(application: dict[str, Any], place: str) -> Iterator[Finding]:
-    """Yield what cannot be imported. An application that brings code of its own may well have it elsewhere."""
+    """Yield what cannot be imported. It is a note where an application brings code, which may have it."""
     env = application.get("runtime_env")
     brings_code = isinstance(env, dict) and bool(env.get("working_dir") or env.get("py_modules"))
     for entry in entries(application, ServeApplicationSchema, place):
@@ -64,19 +64,19 @@ def _of_imports(application: dict[str, Any], place: str) -> Iterator[Finding]:
 
 
 def _read_settings(application: dict[str, Any], place: str, refused: list[Finding]) -> None:
-    for inner, schema, value in rules.settings(application, place):
+    for inner, schema, value in project_rules.settings(application, place):
         if isinstance(value, dict):  # Serve itself refuses what is no mapping.
             accepted(value, schema, inner, refused)
 
 
 def _of_whole(read: dict[str, Any], found: list[Finding], gpus: int | None) -> Iterator[Finding]:
-    """Yield what follows from several keys together, of a config of which Serve accepts every part."""
+    """Yield the findings about several keys together. Serve has to accept every part of the config."""
     config = validated(read, ServeDeploySchema).model_dump(exclude_unset=True)
     said = {finding.place for finding in found}
     limit = config.get("http_options", {}).get("request_timeout_s")
-    for place, application in rules.applications(config):
-        if rules.is_ours(application):
-            yield from rules.time_limit(limit, application, place)
+    for place, application in project_rules.applications(config):
+        if project_rules.is_ours(application):
+            yield from project_rules.time_limit(limit, application, place)
         elif f"{place}.import_path" not in said:
             yield Finding(place, "is not built by this project; what its code sets itself is not known here", "note")
     if not any(place.endswith((".num_gpus", ".import_path")) for place in said):
@@ -84,12 +84,12 @@ def _of_whole(read: dict[str, Any], found: list[Finding], gpus: int | None) -> I
 
 
 def _needs(applications: list[dict[str, Any]]) -> Iterator[gpu_needs.Need]:
-    """Yield what each deployment needs, also of those that stand in the graph alone."""
+    """Yield the GPUs that each deployment needs, including those that only the graph and not the file names."""
     import graph  # Not at the top: a graph that cannot be imported is a finding, not an end of the check.
 
     for application in applications:
         label = f"{application.get('name', 'default')}/" if len(applications) > 1 else ""
         named = {deployment["name"]: deployment for deployment in application.get("deployments", [])}
-        defaults = graph.DEFAULTS if rules.is_ours(application) else {}
+        defaults = graph.DEFAULTS if project_rules.is_ours(application) else {}
         for name in [*named, *(defaults.keys() - named.keys())]:
             yield gpu_needs.need(label + name, named.get(name, {}), defaults.get(name, {}))

@@ -1,4 +1,4 @@
-"""Reads a Serve config file, or the Serve configs inside a Kubernetes manifest, and says what YAML would hide."""
+"""Read a Serve config file, or the Serve configs in a Kubernetes manifest, and report what YAML itself would hide."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CARRIED = "spec.serveConfigV2"
 
 
 @dataclass
-class Source:
-    """A Serve config (None: it cannot be read), what was found while reading, and the name of its RayService."""
+class LoadedConfig:
+    """A Serve config (None where it cannot be read), the findings of reading it, and the name of its RayService."""
 
     config: dict[str, Any] | None
     findings: list[Finding] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Source:
 
 
 class _Unreadable(Exception):
-    """The text holds nothing that could be checked further."""
+    """There is nothing in the text that could be checked further."""
 
     def __init__(self, place: str, sentence: str) -> None:
         super().__init__(place, sentence)
@@ -33,7 +33,7 @@ class _Unreadable(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's own loader, which also notes the keys that a mapping has twice: YAML keeps the last without a word."""
+    """A YAML loader that also notes the keys that a mapping has twice. YAML itself keeps the last one in silence."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -55,15 +55,15 @@ class _Loader(yaml.SafeLoader):
         seen.add((key.tag, key.value))
 
 
-def sources(path: Path) -> list[Source]:
+def configs(path: Path) -> list[LoadedConfig]:
     """Return each Serve config of a file. A file that cannot be read gives one without a config."""
     try:
         documents, twice = _documents(_text(path))
     except _Unreadable as error:
-        return [Source(None, [error.finding])]
+        return [LoadedConfig(None, [error.finding])]
     carriers = [document for document in documents if _kind(document) == CARRIER]
     if carriers:
-        return [Source(None, twice), *(_carried(carrier, number) for number, carrier in enumerate(carriers, 1))]
+        return [LoadedConfig(None, twice), *(_carried(carrier, number) for number, carrier in enumerate(carriers, 1))]
     return [_single(documents, twice)]
 
 
@@ -102,20 +102,22 @@ def _kind(document: Any) -> Any:
     return document.get("kind") if isinstance(document, dict) and "apiVersion" in document else None
 
 
-def _single(documents: list[Any], twice: list[Finding]) -> Source:
-    """Return the one Serve config that these documents are to be."""
+def _single(documents: list[Any], twice: list[Finding]) -> LoadedConfig:
+    """Return the one Serve config that these documents must hold, or a finding that says what they hold instead."""
     if all(document is None for document in documents):
-        return Source(None, [Finding("", "holds nothing")])
+        return LoadedConfig(None, [Finding("", "holds nothing")])
     if all(document is None or _kind(document) for document in documents):
-        return Source(None, [*twice, Finding("", f"holds neither a Serve config nor a {CARRIER}")])
+        return LoadedConfig(None, [*twice, Finding("", f"holds neither a Serve config nor a {CARRIER}")])
     if len(documents) > 1:
-        return Source(None, [*twice, Finding("", f"holds {len(documents)} documents, and Serve reads a single one")])
+        return LoadedConfig(
+            None, [*twice, Finding("", f"holds {len(documents)} documents, and Serve reads a single one")]
+        )
     if not isinstance(documents[0], dict):
-        return Source(None, [Finding("", f"must hold a mapping of keys, not {quoted(documents[0])}")])
-    return Source(documents[0], twice)
+        return LoadedConfig(None, [Finding("", f"must hold a mapping of keys, not {quoted(documents[0])}")])
+    return LoadedConfig(documents[0], twice)
 
 
-def _carried(carrier: dict[str, Any], number: int) -> Source:
+def _carried(carrier: dict[str, Any], number: int) -> LoadedConfig:
     """Return the Serve config that a RayService carries as a text."""
     metadata, spec = carrier.get("metadata"), carrier.get("spec")
     name = metadata.get("name") if isinstance(metadata, dict) else None
@@ -123,15 +125,15 @@ def _carried(carrier: dict[str, Any], number: int) -> Source:
     return replace(_inside(text), label=name if isinstance(name, str) and name else f"{CARRIER} {number}")
 
 
-def _inside(text: Any) -> Source:
+def _inside(text: Any) -> LoadedConfig:
     if not isinstance(text, str):
-        return Source(
+        return LoadedConfig(
             None, [Finding(CARRIED, f"must be a Serve config as a text (`serveConfigV2: |`), not {quoted(text)}")]
         )
     try:
-        source = _single(*_documents(text))
+        inner = _single(*_documents(text))
     except _Unreadable as error:
-        source = Source(None, [error.finding])
+        inner = LoadedConfig(None, [error.finding])
     return replace(
-        source, findings=[replace(found, place=f"{CARRIED} {found.place}".strip()) for found in source.findings]
+        inner, findings=[replace(found, place=f"{CARRIED} {found.place}".strip()) for found in inner.findings]
     )

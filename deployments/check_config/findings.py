@@ -1,4 +1,4 @@
-"""What the check of a config file has to say: where in the file, in one sentence, and how grave it is."""
+"""The findings of the check: each says in one sentence what was found, where in the file, and how grave it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from reprlib import repr as short
 from typing import Any, Literal
 
-Kind = Literal["problem", "note", "fact"]
+FindingKind = Literal["problem", "note", "fact"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Finding:
 
     place: str
     sentence: str
-    kind: Kind = "problem"
+    kind: FindingKind = "problem"
 
 
 def child(place: str, key: Any) -> str:
@@ -48,7 +48,7 @@ def near(word: Any, known: Iterable[str], likeness: float = 0.6) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an exception says as one line."""
+    """Return the type and the message of an exception as one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

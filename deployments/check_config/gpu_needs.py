@@ -15,8 +15,8 @@ from typing import Any
 from deployments.check_config.findings import Finding
 
 UNITS = 10_000  # Ray counts resources in these parts of a whole.
-# The shares of so few replicas, with so few ways to choose among them, are packed as well as can be: it takes
-# milliseconds. Of more, the largest go first.
+# Up to these numbers of replicas, and of ways to choose among their shares, the best packing is searched for, which
+# takes milliseconds. Beyond them the largest shares are packed first.
 FEW_REPLICAS = 20
 FEW_CHOICES = 5_000
 
@@ -38,7 +38,7 @@ class Need:
 
 
 def share_problem(share: Any) -> str | None:
-    """Return why Ray cannot give a replica this share. What is no number at all Serve's schema refuses."""
+    """Return why Ray cannot give a replica this share. Serve's schema itself refuses what is not a number."""
     if isinstance(share, bool):
         return f"must be a number, not {share}"
     try:
@@ -102,7 +102,7 @@ def _gpus(number: int) -> str:
 
 
 def fewest(shares: Iterable[tuple[float, int]]) -> int:
-    """Return the fewest GPUs that hold the given number of each share."""
+    """Return the fewest GPUs that hold all shares, which are given as (share, how many)."""
     whole, parts = 0, Counter[int]()
     for share, count in shares:
         whole += int(share) * count if share >= 1 else 0
@@ -111,7 +111,7 @@ def fewest(shares: Iterable[tuple[float, int]]) -> int:
 
 
 def _packed(parts: Counter[int]) -> int:
-    """Return the fewest GPUs for parts of a GPU; where the parts are many, what the largest first need."""
+    """Return the fewest GPUs for parts of a GPU. Where the parts are many, the largest are packed first."""
     enough = _largest_first(parts)
     if not _few(parts):
         return enough
@@ -127,7 +127,7 @@ def _few(parts: Counter[int]) -> bool:
 
 def _largest_first(parts: Counter[int]) -> int:
     """Return how many GPUs are taken if the largest part goes first, each to the first GPU that has room."""
-    rooms: list[tuple[int, int]] = []  # the room left, and on how many GPUs
+    rooms: list[tuple[int, int]] = []  # (the room that is left, on how many GPUs)
     for part, count in sorted(parts.items(), reverse=True):
         filled: list[tuple[int, int]] = []
         for room, gpus in [*rooms, (UNITS, count)]:

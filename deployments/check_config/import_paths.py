@@ -1,4 +1,4 @@
-"""Whether what an import path of a config file names can be imported here."""
+"""Check whether what the import paths of a config file name can be imported here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray.serve import Application
 
 from deployments.check_config.findings import near, one_line
 
-LIKENESS_OF_MODULES = 0.7  # There are many, so chance finds some that are a little alike.
+LIKENESS_OF_MODULES = 0.7  # There are many modules, so some are a little alike by chance.
 LIKENESS_OF_NAMES = 0.5  # Enough for "app" to find "build_app".
 
 

@@ -26,7 +26,7 @@ def _keys(names: set[str]) -> Any:
     return dict.fromkeys((name for name in names if not name.startswith("_")), (Any, None))
 
 
-# Where Serve's annotation says no more than "a mapping". Keys with an underscore are Ray's own business.
+# The sections that Serve's own schema only calls mappings. Keys with an underscore are internal to Ray.
 RuntimeEnvSettings: Schema = create_model("RuntimeEnvSettings", **_keys(RuntimeEnvConfig.known_fields))
 RuntimeEnvSection: Schema = create_model(
     "RuntimeEnvSection",
@@ -74,7 +74,7 @@ class Entry:
 
 
 def entries(section: Any, schema: Schema, place: str) -> Iterator[Entry]:
-    """Yield every key of a section and of the sections in it. What is free-form has no schema and is not entered."""
+    """Yield every key of a section and of the sections in it. A free-form section has no schema, so it is left out."""
     if not isinstance(section, dict):
         return
     for key, value in section.items():
@@ -91,7 +91,7 @@ def unknown_key(entry: Entry) -> Finding | None:
 
 
 def accepted(section: Any, schema: Schema, place: str, findings: list[Finding]) -> dict[str, Any] | None:
-    """Return what the schema accepts of a section, None if it refuses the whole; add to `findings` what it says."""
+    """Return what the schema accepts of a section, None if it refuses the whole. Add its complaints to `findings`."""
     if not isinstance(section, dict):
         findings.append(Finding(place, f"must be a mapping of keys, not {quoted(section)}"))
         return None
@@ -104,7 +104,7 @@ def accepted(section: Any, schema: Schema, place: str, findings: list[Finding]) 
 
 
 def _read_part(whole: dict[str, Any], name: str, part: Schema, place: str, findings: list[Finding]) -> None:
-    """Replace a part of the whole by what is accepted of it, so that nothing is refused twice."""
+    """Replace a part of the whole by what the schema accepts of it, so that nothing is refused twice."""
     read = [accepted(item, part, inner, findings) for inner, item in members(whole[name], place)]
     kept = [item for item in read if item is not None]
     if isinstance(whole[name], list):
@@ -116,7 +116,7 @@ def _read_part(whole: dict[str, Any], name: str, part: Schema, place: str, findi
 
 
 def _parts(section: dict[str, Any], schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Yield the keys of a section whose values are sections, or lists of them where wanted, each with its schema."""
+    """Yield each key whose value is a section, or a list of them where the schema says so, with the schema of it."""
     for name, field in schema.model_fields.items():
         part = BARE.get(name) or _model(field.annotation)
         if part and section.get(name) is not None and isinstance(section[name], list) == _is_list(field.annotation):
@@ -143,7 +143,7 @@ def _refusals(section: dict[str, Any], schema: Schema, place: str) -> Iterator[F
 
 
 def validated(section: dict[str, Any], schema: Schema) -> BaseModel:
-    """Return the section as its schema reads it, without what Serve warns of: it will do so when it deploys."""
+    """Return the section as its schema reads it. Serve's warnings are left out, as it gives them when it deploys."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return schema.model_validate(section)

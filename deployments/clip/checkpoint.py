@@ -6,7 +6,7 @@ from typing import Any
 
 from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
 from deployments.serving.checkpoints.hub import Hub
-from deployments.serving.checkpoints.source import Asked, Source, find
+from deployments.serving.checkpoints.source import Asked, ModelSource, find
 from deployments.serving.checkpoints.weights import Weights
 
 WISH = (
@@ -18,7 +18,7 @@ TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # one or the o
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")  # older and newer versions of transformers
 
 
-def check(args: ModelArgs, hub: Hub | None = None) -> Source:
+def check(args: ModelArgs, hub: Hub | None = None) -> ModelSource:
     """Return where the CLIP model is that `args` name. Refuse what is known not to be one.
 
     Without a `hub` nothing is asked on the network.
@@ -34,14 +34,14 @@ def check(args: ModelArgs, hub: Hub | None = None) -> Source:
     return source
 
 
-def _check_kind(source: Source) -> None:
+def _check_kind(source: ModelSource) -> None:
     config = source.config("config.json")
     if config is not None and config.get("model_type") == MODEL_TYPE:
         return
     raise source.asked.refused(f"{source.asked.value!r} is not a CLIP model: {_kind(source, config)}")
 
 
-def _kind(source: Source, config: dict[str, Any] | None) -> str:
+def _kind(source: ModelSource, config: dict[str, Any] | None) -> str:
     if config is not None and "model_type" in config:
         return f"config.json says that it is of the kind {config['model_type']!r}, not {MODEL_TYPE!r}"
     index = source.config("model_index.json")
@@ -50,7 +50,7 @@ def _kind(source: Source, config: dict[str, Any] | None) -> str:
     return "it has no config.json" if config is None else "config.json does not say its model_type"
 
 
-def _check_files(source: Source, variant: str | None) -> None:
+def _check_files(source: ModelSource, variant: str | None) -> None:
     Weights(source, "", "model").check(variant)
     if not any(all(source.has(file) for file in files) for files in TOKENIZERS):
         missing = "tokenizer.json, or vocab.json and merges.txt, is missing"

@@ -152,7 +152,7 @@ def patch_features(model: CLIPModel, pixels: torch.Tensor, method: Method) -> to
 def _attend(
     layer: CLIPEncoderLayer, tokens: torch.Tensor, method: Method, window: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """A block's attention layer alone, Bx(1+N)xC to the same, with another idea of who attends to whom."""
+    """Return what a block's attention layer alone makes of tokens, Bx(1+N)xC; `method` says who attends to whom."""
     attention = layer.self_attn
     normed = layer.layer_norm1(tokens)
 
@@ -244,8 +244,8 @@ def sentences(phrase: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
 class Phrases:
     """Text embeddings of phrases, averaged over their wordings and remembered. Safe to share between threads.
 
-    `embed` maps n sentences to nxD; `wordings` a phrase to its sentences, the same number for each phrase.
-    `on_lookup` is called for each phrase but those of the ground: every search asks for them, and always finds them.
+    `embed` maps n sentences to nxD float32; `wordings` maps a phrase to its sentences, the same number for each phrase.
+    `on_lookup` is called for each phrase but those of the ground, which every search asks for and finds.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class Phrases:
         self._known: Lru[str, torch.Tensor] = Lru(max_cached)
 
     def __call__(self, phrases: Sequence[str]) -> torch.Tensor:
-        """nxD float32 unit vectors. All phrases not yet known share one pass of the text encoder."""
+        """Return nxD float32 unit vectors. All phrases not yet known share one pass of the text encoder."""
         known = {phrase: self._known.find(phrase) for phrase in phrases}
         missing = [phrase for phrase, vector in known.items() if vector is None]
         if self._on_lookup:

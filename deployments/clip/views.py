@@ -1,9 +1,8 @@
-"""How a picture is looked at, and how what is seen in its parts becomes one map. Free of Ray.
+"""Which views of a picture CLIP sees, and how their maps become one map. This does not know Ray.
 
 A CLIP model sees a small square. To find small things in a large picture, and things at the edge of a long one, a
-picture is seen at several levels: all of it, stretched to the square, and in windows of its own shape, the more of
-them the smaller the things. (The models' own preprocessing crops the centre, so that what stands at an edge can never
-be found.)
+picture is seen at several levels: all of it, stretched to the square, and in windows of its own shape; the smaller the
+things, the more windows. (The models' own preprocessing crops the centre, so that things at an edge are never found.)
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def plan(size_wh: tuple[int, int], side: int, patch_px: int, squares: Sequence[i
 
 
 def _worth_while(size_wh: tuple[int, int], side: int, scale: int) -> int:
-    """The scale itself or the largest below it that can be had; 0 if the whole picture says all there is."""
+    """Return the scale, or the largest below it that is possible; 0 where windows show no more than the whole."""
     short, long = min(size_wh), max(size_wh)
     while scale > 1:
         many = _count(scale, scale) * _count(scale * long / short, scale)
@@ -119,9 +118,9 @@ def _crops(picture: Image.Image, level: Level, side: int) -> Iterator[np.ndarray
 def blend(maps: torch.Tensor, plan: ViewPlan) -> torch.Tensor:
     """Return the logits of all views (Vxghxgw, level by level) as one map of logits, `plan.cells` large: float64.
 
-    What is averaged is the odds, not the logits: one view that is sure of what it sees is heard above many that
-    see too little of it. At each place the mean of a level's windows is taken first and then that of the levels:
-    many fine windows must not outvote the coarse one that alone sees all of a large thing.
+    The odds are averaged and not the logits, so that one view that is sure of what it sees counts more than many that
+    see too little of it. At each place the mean of a level's windows is taken first, and then the mean of the levels,
+    because many fine windows must not outvote the coarse one that alone sees all of a large thing.
     """
     ends = np.cumsum([0, *(len(level.views) for level in plan.levels)])
     odds = torch.zeros(plan.cells, dtype=torch.float64)
@@ -131,7 +130,7 @@ def blend(maps: torch.Tensor, plan: ViewPlan) -> torch.Tensor:
 
 
 def _level_odds(maps: torch.Tensor, views: Sequence[ViewBox], cells: tuple[int, int]) -> torch.Tensor:
-    """The mean odds of a level's windows. A window knows its middle best, so it counts there most."""
+    """Return the mean odds of a level's windows (Wxghxgw). A window sees its middle best, so it counts most there."""
     odds = torch.zeros(cells, dtype=torch.float64)
     weights = torch.zeros(cells, dtype=torch.float64)
     for view, logits in zip(views, maps, strict=True):
@@ -146,19 +145,19 @@ def _level_odds(maps: torch.Tensor, views: Sequence[ViewBox], cells: tuple[int, 
 
 
 def _positions(start: float, end: float, count: int) -> tuple[slice, torch.Tensor]:
-    """Which of `count` cells in a row have their middle inside start..end, and where there, in -1..1."""
+    """Return which of `count` cells in a row have their middle inside start..end, and where in there, in -1..1."""
     first, last = math.ceil(start * count - 0.5), math.ceil(end * count - 0.5)
     middles = (torch.arange(first, last, dtype=torch.float64) + 0.5) / count
     return slice(first, last), (middles - start) / (end - start) * 2 - 1
 
 
 def _raised_cosine(position: torch.Tensor) -> torch.Tensor:
-    """1 in the middle of -1..1, hardly anything at its ends, but never nothing: at an edge there is no other view."""
+    """Return a weight: 1 in the middle of -1..1, little at its ends, but never 0, as an edge is in no other view."""
     return 0.02 + 0.98 * (0.5 + 0.5 * torch.cos(math.pi * position))
 
 
 def _blur(heat: torch.Tensor) -> torch.Tensor:
-    """Lightly, since a lone hot cell is more often an accident than a thing."""
+    """Return the map blurred lightly, because a lone hot cell is more often an accident than a thing."""
     kernel = torch.tensor([0.25, 0.5, 0.25], dtype=heat.dtype)
     padded = functional.pad(heat[None, None], (1, 1, 1, 1), mode="replicate")
     return functional.conv2d(padded, (kernel[:, None] * kernel)[None, None])[0, 0]

@@ -1,8 +1,8 @@
 """The calls that one request makes to other deployments: deadline, retries, cancellation, errors, timings.
 
-Ray Serve promises nothing for a request that a replica has accepted, and a deadline in the caller does
-not stop the callee. So: every call of a request is kept track of, all that still run are cancelled when
-the request ends, and a stage whose replica died runs again, since inference is idempotent.
+Ray Serve promises nothing for a request that a replica has accepted, and a deadline in the caller does not stop the
+callee. Therefore every call of a request is recorded here, those that still run are cancelled when the request ends,
+and a stage whose replica died runs again, since inference is idempotent.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER_S = 1.0
 RETRY_PAUSE_S = 0.2
 
-# What a call ends in when its replica, its replica's machine, or the result of an earlier call is gone. Ray's memory
-# monitor kills replicas too, and has an error of its own for them.
+# The errors of a call whose replica, its replica's machine, or an earlier call's result is gone. Ray's memory monitor
+# kills replicas too, and has an error of its own for them.
 LOST = (
     RayActorError,
     RayServeException,

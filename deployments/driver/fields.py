@@ -1,4 +1,4 @@
-"""The fields of a request as they are declared: each as a JSON schema with the bounds in force, and that in words."""
+"""The declared fields of a request: each as a JSON schema with the bounds that are in force, and as words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from operator import or_
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from deployments.config import Limits
+from deployments.limits import Limits
 from deployments.messages import About, BoxLike, Labels, Points
 
 _ITEMS: dict[Any, str] = {Points: "x,y pairs", Labels: "labels 1 or 0", BoxLike: "integers"}
@@ -45,7 +45,7 @@ def declared(request: type) -> Mapping[str, Declared]:
 
 @lru_cache(maxsize=16)
 def schemas(request: type, limits: Limits) -> Mapping[str, dict[str, Any]]:
-    """Return the JSON schema of each declared field, with the bounds that `limits` set; not to be written to."""
+    """Return each declared field's JSON schema, with the bounds that `limits` set. Do not change it: it is shared."""
     return {name: _schema(field, limits) for name, field in declared(request).items()}
 
 

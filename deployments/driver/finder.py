@@ -1,4 +1,4 @@
-"""Finds what a request means: CLIP's heat map, SAM's masks, and the choice among them.
+"""The search for what a request means: CLIP's heat map, SAM's masks, and the choice among them.
 
 clip.locate --> things --> sam.segment --> candidates --> (nearby: sam.encode, sam.segment) --> the one that is meant
 sam.encode  -------------^
@@ -38,7 +38,7 @@ from deployments.pixels.masks import bounding_box, middle_of
 
 
 class Finder:
-    """The search of one request. `clip` and `sam` are handles; what is heavy between their calls runs in threads."""
+    """The search of one request. `clip` and `sam` are handles; heavy work between their calls runs in threads."""
 
     def __init__(self, clip: ClipHandle, sam: SamHandle, calls: Calls, settings: GroundingSettings) -> None:
         self._clip = clip
@@ -50,8 +50,8 @@ class Finder:
     async def find(self, sought: SearchJob) -> Location:
         """Return where the target is, with all candidates; `found` is False where CLIP sees nothing like it.
 
-        Raises TargetNotFound for the other thing of a relation ("left of the dog"), InvalidInput for a pointer that
-        leaves nothing, and what `arrange` raises.
+        Raises TargetNotFound where the other thing of a relation ("left of the dog") is not found, and InvalidInput
+        where points leave nothing of a box, or where the words mean none of the things that were found.
         """
         # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
         # unresolved, so the embedding goes from replica to replica and never through here.
@@ -82,13 +82,13 @@ class Finder:
         mask = location.candidates[location.chosen].mask
         if not await asyncio.to_thread(lambda: pointing.shows(search.maps[0], mask.unpack())):
             raise InvalidInput(
-                f"{sought.param} must name what the points, the box or the mask are on, and CLIP does not see "
+                f"`{sought.param}` must name what the points, the box or the mask are on, and CLIP does not see "
                 f"{sought.target!r} there. Correct it, or leave the name out to go by what is marked.",
                 sought.param,
             )
 
     async def _pointed_at(self, sought: SearchJob, embedding: Response[Embedding]) -> Location:
-        """What points or a box mean. There is always a candidate, if only a small region around the points."""
+        """Return what points or a box mean. There is always a candidate, if only a small region around the points."""
         pointer = Pointer(sought.points, sought.labels, sought.box)
         search = Pointing(sought.image, pointer, self._settings)
         self._calls.report(Progress("segment"))
@@ -105,7 +105,7 @@ class Finder:
     async def _find_every(
         self, sought: SearchJob, grounded: GroundedPhrase, embedding: Response[Embedding]
     ) -> Location:
-        """Where each of them is. What is hot and in no mask is asked about again: it may be another one."""
+        """Return where all of them are. Hot places that no mask covers are asked about again: they may be more."""
         search = await asyncio.to_thread(every.first_search, sought.image, grounded, self._settings)
         found: list[Proposal] = []
         asked = range(len(search.things))
@@ -129,7 +129,7 @@ class Finder:
     async def _parted(
         self, search: TargetSearch, found: list[Proposal], embedding: Response[Embedding]
     ) -> list[Proposal]:
-        """The same, with two masks for one that holds two things."""
+        """Return the proposals that were found, with two in the place of one whose mask holds two things."""
         asked = every.part_questions(search, found)
         if not asked:
             return found
@@ -137,7 +137,7 @@ class Finder:
         return await asyncio.to_thread(every.parted, found, asked, masks)
 
     async def _look(self, sought: SearchJob) -> GroundedPhrase:
-        """CLIP's best reading of the target. All phrases share one look at the picture."""
+        """Return the target's wording that CLIP sees best, with its map. All phrases share one look at the picture."""
         anchors = {wording: parse(wording.relation.anchor) for wording in sought.wordings if wording.relation}
         phrases = [wording.phrase for wording in (*sought.wordings, *anchors.values())]
         request = SearchRequest(sought.image, tuple(dict.fromkeys(phrases)), sought.avoid, sought.param)
@@ -155,7 +155,7 @@ class Finder:
     async def _propose(
         self, search: TargetSearch, view: View, embedding: Response[Embedding], only: Collection[int] | None = None
     ) -> tuple[list[Proposal], int]:
-        """What SAM makes of a view, of all things or `only` some, and the longer side of its small masks."""
+        """Return SAM's proposals in a view, for all things or `only` some, and the longer side of its small masks."""
         asked = await asyncio.to_thread(search.questions, view, only)
         masks = await self._segment(view, asked, embedding)
         return await asyncio.to_thread(search.proposals, view, asked, masks), max(masks.small.shape[1:])
@@ -173,7 +173,7 @@ class Finder:
         return masks
 
     async def _look_closer(self, search: TargetSearch, arranged: list[Proposal], small_side: int) -> list[Proposal]:
-        """The same, with better masks of the first thing in front if it is small: SAM sees it again, from nearby."""
+        """Return the proposals, led by better masks of the first thing if it is small: SAM looks from nearby."""
         first = arranged[0]
         view = nearby_view(search.image, first.candidate, small_side)
         if view is None:
@@ -184,7 +184,7 @@ class Finder:
 
 
 def drawn_by_hand(sought: SearchJob, mask: np.ndarray) -> Location:
-    """Return the location for a mask that the caller drew (HxW bool): nothing has to be found."""
+    """Return the location for a mask that the caller drew (HxW bool), where nothing has to be found."""
     candidate = pointing.candidate_of(mask, middle_of(bounding_box(mask)), "mask", 1.0, 0.0)
     return Location(sought.target, sought.target, candidate.point_xy, 1.0, 0.0, True, None, (candidate,))
 

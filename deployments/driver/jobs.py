@@ -1,4 +1,4 @@
-"""From a request to one that can be acted on: checked as a whole, with every default filled in."""
+"""Make of a request a job that can be acted on: checked as a whole, with every default filled in."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from deployments.messages import Box, EditRequest, LocateRequest, MaskShape, Mod
 class SearchJob:
     """A `LocateRequest` that can be acted on: `wordings` are what to look for, the likeliest reading first.
 
-    Where points, a box or a mask say what is meant it is `pointed` at, and they are what has to lie there, if anything.
-    `target` is what the answer calls it, and `param` the request's field that says it.
+    `image` is HxWx3 uint8. Where points, a box or a mask say what is meant, `pointed` is True, and the wordings name
+    what has to lie there; there may be none. `target` is what the answer calls the thing, and `param` is the request's
+    field that names it.
     """
 
     image: np.ndarray
@@ -48,8 +49,8 @@ class EditJob:
     """An `EditRequest` with nothing left open: every default filled in, one seed for each picture.
 
     Of the `options` a `guidance_scale` and a `fill` of None are left to the inpaint model, which knows what suits it,
-    and a `scheduler` of None to its deployment. `prompt` is what to paint; empty for a removal, which has no seeds.
-    `scored` is the text that scores are for, None where there is none.
+    and a `scheduler` of None to its deployment. `mask` is HxW bool. `prompt` is what to paint; it is empty for a
+    removal, which has no seeds. `scored` is the text that the pictures are scored by, None where there is none.
     """
 
     where: SearchJob
@@ -66,11 +67,12 @@ class EditJob:
 
     @property
     def image(self) -> np.ndarray:
+        """The picture, HxWx3 uint8."""
         return self.where.image
 
 
 def complete_edit(request: EditRequest, settings: DriverSettings) -> EditJob:
-    """The request with nothing left open. A prompt like "remove the dog" makes it a removal."""
+    """Return the job for a request. A prompt like "remove the dog" makes it a removal. Raises InvalidInput."""
     request = rules.check_pixels(rules.check_edit(request, settings.limits), settings.limits)
     reading = _reading(request, settings)
     if reading.removes:
@@ -95,13 +97,13 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> EditJob:
 
 
 def complete_locate(request: LocateRequest, settings: DriverSettings) -> SearchJob:
-    """The search with its words read."""
+    """Return the search for a request, with its words read. Raises InvalidInput."""
     request = rules.check_pixels(rules.check_locate(request, settings.limits), settings.limits)
     return _where(request, (), settings)
 
 
 def complete_score(request: ScoreRequest, settings: DriverSettings) -> ScoreRequest:
-    """The request as the stage wants it."""
+    """Return the request as CLIP's stage expects it. Raises InvalidInput."""
     return rules.check_pixels(rules.check_score(request, settings.limits), settings.limits)
 
 
@@ -116,7 +118,7 @@ def _reading(request: EditRequest, settings: DriverSettings) -> PromptReading:
 
 
 def _options(request: EditRequest, settings: DriverSettings) -> PaintOptions:
-    """The painter's options, with the service's where the request has none; those have to be within the limits too."""
+    """Return the painter's options, the service's where the request has none. Those must be within the limits too."""
     steps, scale, strength = request.num_inference_steps, request.guidance_scale, request.strength
     filled = replace(
         request,
@@ -131,7 +133,7 @@ def _options(request: EditRequest, settings: DriverSettings) -> PaintOptions:
 
 
 def _where(request: EditRequest | LocateRequest, from_prompt: tuple[str, ...], settings: DriverSettings) -> SearchJob:
-    """What to look for: what `target` says, or else what the prompt does. The values of the request are plain."""
+    """Return the search for what `target` names, or else the prompt. The values of the request have to be plain."""
     target, pointed = request.target, rules.is_pointed_at(request)
     if target is None and not from_prompt and not pointed:
         raise InvalidInput("`target` is required: nothing else says what to repaint.", "target")
@@ -155,7 +157,7 @@ def _where(request: EditRequest | LocateRequest, from_prompt: tuple[str, ...], s
 
 
 def _all_or_one(wish: bool | None, wordings: tuple[Wording, ...]) -> tuple[Wording, ...]:
-    """The wordings for every one of the things, or only one, as the request's field `all` says."""
+    """Return the wordings, made to mean every one of the things or only one if the request's field `all` says so."""
     if wish is None:
         return wordings
     if not wish:
@@ -164,13 +166,13 @@ def _all_or_one(wish: bool | None, wordings: tuple[Wording, ...]) -> tuple[Wordi
 
 
 def _one_of(wording: Wording) -> Wording:
-    """One of those that a wording names; a part of the picture that they are in is where it is."""
+    """Return a wording for one of several things. Where they are in a part of the picture, that is where it is."""
     order, among = (wording.order, wording.among) if wording.order else (wording.among, None)
     return replace(wording, every=False, count=None, order=order, among=among)
 
 
 def _listed(avoid: str) -> tuple[str, ...]:
-    """ "the dog, the cat" names two things."""
+    """Return the names in a list that is separated by commas, such as "the dog, the cat"."""
     return tuple(filter(None, (text.strip() for text in avoid.split(","))))
 
 
@@ -181,7 +183,7 @@ def _seeds(request: EditRequest) -> tuple[int, ...]:
 
 
 def _offer(request: EditRequest, painting: PaintingSettings) -> tuple[MaskShape, float]:
-    """Shape and growth of the region; a mask of the caller's is meant as it is, unless said otherwise."""
+    """Return the shape of the region and how far it is grown. A caller's mask stays as it is by default."""
     shape, dilation = painting.mask_shape, painting.dilation
     if request.mask is not None:
         shape, dilation = "silhouette", 0.0

@@ -1,5 +1,5 @@
-"""Fills the regions of a plan: paints them once for each seed or closes them from their surroundings, puts that back,
-and scores it."""
+"""The painting of a plan: its regions are painted for each seed, or filled from their surroundings; the result is put
+back into the picture and scored."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import cast
 
 import numpy as np
 
-from deployments.config import SEED_LIMIT, PaintingSettings
+from deployments.config import PaintingSettings
 from deployments.driver.calls import Calls
 from deployments.driver.handles import ClipHandle, InpaintHandle
 from deployments.driver.jobs import EditJob
 from deployments.errors import ContentFiltered
+from deployments.limits import SEED_LIMIT
 from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score, ScoreRequest, Span
 from deployments.pixels import colours, pasting, removal
 from deployments.pixels.regions import Plan
 
-MOST_SCORED_AT_ONCE = 32  # views of a request: with many regions all of them would fill the queue before CLIP
+MOST_SCORED_AT_ONCE = 32  # pictures and crops of a request; all those of many regions would fill CLIP's queue
 Scores = tuple[float, float]  # of a whole picture and, on the mean, of its regions
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The pictures, best first, whether the best one matches better than the unedited one, and the seeds held back.
+    """The pictures, best first; whether the best matches better than the unedited one; and the filtered seeds.
 
     `guidance_scale` is the one they were painted with, 0 where nothing was painted.
     """
@@ -48,7 +49,7 @@ class _Picture:
 
 
 class Painter:
-    """The painting of one request. `clip` and `inpaint` are handles; pixels are moved in threads."""
+    """The painter of one request. `clip` and `inpaint` are handles; work on pixels runs in threads."""
 
     def __init__(self, clip: ClipHandle, inpaint: InpaintHandle, calls: Calls, settings: PaintingSettings) -> None:
         self._clip = clip
@@ -101,7 +102,7 @@ class Painter:
         return 1 if job.min_score is None else 1 + self._settings.max_retries
 
     async def _round(self, job: EditJob, plan: Plan, seeds: tuple[int, ...]) -> tuple[list[_Picture], tuple[int, ...]]:
-        """A picture for each seed, best first, and the seeds whose pictures may not be shown."""
+        """Return a picture for each seed, best first, and the seeds whose pictures may not be shown."""
         painted = await self._repaint(job, plan, seeds)
         allowed = [index for index, flagged in enumerate(painted.flagged) if not flagged]
         filtered = tuple(seed for seed, flagged in zip(seeds, painted.flagged, strict=True) if flagged)
@@ -117,7 +118,7 @@ class Painter:
         return _ranked(pictures), filtered
 
     async def _repaint(self, job: EditJob, plan: Plan, seeds: tuple[int, ...]) -> Painted:
-        """Every region's square once for each seed."""
+        """Return every region's square, painted once for each seed."""
         request = InpaintRequest(
             squares=await asyncio.to_thread(plan.squares, job.image),
             prompt=job.prompt,
@@ -130,7 +131,7 @@ class Painter:
         return painted
 
     async def _painted(self, request: InpaintRequest) -> Painted:
-        """The inpaint model's answer; a stream, which costs more, only where somebody watches the steps."""
+        """Return the inpaint model's answer. It streams, which costs more, only where the steps are watched."""
         self._calls.report(Progress("inpaint"))
         if self._calls.watched:
             steps = self._inpaint.options(stream=True).inpaint_stream
@@ -142,7 +143,7 @@ class Painter:
         self._calls.report(item if isinstance(item, Progress) else Progress("score"))
 
     async def _scores(self, text: str, param: str, pictures: Sequence[np.ndarray], plan: Plan) -> list[Scores]:
-        """How well each picture and its regions match the text, which comes from the request's field `param`."""
+        """Return how well each picture and its regions match the text, which is the request's field `param`."""
 
         async def score(view: np.ndarray) -> float:
             request = ScoreRequest(view, text, param)
@@ -157,7 +158,7 @@ class Painter:
 
 
 def _closed(image: np.ndarray, plan: Plan) -> tuple[np.ndarray, float]:
-    """The whole picture with its regions filled from their surroundings, and how well that fits in."""
+    """Return the picture with its regions filled from their surroundings, and the seam of that."""
     closed = removal.closed(image, plan)
     return pasting.paste_back(image, closed, plan), pasting.seam(image, closed, plan)
 
@@ -165,7 +166,7 @@ def _closed(image: np.ndarray, plan: Plan) -> tuple[np.ndarray, float]:
 def _put_back(
     image: np.ndarray, pictures: Sequence[Sequence[np.ndarray]], plan: Plan, fit_colours: bool
 ) -> list[tuple[np.ndarray, float]]:
-    """For each picture, which is one painted square for each region: the whole one, and how well that fits in."""
+    """Return the whole picture and its seam for each of `pictures`, which are one painted square for each region."""
     done = []
     for painted in pictures:
         squares = [
@@ -177,7 +178,7 @@ def _put_back(
 
 
 def _ranked(pictures: Sequence[_Picture]) -> list[_Picture]:
-    """Those whose regions match the prompt best first."""
+    """Return the pictures, those first whose regions match the prompt best."""
     return sorted(pictures, key=lambda picture: picture.scores[1], reverse=True)
 
 

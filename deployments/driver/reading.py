@@ -1,4 +1,4 @@
-"""From the words of a request to what to look for; words that cannot be acted on are refused by their field."""
+"""Read in the words of a request what to look for. Words that cannot be acted on are refused by their field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deployments.language.targets import Wording, parse
 
 
 def reading_of(prompt: str, target: str | None, is_pointed_at: bool) -> PromptReading:
-    """Return what the prompt says. With a target of its own, or beside points or a mask, it is what to paint.
+    """Return what the prompt says. Beside a target, points or a mask all of it is what to paint.
 
     Beside points or a mask it may still ask to remove what they mark.
     """
@@ -35,16 +35,16 @@ def check_reading(prompt: str, reading: PromptReading, places: bool) -> None:
 
 
 def things_removed(reading: PromptReading, is_pointed_at: bool) -> tuple[str, ...]:
-    """Return what a removal names; beside points or a mask only what can be looked for, without words of place."""
+    """Return what a removal names. Beside points or a mask its phrase alone is kept, if it can be looked for."""
     if not is_pointed_at:
         return reading.targets[:1]
     return tuple(parse(target).phrase for target in reading.targets[:1] if not is_refused(target))
 
 
 def wordings_of(target: str | None, from_prompt: tuple[str, ...], places: bool) -> tuple[Wording, ...]:
-    """Return what to look for, the likeliest first: what `target` says, or else what a prompt that was checked does.
+    """Return what to look for, the likeliest first: what `target` names, or else what a prompt names, once checked.
 
-    What a prompt says beyond its first thing is a fallback, and no more than a phrase. Without `places` the words are
+    Of what a prompt names, all but the first are fallbacks, of which nothing is avoided. Without `places` the words are
     looked for as they are. Raises InvalidInput where a target cannot be acted on.
     """
     texts = from_prompt if target is None else (target,)

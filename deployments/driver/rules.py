@@ -1,7 +1,7 @@
-"""The one rule book: what a request must be, whichever way it came in. All rules raise InvalidInput with the field.
+"""The one rule book: what a request must be, whichever way it came. Each rule raises InvalidInput naming the field.
 
-`check_edit`, `check_locate` and `check_score` need no picture, so that the HTTP face asks them before it decodes one;
-`check_pixels` has the rules that do need it. What is wrong with the words of a target or a prompt, `reading.py` says.
+`check_edit`, `check_locate` and `check_score` need no picture, so HTTP asks them before it decodes one. `check_pixels`
+has the rules that do need it. `reading.py` refuses the words of a target or a prompt that cannot be acted on.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from deployments.config import Limits
 from deployments.driver.fields import declared
 from deployments.driver.reading import reading_of
 from deployments.driver.values import Request, with_plain_values
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
 from deployments.language.targets import Wording
+from deployments.limits import Limits
 from deployments.messages import Box, EditRequest, LocateRequest, PaintOptions, Point, ScoreRequest
 
 PAINTERS_FIELDS = ("prompt", "n", "seed", "min_score", *(option.name for option in fields(PaintOptions)))
@@ -51,7 +51,7 @@ def check_score(request: ScoreRequest, limits: Limits) -> ScoreRequest:
 
 
 def check_pixels(request: Request, limits: Limits) -> Request:
-    """Return a request that the rules above have passed with its picture as the stages want it.
+    """Return a request that the rules above have passed, with its picture as the stages expect it.
 
     Refuses a picture and a mask that cannot be used, and points and a box that are not in the picture.
     """
@@ -70,7 +70,7 @@ def check_wordings(request: EditRequest | LocateRequest, wordings: Sequence[Word
         raise InvalidInput(
             "`target` must not say which of several things is meant (by place, order, size or what it is not) beside "
             "points, a box or a mask, where that cannot be checked. Name only what lies there, such as "
-            f"{wordings[0].phrase!r}, or leave target out.",
+            f"{wordings[0].phrase!r}, or leave `target` out.",
             "target",
         )
     if request.all and any(wording.order for wording in wordings):
@@ -97,13 +97,13 @@ def check_rank(candidate: int, count: int) -> None:
 
 
 def is_pointed_at(request: EditRequest | LocateRequest) -> bool:
-    """Whether points, a box or a mask say what is meant. The values of the request have to be plain."""
+    """Return whether points, a box or a mask say what is meant. The values of the request have to be plain."""
     has_mask = isinstance(request, EditRequest) and request.mask is not None
     return bool(request.points) or request.box is not None or has_mask
 
 
 def size_of(image: np.ndarray) -> str:
-    """The size of a picture or mask as WIDTHxHEIGHT."""
+    """Return the size of a picture (HxWx3) or a mask (HxW) as the text WIDTHxHEIGHT."""
     height, width = image.shape[:2]
     return f"{width}x{height}"
 
@@ -151,7 +151,7 @@ def _check_no_painter(request: EditRequest, names: Sequence[str], why: str) -> N
 
 
 def _image(image: Any, limits: Limits) -> np.ndarray:
-    """HxWx3 uint8 within the limits, row by row in memory, as the stages want it."""
+    """Return the picture as the stages expect it, HxWx3 uint8, row by row in memory. Refuse one beyond the limits."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         is_array = isinstance(image, np.ndarray)
         came = f"one of shape {image.shape} and type {image.dtype}" if is_array else f"a {type(image).__name__}"
@@ -169,7 +169,7 @@ def _image(image: Any, limits: Limits) -> np.ndarray:
 
 
 def _check_mask(mask: Any, image: np.ndarray) -> None:
-    """Refuse what is no HxW bool of the picture's size with something in it."""
+    """Refuse a mask that is not HxW bool of the picture's size, or has nothing in it."""
     if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.ndim != 2:
         raise InvalidInput("`mask` must be a bool array of the picture's height and width.", "mask")
     if mask.shape != image.shape[:2]:
@@ -203,5 +203,5 @@ def _check_places(request: EditRequest | LocateRequest) -> None:
 
 
 def _points_and_labels(request: EditRequest | LocateRequest) -> tuple[tuple[Point, ...], tuple[int, ...]]:
-    """The two as the plain tuples that they are by now."""
+    """Return points and labels as the plain tuples that they are by now."""
     return cast("tuple[Point, ...]", request.points), cast("tuple[int, ...]", request.labels)

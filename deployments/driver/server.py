@@ -133,7 +133,7 @@ class Driver:
 
 
 def _chosen(location: Location, job: EditJob) -> Location:
-    """The location with the candidate that is to be repainted. TargetNotFound if nothing is there to repaint."""
+    """Return the location with the candidate to repaint. Raises TargetNotFound if there is nothing to repaint."""
     if not location.found or not location.candidates:
         raise TargetNotFound(location, job.where.size)
     if location.instances:

@@ -1,4 +1,4 @@
-"""The plain value of each field of a request, however a caller wrote it. InvalidInput names a field that has none.
+"""Make plain values of a request's fields, however a caller wrote them. InvalidInput names a field that has none.
 
 Callers in Python may write lists, tuples and arrays for points, labels and a box, and numbers of numpy.
 """
@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from deployments.config import Limits
 from deployments.driver.fields import declared, schemas, wanted
 from deployments.errors import InvalidInput
 from deployments.language.emphasis import emphasis_in
+from deployments.limits import Limits
 from deployments.messages import BoxLike, EditRequest, Labels, LocateRequest, Points, ScoreRequest
 
 Request = TypeVar("Request", EditRequest, LocateRequest, ScoreRequest)
@@ -26,7 +26,7 @@ def with_plain_values(request: Request, limits: Limits) -> Request:
     """Return the request with a plain Python value in each declared field: texts without blanks around them, tuples.
 
     Raises InvalidInput for a value that is not of the field's type or not within its bounds. Whether points and a box
-    lie in the picture is not looked at.
+    lie in the picture is not checked here.
     """
     kind: type = type(request)
     allowed = schemas(kind, limits)
@@ -75,7 +75,7 @@ def _text(value: Any, param: str, schema: Schema) -> str:
 
 
 def _points(value: Any, param: str, schema: Schema) -> tuple[tuple[int, int], ...]:
-    """Return the points as tuples; one may be a bare pair, and none at all is no list of the wrong length."""
+    """Return the points as tuples. One point may be a bare pair, and an empty list means that there are none."""
     items = _items(value, schema["maxItems"])
     if items and not any(map(_has_items, items)):
         items = (items,)
@@ -100,7 +100,7 @@ def _box(value: Any, param: str, schema: Schema) -> tuple[int, ...]:
 
 
 def _items(value: Any, most: int) -> tuple[Any, ...]:
-    """The items of a list, tuple or array, one more than `most` at most. None has none; any other value is the item."""
+    """Return the items of a list, tuple or array, at most one more than `most`. Any other value but None is an item."""
     if value is None:
         return ()
     if _has_items(value):
@@ -109,19 +109,19 @@ def _items(value: Any, most: int) -> tuple[Any, ...]:
 
 
 def _has_items(value: Any) -> bool:
-    """Whether it is a list of some kind. An array without dimensions is a number."""
+    """Return whether a value is a list of some kind. An array without dimensions is a number."""
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether it is an integer of nine digits at most, which 3.0 may be too: arrays are often of floats."""
+    """Return whether a value is an integer of at most nine digits. 3.0 counts, because arrays often are of floats."""
     is_float = isinstance(value, (float, np.floating)) and float(value).is_integer()
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return (is_float or is_integer) and bool(-_BEYOND < value < _BEYOND)
 
 
 def _is_label(value: Any) -> bool:
-    """Whether it is 1 or 0, or true or false."""
+    """Return whether a value is 1 or 0, or true or false."""
     return isinstance(value, (bool, np.bool_)) or (_is_whole(value) and value in (0, 1))
 
 

@@ -86,7 +86,7 @@ def parted(found: Sequence[Proposal], asked: Sequence[Question], masks: Masks) -
 
 
 def _two_of(both: Candidate, whole: np.ndarray, answers: Sequence[tuple[float, np.ndarray, Point]]) -> list[Candidate]:
-    """The two answers, a score, a mask and a point each, that part the mask `whole` best; nothing where none do."""
+    """Return the two answers (score, mask HxW bool, point) that divide the mask `whole` best; none where no two do."""
     area = whole.sum()
     parts = [
         (score, mask, at)
@@ -111,7 +111,7 @@ def _with_mask(candidate: Candidate, mask: np.ndarray) -> Candidate:
 
 
 def sharpened(one: Proposal, nearby: Proposal, others: Sequence[Proposal]) -> Proposal:
-    """The thing as it is seen from nearby, or as it was where that mask holds one of the `others` too."""
+    """Return the thing as it is seen from nearby, or as it was where that mask holds one of the `others` too."""
     mask = nearby.candidate.mask.unpack()
     for other in others:
         if _boxes_meet(nearby.candidate.box_xyxy, other.candidate.box_xyxy):
@@ -135,9 +135,9 @@ def further_things(search: TargetSearch, found: Sequence[Proposal]) -> tuple[Thi
 
 
 def _things(search: TargetSearch, heat: np.ndarray) -> tuple[Thing, ...]:
-    """The hot places of a map, hxw float32 in 0..1, that are as hot as those of the whole picture, hottest first.
+    """Return the hot places of a map (hxw float32 in 0..1) that are as hot as the whole picture's, hottest first.
 
-    Of the picture's own map the hottest place always counts: CLIP has found something.
+    In the picture's own map the hottest place always counts, because CLIP has found something.
     """
     if not heat.any():
         return ()
@@ -148,7 +148,7 @@ def _things(search: TargetSearch, heat: np.ndarray) -> tuple[Thing, ...]:
 
 
 def _uncovered(heat: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """The heat map with 0 in the cells that a mask covers."""
+    """Return the heat map (hxw float32) with 0 in the cells that one of the masks (HxW bool) covers."""
     union = Image.fromarray(np.any(masks, axis=0).astype(np.float32))
     shares = np.asarray(union.resize(heat.shape[::-1], Image.Resampling.BOX))
     return np.where(shares >= COVERED, np.float32(0), heat)
@@ -179,7 +179,7 @@ def distinct(found: Sequence[Proposal]) -> list[Proposal]:
 
 
 def _apart_from(numbers: Sequence[int], masks: Sequence[np.ndarray]) -> list[int]:
-    """Those of the masks that do not overlap with an earlier one."""
+    """Return the numbers of those masks that do not overlap with an earlier one."""
     kept: list[int] = []
     for number in numbers:
         if not any((masks[number] & masks[other]).any() for other in kept):
@@ -217,13 +217,13 @@ def _check_number(found: Sequence[Proposal], phrase: str, count: int | None) -> 
     if count is not None and len(found) != count:
         seen = f"{len(found)} {'was' if len(found) == 1 else 'were'} found"
         raise InvalidInput(
-            f"target names {count} of {phrase!r}, and {seen}. Name one of them, name all without a number, or mark "
+            f"`target` names {count} of {phrase!r}, and {seen}. Name one of them, name all without a number, or mark "
             "them with points or a mask.",
             "target",
         )
     if len(found) > MOST_THINGS:
         raise InvalidInput(
-            f"target names every {phrase!r}, and {len(found)} were found. At most {MOST_THINGS} are changed at once: "
+            f"`target` names every {phrase!r}, and {len(found)} were found. At most {MOST_THINGS} are changed at once: "
             "name those in a part of the picture, or mark them with a mask.",
             "target",
         )

@@ -52,7 +52,7 @@ def hot_spots(heat: np.ndarray, size_hw: tuple[int, int], most_points: int) -> l
 
 
 def _parts(heat: np.ndarray) -> list[np.ndarray]:
-    """The cells (hxw bool) of each part of the map that a valley parts from the others."""
+    """Return the cells (hxw bool) of each part of the map that a valley divides from the others."""
     levels = np.linspace(WEAKEST_SHARE, 1, LEVELS, endpoint=False) * heat.max()
     cores = [core for region in _pieces(heat >= levels[0]) for core in _cores(heat, region, levels[1:])]
     numbers = np.zeros(heat.shape, int)
@@ -63,7 +63,7 @@ def _parts(heat: np.ndarray) -> list[np.ndarray]:
 
 
 def _cores(heat: np.ndarray, region: np.ndarray, levels: np.ndarray) -> list[np.ndarray]:
-    """Where the things of a connected region surely are: itself, or the pieces it falls into as the level rises.
+    """Return the cores of the things in a connected region: the region, or the pieces it falls into as the level rises.
 
     A piece counts if its own peak stands out from the level at which it parted from the rest.
     """
@@ -75,13 +75,13 @@ def _cores(heat: np.ndarray, region: np.ndarray, levels: np.ndarray) -> list[np.
 
 
 def _extent(heat: np.ndarray, own: np.ndarray, core: np.ndarray) -> np.ndarray:
-    """How far the thing with that core reaches among the cells that are nearest to it."""
+    """Return how far the thing with that core reaches among the cells that are nearest to it."""
     peak = _hottest(heat, core)
     return region_of(own & (heat >= EXTENT_SHARE * heat[peak]), peak)
 
 
 def _spread(heat: np.ndarray, cells: np.ndarray, most: int) -> list[Cell]:
-    """The best cell to point at, and further hot ones apart from it and from each other."""
+    """Return the best cell to point at, and further hot ones at a distance from it and from each other."""
     worth = _worth(heat, region_of(cells & (heat >= HOT_SHARE * heat[cells].max()), _hottest(heat, cells)))
     rows, columns = np.nonzero(cells)
     apart = max(1.5, APART_SHARE * max(np.ptp(rows) + 1, np.ptp(columns) + 1))
@@ -117,7 +117,7 @@ def best_cell(heat: np.ndarray) -> Cell:
 
 
 def _worth(heat: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """How good each cell of a hot region is to point at, as floats; -inf outside it."""
+    """Return how good each cell of a hot region is to point at, hxw float; -inf outside it."""
     rows, columns = np.nonzero(region)
     hot = heat[rows, columns]
     weights = hot + 1e-9  # a cold map has a middle too
@@ -153,7 +153,7 @@ def to_pixel(cell: Cell, cells: tuple[int, ...], size_hw: tuple[int, int]) -> Po
 
 
 def _pixel_box(cells: np.ndarray, size_hw: tuple[int, int]) -> Box:
-    """Around all pixels under `cells`."""
+    """Return the box, in pixels of the picture, around all that lies under `cells` (hxw bool)."""
     left, top, right, bottom = bounding_box(cells)
     scale_y, scale_x = (length / count for length, count in zip(size_hw, cells.shape, strict=True))
     return (

@@ -86,7 +86,7 @@ class Pointer:
         return part if part.any() and not any(part[y, x] for x, y in self.off_it) else None
 
     def _boxed(self, mask: np.ndarray, box: Box, leak_px: int) -> np.ndarray:
-        """The mask within the box and `leak_px` around it; empty if it is a mask of something else."""
+        """Return the mask within the box and `leak_px` around it; empty if it is a mask of something else."""
         left, top, right, bottom = box
         inside = int(mask[top:bottom, left:right].sum())
         least = 0 if self.on_it else FILLED_SHARE * (right - left) * (bottom - top)
@@ -117,7 +117,7 @@ class Pointer:
         inside = np.zeros_like(region)
         inside[top:bottom, left:right] = region[top:bottom, left:right]
         if not inside.any():
-            raise InvalidInput("points with label 0 leave nothing of the box.", "points")
+            raise InvalidInput("`points` with label 0 leave nothing of the `box`.", "points")
         return inside
 
 
@@ -176,7 +176,7 @@ class Pointing:
         return _different(found) or [self._around(on_it, [])]
 
     def _parts(self, view: View, asked: Sequence[Question], masks: Masks) -> tuple[list[Candidate], list[Point]]:
-        """The best masks of the things that the points are on, one for each, and the points that no mask holds."""
+        """Return the best mask of each thing that a point is on, and the points that no mask holds."""
         held = np.zeros(self.size_hw, bool)
         parts: list[Candidate] = []
         missed: list[Point] = []
@@ -194,7 +194,7 @@ class Pointing:
     def _obeying(
         self, view: View, asked: Sequence[Question], masks: Masks, thing: int, on_it: Sequence[Point]
     ) -> Iterator[Candidate]:
-        """The answers to the questions about `thing` that obey, best first."""
+        """Yield the answers to the questions about `thing` that obey, best first."""
         cell = math.ceil(max(view.size_hw) / max(masks.small.shape[1:]))
         for rated in self._rated(asked, masks, thing):
             mask = whole_mask(masks.masks[rated.number].unpack(), view, self.size_hw)
@@ -205,7 +205,7 @@ class Pointing:
                 yield replace(made, features=rated.features)
 
     def _rated(self, asked: Sequence[Question], masks: Masks, thing: int) -> list[Rated]:
-        """The answers to the questions about `thing`, best first by their agreement and SAM's own score."""
+        """Return the answers to the questions about `thing`, best first by their agreement and SAM's own score."""
         own = [number for number, prompt in enumerate(masks.prompts) if asked[prompt].thing == thing]
         rated = []
         for number in np.array(own, int)[usable(masks.small[own])]:
@@ -218,7 +218,7 @@ class Pointing:
         return distinct(sorted(rated, key=lambda one: -one.score), masks.small)
 
     def _around(self, points_xy: Sequence[Point], parts: Sequence[Candidate]) -> Candidate:
-        """A small region around points that no mask holds, or the box itself, with the masks of the other points."""
+        """Return a small region around points that no mask holds, or the box itself, with the other points' masks."""
         region = self.pointer.around(points_xy, self.size_hw)
         for part in parts:
             region |= part.mask.unpack()
@@ -267,7 +267,7 @@ def candidate_of(mask: np.ndarray, point: Point, source: Source, score: float, s
 
 
 def _united(parts: Sequence[Candidate]) -> Candidate:
-    """The masks of several things as one candidate, which is as good as the worst of them."""
+    """Return the masks of several things as one candidate, which is as good as the worst of them."""
     mask = np.logical_or.reduce([part.mask.unpack() for part in parts])
     worst = {name: min(part.features[name] for part in parts) for name in parts[0].features}
     features = {**worst, "area": sum(part.features["area"] for part in parts)}
@@ -276,7 +276,7 @@ def _united(parts: Sequence[Candidate]) -> Candidate:
 
 
 def _different(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Leave out those that look like an earlier one."""
+    """Return the candidates without those that look like an earlier one."""
     kept: list[Candidate] = []
     masks: list[np.ndarray] = []
     for candidate in candidates:

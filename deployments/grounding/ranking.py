@@ -246,7 +246,7 @@ def agreement(mask: np.ndarray, siblings: np.ndarray) -> float:
 
 
 def _log_ratio(hot: np.ndarray, around: np.ndarray) -> float:
-    """log(mean heat inside / mean heat outside), within bounds."""
+    """Return log(mean heat inside / mean heat outside), within bounds."""
     inside = float(hot.mean()) if hot.size else 0.0
     outside = float(around.mean()) if around.size else 0.0
     return float(np.clip(np.log((inside + 1e-6) / (outside + 1e-6)), -MAX_DENSITY, MAX_DENSITY))

@@ -177,7 +177,7 @@ def with_nearby(arranged: Sequence[Proposal], nearby: Sequence[Proposal]) -> lis
 
 
 def _different(firsts: Sequence[Proposal]) -> list[Proposal]:
-    """Without things that turn out to be a stronger one."""
+    """Return the first proposals of things, without those whose mask is that of a stronger thing."""
     kept: list[Proposal] = []
     masks: list[np.ndarray] = []
     for first in firsts:

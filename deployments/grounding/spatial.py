@@ -1,11 +1,11 @@
-"""Which of several things is meant: the order and the relation of a wording, over what was found.
+"""Decide which of several things is meant: apply the order and the relation of a wording to what was found.
 
-What cannot be decided is refused, naming `target`: the third of two, something left of what is not there, nothing
-where it should be. Another one is never taken in silence.
+What cannot be decided is refused by the name `target`: the third of two, something left of a thing that is not there,
+or a place where there is nothing. Another thing is never taken in silence.
 
 Values that differ by less than `SAME` (of the picture's side, or of the size) count as equal, and the stronger match
-comes first: of two that stand one above the other none is meant by being the leftmost. What is still equal keeps its
-order. So but for exact doubles the answer does not depend on the order in which the things come.
+comes first: of two that stand one above the other neither is the leftmost. Things that are still equal keep their
+order. So, except for exact doubles, the answer does not depend on the order in which the things come.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def arrange(
     tiers = fits[meant] if order.key == "anchor" else np.zeros(len(meant))
     ranked = [int(meant[place]) for place in np.lexsort((-strengths, levels, tiers))]
     if order.rank > len(ranked):
-        message = f"target asks for number {order.rank} of {wording.phrase!r}, but the picture shows {len(ranked)}."
+        message = f"`target` asks for number {order.rank} of {wording.phrase!r}, but the picture shows {len(ranked)}."
         raise InvalidInput(message, "target")
     first = ranked.pop(order.rank - 1)
     return [first, *ranked, *(index for index in strongest if index not in (first, *ranked))]
@@ -81,7 +81,7 @@ def fitting(
     """
     if wording.relation and wording.relation.kind == "near":
         raise InvalidInput(
-            f"target names every {wording.phrase!r} near {wording.relation.anchor!r}, and how near is not said. Name "
+            f"`target` names every {wording.phrase!r} near {wording.relation.anchor!r}, and how near is not said. Name "
             "one of them, or those in a part of the picture, such as on the left.",
             "target",
         )
@@ -91,12 +91,12 @@ def fitting(
 
 
 def _fits(wording: Wording, things: Sequence[Detection], anchor: tuple[float, float] | None) -> np.ndarray:
-    """How well each thing fits the relation, the better the lower."""
+    """Return how well each thing fits the relation, N int; lower is better."""
     relation = wording.relation
     if relation is None:
         return np.full(len(things), STRAIGHT)
     if anchor is None:
-        message = f"target says where {wording.phrase!r} is by {relation.anchor!r}, which was not found."
+        message = f"`target` says where {wording.phrase!r} is by {relation.anchor!r}, which was not found."
         raise InvalidInput(message, "target")
     return np.array([_fit(relation, thing, anchor) for thing in things])
 
@@ -117,23 +117,23 @@ def _fit(relation: Relation, thing: Detection, anchor: tuple[float, float]) -> i
 def _meant(
     wording: Wording, order: Order | None, things: Sequence[Detection], fits: np.ndarray, size_wh: tuple[int, int]
 ) -> np.ndarray:
-    """The indices of the things among which the order counts; at least one."""
+    """Return the indices of the things among which the order counts; there is at least one."""
     counts = fits < ELSEWHERE
     if not counts.any() and wording.relation:
         where = f"{wording.relation.kind.replace('_', ' ')} {wording.relation.anchor!r}"
-        raise InvalidInput(f"target asks for {wording.phrase!r} {where}, but there is none.", "target")
+        raise InvalidInput(f"`target` asks for {wording.phrase!r} {where}, but there is none.", "target")
     if wording.among:
         counts &= _in_part(wording.among, _centres(things) / size_wh)
     if order and not order.firm:
         strengths = np.array([thing.strength for thing in things])
         counts &= strengths >= ABOUT_EQUAL * strengths.max()
     if not counts.any():
-        raise InvalidInput(f"target asks for {wording.phrase!r} in a part of the picture that shows none.", "target")
+        raise InvalidInput(f"`target` asks for {wording.phrase!r} in a part of the picture that shows none.", "target")
     return np.flatnonzero(counts)
 
 
 def _in_part(place: Order, shares: np.ndarray) -> np.ndarray:
-    """Which of Nx2 positions are in that half of the picture, that quarter, or its middle."""
+    """Return which of Nx2 positions (shares of the sides) are in that half, quarter or middle of a picture: N bool."""
     end = float(place.descending)
     spot = {"x": (end, None), "y": (None, end)}.get(place.key) or SPOTS[place.key]
     inside = np.ones(len(shares), bool)
@@ -146,7 +146,7 @@ def _in_part(place: Order, shares: np.ndarray) -> np.ndarray:
 def _values(
     order: Order, things: Sequence[Detection], anchor: tuple[float, float] | None, size_wh: tuple[int, int]
 ) -> np.ndarray:
-    """What the order compares: shares of the picture's sides, or logarithms of sizes."""
+    """Return what the order compares, N float: shares of the picture's sides, or logarithms of sizes."""
     centres = _centres(things)
     left, top, right, bottom = np.array([thing.box_xyxy for thing in things], float).T
     if order.key in ("x", "y"):
@@ -167,7 +167,7 @@ def _centres(things: Sequence[Detection]) -> np.ndarray:
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
-    """The values' ranks from 0 on, where all within `SAME` of the lowest one of a level share it."""
+    """Return the ranks of N values from 0 on, N int. Values within `SAME` of the lowest of a level share that level."""
     levels = np.zeros(len(values), int)
     level, lowest = 0, values.min()
     for index in np.argsort(values, kind="stable"):

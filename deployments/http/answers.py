@@ -1,4 +1,4 @@
-"""From the driver's results to the wire. Pictures are encoded here, which takes too long for the event loop."""
+"""Turn the driver's results into what is sent. Pictures are encoded here, which takes too long for the event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from deployments.pixels.mask_files import ReadMask
 def edit_json(
     result: EditResult, fields: EditFields, converted: tuple[Conversion, ...], mask: ReadMask | None
 ) -> bytes:
-    """The JSON body that answers an edit; `converted` is what reading the picture did to it, `mask` the one sent."""
+    """Return the JSON body that answers an edit.
+
+    `converted` names what reading the picture did to it; `mask` is the mask that was sent, if there was one.
+    """
     location = result.location
     answer = schemas.EditAnswer(
         created=int(time.time()),
@@ -54,7 +57,10 @@ def edit_json(
 def edit_file(
     result: EditResult, fields: EditFields, converted: tuple[Conversion, ...], mask: ReadMask | None
 ) -> tuple[bytes, dict[str, str]]:
-    """The best picture as a file, and the headers that tell what JSON would."""
+    """Return the best picture as a file, and the headers that say what the JSON body would say of it.
+
+    `converted` and `mask` are those of `edit_json`.
+    """
     best = result.edits[0]
     x, y = result.location.point_xy
     headers = {
@@ -75,7 +81,7 @@ def edit_file(
 
 
 def locate_answer(location: Location, size: tuple[int, int]) -> schemas.LocateAnswer:
-    """What is told of a location in a picture of `size` (width, height)."""
+    """Return the answer that describes a location in a picture of `size` (width, height)."""
     return schemas.LocateAnswer(
         target=location.target,
         phrase=location.phrase,
@@ -147,7 +153,7 @@ def _located(candidate: Candidate) -> schemas.LocatedCandidate:
 
 
 def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "auto"]:
-    """The OpenAI word for the steps taken; a number of steps sent as such has none, nor does a removal."""
+    """Return OpenAI's word for the steps that were taken. A removal, and steps sent as a number, have "auto"."""
     if "num_inference_steps" in fields.model_fields_set or result.mode == "remove":
         return "auto"
     return fields.quality if fields.quality in ("low", "high") else "medium"

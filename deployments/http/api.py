@@ -1,8 +1,8 @@
 """The HTTP face of the service: `build_api` makes an ASGI app around anything that can edit, locate and score.
 
-The edits route is what the OpenAI SDK calls; `fields.py` has what it accepts. Reading and writing picture files
-happens off the event loop. A cancelled request is simply left: whoever cancels it, such as Serve on a
-disconnect, finds no handler in the way.
+The OpenAI SDK calls the route of edits; `fields.py` says what that accepts. Picture files are read and written in
+threads, off the event loop. Nothing here catches a cancellation: when Serve cancels a request, as it does when the
+client disconnects, the request ends where it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.config import DriverSettings, Limits
+from deployments.config import DriverSettings
 from deployments.driver.rules import check_pixels
 from deployments.http import answers, failures, schemas
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
@@ -36,6 +36,7 @@ from deployments.http.requests import (
     named_as_sent,
     score_request,
 )
+from deployments.limits import Limits
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
 from deployments.pixels.files import FORMATS, Format, decode, decode_mask
 from deployments.pixels.mask_files import MaskMode, ReadMask
@@ -51,8 +52,8 @@ _T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 
-class Driver(Protocol):
-    """Who does the work. Failures are `ServiceError`s, or become an opaque 500."""
+class Editor(Protocol):
+    """What does the work, such as the driver. It raises `ServiceError`s; any other error is answered as a bare 500."""
 
     @property
     def settings(self) -> DriverSettings: ...
@@ -68,8 +69,8 @@ class Driver(Protocol):
         ...
 
 
-def build_api(driver: Driver, limits_of: Callable[[], Limits] | None = None) -> FastAPI:
-    """The app. `limits_of` says what is accepted now (the driver's own limits unless told otherwise)."""
+def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> FastAPI:
+    """Return the app. `limits_of` returns the limits that are in force now; without it they are the driver's own."""
     limits_now = limits_of or (lambda: driver.settings.limits)
     middleware = [
         Middleware(RequestIds),
@@ -86,7 +87,7 @@ def build_api(driver: Driver, limits_of: Callable[[], Limits] | None = None) -> 
 
 
 class _Api(FastAPI):
-    """FastAPI, told what the multipart routes accept at the moment."""
+    """A FastAPI app whose OpenAPI document says what the multipart routes accept at the moment."""
 
     def __init__(self, limits_of: Callable[[], Limits], middleware: list[Middleware]) -> None:
         super().__init__(
@@ -143,18 +144,18 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
 
 
 class _Routes:
-    """What answers each route."""
+    """The functions that answer the routes."""
 
-    def __init__(self, driver: Driver, limits_of: Callable[[], Limits]) -> None:
+    def __init__(self, driver: Editor, limits_of: Callable[[], Limits]) -> None:
         self._driver = driver
         self._limits_of = limits_of
         # An opened picture takes hundreds of times its file's size: few at once, however many requests wait.
         self._codec_turns = asyncio.Semaphore(min(4, os.cpu_count() or 1))
 
     async def edit_image(self, request: Request) -> Response:
-        """Finds what `target` names in the picture, or what is pointed at, and repaints it as `prompt`.
+        """Find what `target` names in the picture, or what is pointed at, and repaint it as `prompt`.
 
-        Answers JSON, or the best picture itself when `Accept` asks for image/png, image/jpeg or image/webp.
+        The answer is JSON, or the best picture itself where `Accept` asks for image/png, image/jpeg or image/webp.
         """
         limits = self._limits_of()
         form = await read_form(request, limits)
@@ -178,7 +179,7 @@ class _Routes:
         return Response(edited, media_type=f"image/{fields.output_format}", headers=headers)
 
     async def locate(self, request: Request) -> Response:
-        """Says where in the picture `target` is, or what is pointed at, without painting."""
+        """Say where in the picture `target` is, or what is pointed at, without painting."""
         limits = self._limits_of()
         form = await read_form(request, limits)
         fields = parse(LOCATE_FORM, form, limits)
@@ -190,7 +191,7 @@ class _Routes:
         return _json(answer.model_dump_json().encode())
 
     async def score(self, request: Request) -> Response:
-        """Says how well `text` describes the picture."""
+        """Say how well `text` describes the picture."""
         limits = self._limits_of()
         form = await read_form(request, limits)
         fields = parse(SCORE_FORM, form, limits)
@@ -200,27 +201,27 @@ class _Routes:
         return _json(schemas.ScoreAnswer(score=score).model_dump_json().encode())
 
     async def models(self) -> Response:
-        """Lists the one model."""
+        """List the one model."""
         return _json(schemas.ModelsAnswer().model_dump_json().encode())
 
     async def model(self, model: str) -> Response:
-        """Describes the one model."""
+        """Describe the one model."""
         check_model(model)
         return _json(schemas.ModelAnswer().model_dump_json().encode())
 
     async def healthz(self) -> Response:
-        """Answers as long as this process does."""
+        """Answer as long as this process can answer at all."""
         return JSONResponse({"status": "ok"})
 
     async def readyz(self) -> Response:
-        """Says of each stage whether it would answer now, without waking one that is scaled to zero."""
+        """Say of each stage whether it would answer now, without waking one that is scaled to zero."""
         stages = await self._driver.ready()
         if not all(stage.ready for stage in stages.values()):
             return failures.not_ready(stages)
         return JSONResponse({"status": "ready", "stages": dict.fromkeys(stages, True)})
 
     async def index(self) -> Response:
-        """Names the routes and the limits in force."""
+        """Name the routes, and the limits that are in force."""
         routes = {
             "edit": "POST /v1/images/edits",
             "locate": "POST /v1/locate",
@@ -233,7 +234,7 @@ class _Routes:
         return JSONResponse({"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()})
 
     def _settings(self) -> DriverSettings:
-        """The driver's settings with the limits of this face."""
+        """Return the driver's settings with the limits that are in force here."""
         return self._driver.settings.model_copy(update={"limits": self._limits_of()})
 
     async def _mask(self, form: Form, mode: MaskMode, limits: Limits) -> ReadMask | None:
@@ -247,7 +248,7 @@ class _Routes:
 
 
 def _size(image: np.ndarray) -> tuple[int, int]:
-    """Width and height."""
+    """Return the width and the height of a picture, HxWx3, in pixels."""
     return image.shape[1], image.shape[0]
 
 

@@ -1,7 +1,7 @@
-"""How failures are told: `{"error": {"message", "type", "param", "code"}}`, as the OpenAI SDK reads it.
+"""How failures are answered: `{"error": {"message", "type", "param", "code"}}`, which the OpenAI SDK can read.
 
-Nothing but messages written for callers leaves the house. What nobody foresaw is logged under the
-request's id and answered without a word about its cause.
+Callers get only messages that were written for them. An unforeseen error is logged under the request's id, and the
+answer does not mention its cause.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Failure(BaseModel):
-    """What went wrong; `param` names the request field at fault."""
+    """What went wrong. `param` names the request's field that is at fault."""
 
     message: str
     type: str
@@ -38,34 +38,34 @@ class Failure(BaseModel):
 
 
 class FailureAnswer(BaseModel):
-    """The body of every answer that is not a success; with the best guess where a target was not found."""
+    """The body of every answer that is not a success. It has the best guess where a target was not found."""
 
     error: Failure
     location: LocateAnswer | None = None
 
 
 def failure(error: ServiceError, location: LocateAnswer | None = None) -> Response:
-    """The answer that states `error`, and the `location` that goes with it."""
-    body = FailureAnswer(error=_told(error), location=location).model_dump_json(
+    """Return the answer that states `error`, with the `location` of the best guess where there is one."""
+    body = FailureAnswer(error=_stated(error), location=location).model_dump_json(
         exclude=None if location else {"location"}
     )
     return Response(body, error.status, _retry_headers(error), "application/json")
 
 
-def _told(error: ServiceError) -> Failure:
+def _stated(error: ServiceError) -> Failure:
     return Failure(message=error.message, type=error.type, param=error.param, code=error.code)
 
 
 def unforeseen() -> Response:
-    """The answer to a request that met a fault of ours. Clients may try again, so no word against it."""
+    """Return the answer to a request that met an error of ours. Clients may try again, so no header forbids it."""
     return _framework_failure(500, "Something went wrong on our side.", "server_error", ServiceError.code)
 
 
 def not_ready(stages: Mapping[str, Readiness]) -> Response:
-    """The answer of a service of which some stages cannot work; for probes, which will ask again."""
+    """Return the answer of a service of which some stages cannot work. Probes, which read it, ask again."""
     error = NotReady(" ".join(_not_ready(name, stage) for name, stage in stages.items() if not stage.ready))
     ready = {name: stage.ready for name, stage in stages.items()}
-    body = {"error": _told(error).model_dump(), "status": "not ready", "stages": ready}
+    body = {"error": _stated(error).model_dump(), "status": "not ready", "stages": ready}
     return JSONResponse(body, status_code=error.status)
 
 
@@ -79,7 +79,7 @@ def install(app: FastAPI, off_loop: OffLoop) -> None:
     """Make `app` answer every failure this way, those of the framework too. Pictures are encoded `off_loop`."""
 
     async def on_service_error(request: Request, exc: Exception) -> Response:
-        # One of another process arrives as a mixture of ours and Ray's, whose text is a traceback; ours is its `cause`.
+        # An error of another process arrives as one of Ray's, whose text is a traceback; its `cause` is our own error.
         error = getattr(exc, "cause", exc)
         if isinstance(error, TargetNotFound):
             return failure(error, await off_loop(answers.locate_answer, error.location, error.size))

@@ -1,7 +1,7 @@
-"""The forms of the routes: what the wire alone has, and how the wire writes what the requests declare.
+"""The forms of the routes: the fields that only HTTP has, and how HTTP writes those that the requests declare.
 
 The fields of a request are not repeated here: `form_of` makes a form of them. Only how a list is written as a text is
-the wire's own. A field either acts or is refused with its name.
+decided here. A field that is sent either acts or is refused by its name.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _box(text: Any) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class TextList:
-    """How a list is written as a text: what `read` makes of one, and what its schema says of the text."""
+    """How a list is written as a text: `read` makes the list of a text, and `schema` describes such texts."""
 
     kind: Any
     read: Callable[[Any], Any]
@@ -88,7 +88,7 @@ def _required_one_of(*conditions: dict[str, Any]) -> dict[str, Any]:
 
 
 class Fields(BaseModel):
-    """What a route accepts: the names and schemas of its files, and as fields of the model its texts.
+    """What a route accepts. FILES has the names and schemas of its files; its texts are the fields of the model.
 
     A field that is sent blank counts as not sent.
     """
@@ -98,7 +98,7 @@ class Fields(BaseModel):
     REQUEST: ClassVar[type]
 
     def values(self) -> dict[str, Any]:
-        """The values of the request's fields, by name."""
+        """Return the values of the fields that the request declares, by name."""
         return {name: getattr(self, name) for name in declared(self.REQUEST)}
 
 
@@ -112,13 +112,13 @@ class LocateFields(Fields):
 
 
 class ScoreFields(Fields):
-    """What to compare the picture with."""
+    """The fields of a comparison with a text."""
 
     REQUEST = ScoreRequest
 
 
 class EditFields(Fields):
-    """What the wire adds to an edit: the rest of the OpenAI edits contract, and how a mask is read."""
+    """What HTTP adds to an edit: the rest of OpenAI's contract for edits, and how a mask is read."""
 
     model_config = ConfigDict(
         json_schema_extra=_required_one_of(
@@ -139,7 +139,7 @@ class EditFields(Fields):
     quality: Quality = Field(
         "auto",
         description="Sets the number of steps, instead of `num_inference_steps`: low is half the service's default, "
-        "high is twice as many; medium, standard and auto are the default. The answer tells the steps taken.",
+        "high is twice as many; medium, standard and auto are the default. The answer says how many were taken.",
     )
     response_format: Literal["b64_json"] = "b64_json"
     output_format: Format = "png"
@@ -160,13 +160,13 @@ _Form = TypeVar("_Form", bound=Fields)
 
 
 def form_of(wire: type[_Form]) -> type[_Form]:
-    """Return the form of a route: what its request declares, and what the wire adds."""
+    """Return the form of a route: the fields that its request declares, and those that HTTP adds."""
     fields: dict[str, Any] = {name: _on_the_wire(field) for name, field in declared(wire.REQUEST).items()}
     return create_model(wire.__name__, __base__=wire, **fields)
 
 
 def _on_the_wire(field: Declared) -> tuple[Any, Any]:
-    """The type and the default of a field for pydantic, which makes values of texts. The driver checks the bounds."""
+    """Return the type and the default of a field for pydantic, which makes values of texts but checks no bounds."""
     written = TEXT_LISTS.get(field.kind)
     kind = field.kind if written is None else Annotated[written.kind, BeforeValidator(written.read)]
     return (kind | None if field.optional else kind), ... if field.is_required else field.default

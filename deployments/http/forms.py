@@ -1,7 +1,7 @@
-"""Reading a multipart body: its text fields, and the bytes of its pictures.
+"""Read a multipart body: its text fields, and the bytes of its pictures.
 
-What an upload calls itself, file name or content type, is never looked at, but for the nameless and empty file that a
-browser sends for a file that nobody chose.
+The file name and the content type of an upload are ignored, with one exception: a browser sends a nameless and empty
+file where nobody chose one, and that counts as not sent.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from deployments.config import Limits
 from deployments.errors import BrokenForm, InvalidInput, UnknownField, UnsupportedBody
+from deployments.limits import Limits
 
 FILE_NAMES = {"image": "image", "image[]": "image", "mask": "mask"}  # the OpenAI SDK sends the second for a list
 # So it sends lists, and lists of pairs, that are given to it as such: item by item.
@@ -29,14 +29,14 @@ OVERHEAD_BYTES = 1_048_576  # what a body may have beside picture and mask
 
 @dataclass(frozen=True)
 class Form:
-    """`texts` by field name, the bytes of `files` by theirs, and the names of files that nobody asks for."""
+    """What a form holds: `texts` and the bytes of `files` by field name, and the names of files with other names."""
 
     texts: dict[str, str]
     files: dict[str, list[bytes]]
     other_files: tuple[str, ...] = ()
 
     def image(self) -> bytes:
-        """The one picture."""
+        """Return the bytes of the one picture. Raises InvalidInput where there is none, or more than one."""
         images = self.files.get("image", [])
         if len(images) != 1:
             wrong = "is required: send one picture" if not images else f"was sent {len(images)} times"
@@ -44,7 +44,7 @@ class Form:
         return images[0]
 
     def mask(self) -> bytes | None:
-        """The mask, if there is one."""
+        """Return the bytes of the mask, None without one. Raises InvalidInput where there are several."""
         masks = self.files.get("mask", [])
         if len(masks) > 1:
             raise InvalidInput(f"`mask` was sent {len(masks)} times. At most one is accepted.", "mask")
@@ -52,12 +52,12 @@ class Form:
 
 
 def most_bytes(limits: Limits) -> int:
-    """What a body may have: a picture, a mask and some."""
+    """Return the greatest size of a body: a picture, a mask and a little more."""
     return 2 * limits.max_image_bytes + OVERHEAD_BYTES
 
 
 async def read_form(request: Request, limits: Limits) -> Form:
-    """The form in the body of `request`. Nothing is read from its address."""
+    """Return the form in the body of `request`. Raises InvalidInput where there is none, or the address has fields."""
     for name in request.query_params:
         raise UnknownField(f"`{name[:64]}` must be a field of the form: nothing is read from the address.", name[:64])
     boundary = _boundary(request.headers.get("content-type", ""))
@@ -97,7 +97,7 @@ def _add(texts: dict[str, str], name: str, value: str) -> None:
 
 
 async def _parsed(request: Request, boundary: bytes, part_bytes: int) -> FormData:
-    """The parts of the body, those with a file name spooled to disk when large. To be closed."""
+    """Return the parts of the body, of which large files lie on disk. The caller has to close it."""
     async with aclosing(_whole(request.stream(), b"--" + boundary + b"--")) as body:
         parser = MultiPartParser(
             request.headers, body, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=part_bytes
@@ -109,7 +109,7 @@ async def _parsed(request: Request, boundary: bytes, part_bytes: int) -> FormDat
 
 
 async def _whole(body: AsyncGenerator[bytes, None], end: bytes) -> AsyncGenerator[bytes, None]:
-    """Passes `body` on, and complains if `end` never came: the parser itself just drops what was cut."""
+    """Yield the parts of `body`. Raise MultiPartException if `end` never came, since the parser itself ignores that."""
     ended = False
     tail = b""
     async with aclosing(body):
@@ -123,7 +123,7 @@ async def _whole(body: AsyncGenerator[bytes, None], end: bytes) -> AsyncGenerato
 
 
 def _boundary(content_type: str) -> bytes:
-    """What separates the parts of a body of this type; refuses bodies that are no multipart form in UTF-8."""
+    """Return what separates the parts of a body of this type. Refuse a body that is no multipart form in UTF-8."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         raise UnsupportedBody("Send the request as multipart/form-data.")

@@ -1,4 +1,4 @@
-"""Around every request: its id, the limit of its body, CORS, HEAD, and the net under it. Plain ASGI, no framework."""
+"""What surrounds every request: its id, the limit of its body, CORS, HEAD and unforeseen errors. It is plain ASGI."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 class RequestIds:
     """Gives each request an id that is safe to log and to send back, and puts it on the answer.
 
-    The client's own is kept when it is one. The request's header is replaced too, so that whoever stands
-    between, such as Serve, knows the same id.
+    An id that the client sent is kept where it is a safe one. The request's own header is replaced too, so that Serve,
+    which stands between, logs the same id.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -65,7 +65,7 @@ class RequestIds:
 
 
 class Net:
-    """Catches what nobody foresaw: the log gets it whole, the caller an answer that says nothing."""
+    """Catches unforeseen errors: they are logged in full, and the answer says nothing about their cause."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -93,7 +93,7 @@ class Net:
 
 
 class BodyLimit:
-    """Refuses a body of more than `limit_of()` bytes: unread when it says so, else at the byte too many."""
+    """Refuses a body of more than `limit_of()` bytes, unread where its header has the length, else while it is read."""
 
     def __init__(self, app: ASGIApp, limit_of: Callable[[], int]) -> None:
         self.app = app
@@ -122,12 +122,12 @@ class BodyLimit:
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id that `RequestIds` gave this request."""
+    """Return the id that `RequestIds` gave this request."""
     return Headers(scope=scope).get(REQUEST_ID, "-")
 
 
 def _declared_length(scope: Scope) -> float:
-    """Content-Length in bytes, 0 when there is none. (As a float, for which no number has too many digits.)"""
+    """Return Content-Length in bytes, 0 without one. It is a float because no number has too many digits for that."""
     declared = Headers(scope=scope).get("content-length", "")
     return float(declared) if declared.isascii() and declared.isdigit() else 0
 
@@ -152,8 +152,8 @@ class Head:
 class Cors:
     """Lets web pages of the origins `origins_of()` call the service and read every answer, failures too.
 
-    The origins are those of the moment, as settings change while the service runs. Where there are none, nothing is
-    added to any answer. Credentials of the browser, such as cookies, are never asked for.
+    The origins are asked for at each request, because settings change while the service runs. Where there are none,
+    nothing is added to any answer. Credentials of the browser, such as cookies, are never asked for.
     """
 
     def __init__(self, app: ASGIApp, origins_of: Callable[[], tuple[str, ...]]) -> None:

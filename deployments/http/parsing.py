@@ -1,4 +1,4 @@
-"""From the parts of a form to the fields of a route. A refusal is worded from their schema, as the driver words it."""
+"""Make the fields of a route of the parts of a form. A refusal is worded by their schema, as the driver words it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from deployments.config import Limits
 from deployments.driver.fields import declared, schemas
 from deployments.driver.values import refusal
 from deployments.errors import InvalidInput, UnknownField
 from deployments.http.fields import TEXT_LISTS, Fields
 from deployments.http.forms import FILE_NAMES, Form
+from deployments.limits import Limits
 
 _Parsed = TypeVar("_Parsed", bound=Fields)
 _WHY = {
@@ -27,9 +27,9 @@ _WHY = {
 
 
 def parse(model: type[_Parsed], form: Form, limits: Limits) -> _Parsed:
-    """The texts of `form` as `model`, or the first refusal. A blank one counts as not sent.
+    """Return the texts of `form` as `model`, or raise the first refusal. A blank text counts as not sent.
 
-    What the request declares has the right types then; whether it is within its bounds is for the driver's rules.
+    The fields that the request declares then have the right types. The driver's rules check their bounds.
     """
     properties = schema_of(model, limits)["properties"]
     _check_names(model, form, properties)
@@ -43,9 +43,9 @@ def parse(model: type[_Parsed], form: Form, limits: Limits) -> _Parsed:
 
 @lru_cache(maxsize=16)  # takes milliseconds, and each request asks
 def schema_of(model: type[Fields], limits: Limits) -> dict[str, Any]:
-    """The JSON schema of `model`, with the bounds that `limits` set; not to be written to.
+    """Return the JSON schema of `model`, with the bounds that `limits` set. It is shared, so do not change it.
 
-    Form fields are left out, never null, so neither is null in the schema.
+    A field of a form is left out and never null, so the schema does not allow null.
     """
     schema = model.model_json_schema()
     wire = {name: field for name, field in schema["properties"].items() if name not in declared(model.REQUEST)}
@@ -57,7 +57,7 @@ def schema_of(model: type[Fields], limits: Limits) -> dict[str, Any]:
 
 
 def _declared_schemas(model: type[Fields], limits: Limits) -> dict[str, Any]:
-    """What the request declares, lists as the texts that they are on the wire."""
+    """Return the schemas of the fields that the request declares, with lists as the texts that a form has for them."""
     kinds = {name: field.kind for name, field in declared(model.REQUEST).items()}
     return {
         name: schema | TEXT_LISTS[kinds[name]].schema if kinds[name] in TEXT_LISTS else schema
@@ -66,7 +66,7 @@ def _declared_schemas(model: type[Fields], limits: Limits) -> dict[str, Any]:
 
 
 def _check_names(model: type[Fields], form: Form, texts: dict[str, Any]) -> None:
-    """Refuses parts that the route does not know, texts that should be files and files that should be texts."""
+    """Refuse parts that the route does not know, texts that should be files and files that should be texts."""
     for name in form.texts:
         file = FILE_NAMES.get(name)
         if file in model.FILES and form.texts[name].strip():

@@ -1,8 +1,7 @@
-"""What stands before Ray Serve's own HTTP handling, in the process of its proxy.
+"""The middleware that runs in Ray Serve's proxy, before Serve's own handling of a request.
 
-Serve lets a client's headers override the operator's policy: they can switch off the time limit, keep
-work running after a disconnect and steer the routing. Here they are taken away. Serve loads this where
-the environment says so:
+Serve lets a client's headers override the operator's policy: they can switch off the time limit, keep work running
+after a disconnect and steer the routing. This middleware removes them. Serve loads it where the environment says so:
 
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.http.proxy:middleware
 """
@@ -36,5 +35,5 @@ class StripOverrides:
 
 
 def middleware() -> list[Middleware]:
-    """Outermost first."""
+    """Return the middleware for Serve's proxy, the outermost first."""
     return [Middleware(RequestIds), Middleware(StripOverrides)]

@@ -1,4 +1,4 @@
-"""From the fields of a form to the driver's requests, and the rules for what only the wire has."""
+"""Make the driver's requests of the fields of a form, and check the fields that only HTTP has."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from deployments.http.fields import MODEL, EditFields, LocateFields, ScoreFields
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 from deployments.pixels.files import FORMATS, LONGEST_SIDE_PX, Format
 
-# What a request has while its files are still to be decoded, so that the rules for the rest can be asked first.
+# They stand for files that are still to be decoded, so that the rules for the other fields can be asked first.
 UNREAD_IMAGE, UNREAD_MASK = np.empty((0, 0, 3), np.uint8), np.empty((0, 0), bool)
 
 
 def check_model(name: str) -> None:
-    """Refuses a model that is not ours."""
+    """Refuse a model that is not ours."""
     if name != MODEL:
         raise ModelNotFound(f"There is no such model here; use `{MODEL}` or leave it out.", "model")
 
 
 def edit_request(fields: EditFields, has_mask: bool, settings: DriverSettings) -> EditRequest:
-    """The driver's request for `fields`, its files still unread. Refuses what cannot be, whatever the files hold."""
+    """Return the driver's request for `fields`, its files still unread. Refuse one that no files make right."""
     _check_wire(fields, has_mask)
     request = EditRequest(UNREAD_IMAGE, mask=UNREAD_MASK if has_mask else None, **fields.values())
     if fields.quality != "auto":
@@ -37,17 +37,17 @@ def edit_request(fields: EditFields, has_mask: bool, settings: DriverSettings) -
 
 
 def locate_request(fields: LocateFields, settings: DriverSettings) -> LocateRequest:
-    """The driver's request for `fields`, its picture still unread. Refuses what cannot be, whatever the picture."""
+    """Return the driver's request for `fields`, its picture still unread. Refuse one that no picture makes right."""
     return rules.check_locate(LocateRequest(UNREAD_IMAGE, **fields.values()), settings.limits)
 
 
 def score_request(fields: ScoreFields, settings: DriverSettings) -> ScoreRequest:
-    """The driver's request for `fields`, its picture still unread. Refuses what cannot be, whatever the picture."""
+    """Return the driver's request for `fields`, its picture still unread. Refuse one that no picture makes right."""
     return rules.check_score(ScoreRequest(UNREAD_IMAGE, **fields.values()), settings.limits)
 
 
 def check_size(fields: EditFields, image: np.ndarray) -> None:
-    """Refuses a size or a file format that the picture of an edit cannot have."""
+    """Refuse a size or a file format that the picture of an edit (HxWx3 uint8) cannot have."""
     size = size_of(image)
     if fields.size not in ("auto", size):
         raise InvalidInput(f"`size` must be auto or the picture's own {size}: pictures are never resized.", "size")
@@ -60,7 +60,7 @@ def check_size(fields: EditFields, image: np.ndarray) -> None:
 
 @contextmanager
 def named_as_sent(fields: EditFields) -> Iterator[None]:
-    """Passes the refusal of a number of steps that was sent as `quality` on by that name, any other as it is."""
+    """Let a refusal of the number of steps name `quality` where that set the number. Other errors stay as they are."""
     try:
         yield
     except InvalidInput as refused:
@@ -72,7 +72,7 @@ def named_as_sent(fields: EditFields) -> Iterator[None]:
 
 
 def _check_wire(fields: EditFields, has_mask: bool) -> None:
-    """Refuses what is right by itself and wrong together, of the fields that only the wire has."""
+    """Refuse fields that only HTTP has where each is right by itself but they do not go together."""
     if not has_mask and fields.mask_mode != "auto":
         raise InvalidInput("`mask_mode` says how to read `mask`, and none was sent.", "mask_mode")
     if "num_inference_steps" in fields.model_fields_set and fields.quality != "auto":
@@ -109,7 +109,7 @@ def as_file(accept: str, fields: EditFields) -> EditFields | None:
 
 
 def _preferred(accept: str, default: Format) -> Format | None:
-    """The picture format that `accept` ranks highest, None if it puts JSON first or knows neither."""
+    """Return the picture format that `accept` ranks highest, None if it ranks JSON higher or names neither."""
     offers: dict[str, Format | None] = {"application/json": None, "application/*": None, "*/*": None}
     offers |= {f"image/{name}": name for name in FORMATS} | {"image/*": default}
     best: Format | None = None

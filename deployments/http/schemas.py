@@ -1,4 +1,4 @@
-"""What answers look like on the wire. Points are [x, y], boxes [left, top, right, bottom], in pixels of the picture."""
+"""The JSON of the answers. Points are [x, y] and boxes [left, top, right, bottom], in pixels of the picture."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ScoreAnswer(BaseModel):
 
 
 class CandidateAnswer(BaseModel):
-    """Something that may be meant: where it is, its share of the picture, and what `score` it is ranked by.
+    """Something that may be meant: where it is, its `area` as a share of the picture, and the `score` it is ranked by.
 
-    `sam_score` is SAM's own guess of how good the mask is; `source` what SAM was asked with. It did not make those of
-    "heat" (CLIP's map), "around" (a region around points, or the box itself) and "mask" (the caller's).
+    `sam_score` is SAM's own guess of how good the mask is. `source` says which prompt SAM answered; SAM did not make
+    the masks of "heat" (CLIP's map), "around" (a region around points, or the box itself) and "mask" (the caller's).
     """
 
     point: Point
@@ -35,7 +35,7 @@ class CandidateAnswer(BaseModel):
 
 
 class LocatedCandidate(CandidateAnswer):
-    """A candidate with what its score was made from, and its mask as a PNG, white where it is."""
+    """A candidate with the features that its score was made from, and its mask as a PNG, white where it is."""
 
     features: dict[str, float]
     mask_b64: str
@@ -52,10 +52,10 @@ class EditScore(BaseModel):
 
 
 class EditedImage(BaseModel):
-    """One picture. A removal has no seed; it has a score where `target` says what is gone: that text's.
+    """One picture. A removal has no seed, and a score only where `target` names what was removed: that text's score.
 
-    `seam` is the mean difference, 0..255, of painting and picture in a band around the region, where both show the
-    same.
+    `seam` is the mean difference, 0..255, between painting and picture in a band around the region, where both should
+    show the same.
     """
 
     b64_json: str
@@ -72,11 +72,11 @@ class FilteredImage(BaseModel):
 
 
 class MaskRead(BaseModel):
-    """How a mask that was sent was read: what it marks by, and how many pixels of it mark.
+    """How a mask that was sent was read: by which `mode`, and how many of its pixels mark something.
 
-    By `alpha` that is what is transparent, as OpenAI has it: of strokes on a clear ground the ground. By `luminance`
-    what is light, from the level `threshold` of the file's own scale on: half of it, or less where all is dark but the
-    mask has just 0 and one other level.
+    By `alpha` the transparent pixels mark, as OpenAI has it; of strokes on a clear ground that is the ground. By
+    `luminance` the light pixels mark, those at or above the level `threshold` of the file's own scale. That is half of
+    the scale, or less where the mask is dark and has only 0 and one other level.
     """
 
     mode: Literal["alpha", "luminance"]
@@ -86,17 +86,17 @@ class MaskRead(BaseModel):
 
 
 class EditAnswer(BaseModel):
-    """The pictures, best first, and how they came about.
+    """The pictures, best first, and how they were made.
 
     `mask_b64` is a PNG, white where pixels were allowed to change, and `mask_read` says how a mask that was sent was
-    read (null without one); `changed_outside_px` counts those of the picture as it was read that did elsewhere.
-    `converted` names what reading the file did to it, if anything: profile (its colours became sRGB), alpha
+    read (null without one). `changed_outside_px` counts the pixels elsewhere that differ from the picture as it was
+    read. `converted` names what reading the file did to it, if anything: profile (its colours became sRGB), alpha
     (transparency was laid over white), depth (16 bits became 8), orientation (it was turned upright), frames (only the
     first was read), metadata (EXIF, texts, resolution and the like were left behind).
-    `candidates` are what may have been meant, best first, and `instances` the indices of those that were repainted: the
-    one that is `chosen`, or each where all were meant;
-    `improved` tells whether the best picture matches the prompt better there than the unedited one did. The rest is
-    told in `LocateAnswer`; `timings` are in seconds.
+    `candidates` are the things that may have been meant, best first, and `instances` the indices of those that were
+    repainted: the `chosen` one, or each of them where all were meant. `improved` says whether the best picture matches
+    the prompt better in the mask than the unedited one did. `timings` are in seconds. `LocateAnswer` describes the
+    other fields.
     """
 
     created: int
@@ -128,13 +128,14 @@ class EditAnswer(BaseModel):
 
 
 class LocateAnswer(BaseModel):
-    """Where the target is in a picture of `size` [width, height], and what may be meant, best first.
+    """Where the target is in a picture of `size` [width, height], and the things that may be meant, best first.
 
-    `phrase` is what CLIP was asked for; `confidence`, 0..1, how surely something at `point` matches it, `margin` the
-    same in logits over whatever else a picture may show. `heat` has the rows of CLIP's map, 0..1. Where points or a box
-    were given it is null and `confidence` that of SAM's mask. An edit repaints the candidate number `chosen`, or where
-    all things are meant each of the `instances`, whose masks do not overlap. With
-    `low_confidence` no mask fitted: it is the heat map, or a small region around the points, or the box.
+    `phrase` is what CLIP was asked for. `confidence`, 0..1, says how surely something at `point` matches it, and
+    `margin` says the same in logits over everything else that a picture may show. `heat` has the rows of CLIP's map,
+    0..1. Where points or a box were given `heat` is null, and `confidence` is that of SAM's mask. An edit repaints the
+    candidate with the index `chosen`, or where all things are meant each of the `instances`, whose masks do not
+    overlap. `low_confidence` says that no mask fitted: the mask is the heat map, or a small region around the points,
+    or the box.
     """
 
     target: str
@@ -153,7 +154,7 @@ class LocateAnswer(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """A model, as the OpenAI SDK lists them."""
+    """A model in the form in which the OpenAI SDK lists models."""
 
     id: str = MODEL
     object: Literal["model"] = "model"

@@ -9,7 +9,7 @@ from deployments.errors import SettingError
 from deployments.inpaint import defaults
 from deployments.inpaint.parts import Parts, misfit, wrong_pipeline
 from deployments.serving.checkpoints.hub import Hub
-from deployments.serving.checkpoints.source import Asked, Source, find, is_path
+from deployments.serving.checkpoints.source import Asked, ModelSource, find, is_path
 from deployments.serving.checkpoints.weights import Weights
 
 WISH = (
@@ -23,7 +23,7 @@ SETTINGS = {**{part: f"{part}/config.json" for part in WEIGHTS}, "scheduler": "s
 TOKENIZERS = (("tokenizer/tokenizer.json",), ("tokenizer/vocab.json", "tokenizer/merges.txt"))  # one or the other
 
 
-def check(args: ModelArgs, hub: Hub | None = None) -> Source:
+def check(args: ModelArgs, hub: Hub | None = None) -> ModelSource:
     """Return where the inpainting model is that `args` name. Refuse what is known not to be one; see `check_source`."""
     source = find(Asked("inpaint.model", args.model, WISH), _place(args), args.revision, hub)
     check_source(source, args)
@@ -37,7 +37,7 @@ def _place(args: ModelArgs) -> str:
     return args.model if is_path(args.model) else ALIASES.get(args.model, args.model)
 
 
-def check_source(source: Source, args: ModelArgs) -> None:
+def check_source(source: ModelSource, args: ModelArgs) -> None:
     """Refuse an inpainting model of a kind that the engine cannot drive, or of which files are missing."""
     if source.path is not None and not source.path.is_dir():
         raise source.asked.refused(_single_file(source.asked.value))
@@ -52,7 +52,7 @@ def check_source(source: Source, args: ModelArgs) -> None:
             _check_checker(source, args)
 
 
-def variant_of(source: Source, part: str, variant: str | None) -> str | None:
+def variant_of(source: ModelSource, part: str, variant: str | None) -> str | None:
     """Return the variant that diffusers reads of a part: the plain weights where only other parts have `variant`."""
     weights = {each: Weights(source, each, stem) for each, stem in WEIGHTS.items()}
     others_have_it = any(each.there(variant) for each in weights.values())
@@ -60,13 +60,13 @@ def variant_of(source: Source, part: str, variant: str | None) -> str | None:
     return None if takes_plain else variant
 
 
-def checker_variant(source: Source, variant: str | None) -> str | None:
+def checker_variant(source: ModelSource, variant: str | None) -> str | None:
     """Return the variant to read of the safety checker: its plain weights where it has only those."""
     weights = _checker_weights(source)
     return None if weights.there(None) and not weights.there(variant) else variant
 
 
-def _checker_weights(source: Source) -> Weights:
+def _checker_weights(source: ModelSource) -> Weights:
     return Weights(source, "safety_checker", "model")
 
 
@@ -79,7 +79,7 @@ def refuse_checker(model: str) -> SettingError:
     )
 
 
-def _parts(source: Source, index: dict[str, Any] | None) -> Parts:
+def _parts(source: ModelSource, index: dict[str, Any] | None) -> Parts:
     """Return the parts of the pipeline that model_index.json names. Refuse those that the engine cannot drive."""
     value = repr(source.asked.value)
     if problem := _without_index(source) if index is None else wrong_pipeline(index):
@@ -97,12 +97,12 @@ def _single_file(value: str) -> str:
     )
 
 
-def _without_index(source: Source) -> str:
+def _without_index(source: ModelSource) -> str:
     kind = (source.config("config.json") or {}).get("model_type")
     return "it has no model_index.json" + (f"; config.json says that it is of the kind {kind!r}" if kind else "")
 
 
-def _settings(source: Source, file: str) -> dict[str, Any]:
+def _settings(source: ModelSource, file: str) -> dict[str, Any]:
     """Return what `file` says; nothing where it is on the hub and the hub is not asked."""
     settings = source.config(file)
     if settings is None and source.known:
@@ -110,7 +110,7 @@ def _settings(source: Source, file: str) -> dict[str, Any]:
     return settings or {}
 
 
-def _check_files(source: Source, args: ModelArgs) -> None:
+def _check_files(source: ModelSource, args: ModelArgs) -> None:
     for part, stem in WEIGHTS.items():
         Weights(source, part, stem).check(variant_of(source, part, args.variant))
     if not any(all(source.has(file) for file in files) for files in TOKENIZERS):
@@ -118,7 +118,7 @@ def _check_files(source: Source, args: ModelArgs) -> None:
         raise source.asked.refused(f"{missing} in {source.asked.value!r}")
 
 
-def _check_checker(source: Source, args: InpaintArgs) -> None:
+def _check_checker(source: ModelSource, args: InpaintArgs) -> None:
     weights = _checker_weights(source).there(checker_variant(source, args.variant))
     if not weights or not source.has("feature_extractor/preprocessor_config.json"):
         raise refuse_checker(args.model)

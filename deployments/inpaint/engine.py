@@ -104,7 +104,7 @@ class InpaintEngine:
         self._denoiser.close()
 
     def _profile(self) -> dict[int, float]:
-        """Seconds of a step by its rows on this machine; nothing where the cap is set and all take every step."""
+        """Return the seconds of a step by its rows here; empty where the cap is set and all take every step."""
         if self.settings.max_rows is not None:
             return {}
         measured = profile.measure(self._empty_step)
@@ -148,7 +148,7 @@ class InpaintEngine:
             raise Overloaded("All places are taken.", retry_after_s=self._seconds_until_room())
 
     def _seconds_until_room(self) -> float:
-        """About how long the pictures under way need until the first of them is done."""
+        """Return about how many seconds the pictures under way need until the first of them is done."""
         left = [
             (painting.steps - painting.taken) * painting.rows for job in self._jobs for painting in list(job.paintings)
         ]
@@ -174,7 +174,7 @@ class InpaintEngine:
             self._drop(job)
 
     def stepped(self, job: Job, painting: Painting, estimate: torch.Tensor | None) -> None:
-        """Note that the loop has taken a step of one of the job's pictures."""
+        """Note that the loop has taken a step of one of the job's pictures. `estimate` is that of a `Watcher`."""
         if job.on_progress is None:
             return
         progress = StepTaken(job.paintings.index(painting), painting.taken, painting.steps)
@@ -192,7 +192,7 @@ class InpaintEngine:
             self._decoding.submit(self._decode, job, painting)
 
     def _preview(self, job: Job, progress: StepTaken, estimate: torch.Tensor) -> None:
-        """Nobody sees what the safety checker objects to, nor anything of the same seed after that."""
+        """Report a step with its preview. None is shown of a seed once the safety checker has objected to one."""
         if job.future.done() or job.on_progress is None:
             return
         try:
@@ -203,7 +203,7 @@ class InpaintEngine:
                 progress = replace(progress, preview=None if flagged else preview)
             job.on_progress(progress)
         except Exception:
-            # The picture itself is what was asked for; it goes on without this view of it.
+            # The caller asked for the picture itself, which goes on without this view of it.
             logger.warning("a preview failed", exc_info=True)
 
     def _decode(self, job: Job, painting: Painting) -> None:

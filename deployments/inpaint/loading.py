@@ -16,7 +16,7 @@ from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.safety import SafetyChecker
 from deployments.serving.checkpoints import devices
 from deployments.serving.checkpoints.hub import LOADING_PATIENCE_S, Hub
-from deployments.serving.checkpoints.source import Source
+from deployments.serving.checkpoints.source import ModelSource
 from deployments.serving.checkpoints.weights import check_report
 
 
@@ -41,7 +41,7 @@ def load(args: ModelArgs) -> tuple[StableDiffusionInpaintPipeline, SafetyChecker
     return pipeline, checker, defaults.read(source.location)
 
 
-def _on_disk(source: Source, args: ModelArgs) -> Source:
+def _on_disk(source: ModelSource, args: ModelArgs) -> ModelSource:
     """Return the source as a folder, fetched from the hub where it was none, and then looked at as any folder is."""
     if source.path is not None:
         return source
@@ -59,7 +59,7 @@ def _on_disk(source: Source, args: ModelArgs) -> Source:
     return fetched
 
 
-def _pipeline(source: Source, args: ModelArgs) -> StableDiffusionInpaintPipeline:
+def _pipeline(source: ModelSource, args: ModelArgs) -> StableDiffusionInpaintPipeline:
     with source.asked.explained():
         pipeline = StableDiffusionInpaintPipeline.from_pretrained(
             source.location,
@@ -76,12 +76,12 @@ def _pipeline(source: Source, args: ModelArgs) -> StableDiffusionInpaintPipeline
     return pipeline
 
 
-def _checker(source: Source, args: ModelArgs, device: torch.device) -> SafetyChecker | None:
+def _checker(source: ModelSource, args: ModelArgs, device: torch.device) -> SafetyChecker | None:
     variant = checkpoint.checker_variant(source, args.variant)
     return SafetyChecker.load(source.location, args.model_copy(update={"variant": variant}), str(device))
 
 
-def _text_encoder(source: Source, args: ModelArgs) -> CLIPTextModel:
+def _text_encoder(source: ModelSource, args: ModelArgs) -> CLIPTextModel:
     """Return the text encoder, loaded apart because the pipeline does not say which of its weights are missing."""
     model, report = CLIPTextModel.from_pretrained(
         source.location,
@@ -96,13 +96,13 @@ def _text_encoder(source: Source, args: ModelArgs) -> CLIPTextModel:
     return model
 
 
-def _refuse_incomplete(source: Source, part: str, model: torch.nn.Module) -> None:
+def _refuse_incomplete(source: ModelSource, part: str, model: torch.nn.Module) -> None:
     """Refuse a part of diffusers of which tensors were not in its file: it leaves them without numbers."""
     tensors = chain(model.named_parameters(), model.named_buffers())
     check_report(source, {"missing_keys": [name for name, tensor in tensors if tensor.is_meta]}, part)
 
 
-def _fuse_lora(pipeline: StableDiffusionInpaintPipeline, adapter: Source, scale: float) -> None:
+def _fuse_lora(pipeline: StableDiffusionInpaintPipeline, adapter: ModelSource, scale: float) -> None:
     """Add the LoRA to the weights: a step then costs what it costs without, and all requests share it."""
     with adapter.asked.explained():
         pipeline.load_lora_weights(adapter.location, use_safetensors=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deployments.config import InpaintArgs
 from deployments.serving.checkpoints import hub as hubs
-from deployments.serving.checkpoints.source import Asked, Source, find
+from deployments.serving.checkpoints.source import Asked, ModelSource, find
 from deployments.serving.checkpoints.tensors import NoWeights, safetensors_header
 
 FILE = "pytorch_lora_weights.safetensors"
@@ -19,7 +19,7 @@ MARK = "lora"  # in the names of a LoRA's tensors, in any letters
 OTHERS = {"text_encoder_2.": "Stable Diffusion XL", "lora_te2_": "Stable Diffusion XL", "transformer.": "a transformer"}
 
 
-def check(args: InpaintArgs, hub: hubs.Hub | None = None) -> Source | None:
+def check(args: InpaintArgs, hub: hubs.Hub | None = None) -> ModelSource | None:
     """Return where the LoRA is that `args` name, None where there is none. Refuse what is known to be no LoRA."""
     if args.lora is None:
         return None
@@ -29,15 +29,15 @@ def check(args: InpaintArgs, hub: hubs.Hub | None = None) -> Source | None:
         return _on_hub(source)
     file = _in_folder(source) if source.path.is_dir() else source.path
     _check_tensors(asked, file)
-    return Source(asked, file)
+    return ModelSource(asked, file)
 
 
-def _on_hub(source: Source) -> Source:
+def _on_hub(source: ModelSource) -> ModelSource:
     """Return the file in the hub's cache where that has it, or else the id as it is."""
     file = hubs.cached(source.repo, FILE, None)
     if file is not None:
         _check_tensors(source.asked, file)
-        return Source(source.asked, file)
+        return ModelSource(source.asked, file)
     if source.hub is not None:
         with source.answers():
             files = source.hub.files(source.repo)
@@ -46,7 +46,7 @@ def _on_hub(source: Source) -> Source:
     return source
 
 
-def _in_folder(source: Source) -> Path:
+def _in_folder(source: ModelSource) -> Path:
     files = [name for name in source.names() if name.endswith(".safetensors")]
     chosen = FILE if FILE in files else files[0] if len(files) == 1 else None
     if chosen is None:

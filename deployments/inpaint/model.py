@@ -119,7 +119,7 @@ class InpaintModel:
         count = options.num_inference_steps
         if count is None:
             raise InvalidInput(
-                "num_inference_steps is required: the inpaint model has no default.", "num_inference_steps"
+                "`num_inference_steps` is required: the inpaint model has no default.", "num_inference_steps"
             )
         return schedule(self.scheduler, options.scheduler, count, strength_of(options), generator)
 
@@ -177,7 +177,7 @@ class InpaintModel:
         most = 4 * self.native_px
         if not (0 < wanted <= most and wanted % self.multiple_px == 0):
             raise InvalidInput(
-                f"model_px must be a multiple of {self.multiple_px}, at most {most} for this model.", "model_px"
+                f"`model_px` must be a multiple of {self.multiple_px}, at most {most} for this model.", "model_px"
             )
         return wanted
 

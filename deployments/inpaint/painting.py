@@ -72,7 +72,7 @@ class Painting:
         return estimate
 
     def _estimate(self, prediction: torch.Tensor) -> torch.Tensor:
-        """The finished latents as this prediction implies them (Song et al., arXiv 2010.02502, eq. 12).
+        """Return the finished latents that this prediction implies (Song et al., arXiv 2010.02502, eq. 12).
 
         What the UNet sees is variance-preserving for every scheduler, so one formula serves them all.
         """

@@ -35,10 +35,11 @@ CLASSES: dict[SchedulerName, tuple[Any, dict[str, Any]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A scheduler of one picture's own, set to its steps. `timesteps` are what is left of them at its strength.
+    """A scheduler of one picture's own, set to its steps. `timesteps` are those that are left at its strength, each [].
 
-    Multistep schedulers keep the history of *their* picture, so one is never shared. Everything a step looks up lies
-    on the CPU: on a GPU a single number read back would drain the queue.
+    Multistep schedulers keep the history of *their* picture, so one is never shared. Everything that a step looks up
+    lies on the CPU: on a GPU a single number that is read back would drain the queue. Latents, noise and predictions
+    are [1, 4, h, w].
     """
 
     scheduler: Any
@@ -68,22 +69,24 @@ def named(base: Any, name: SchedulerName | None) -> Any:
 
 
 def schedule(base: Any, name: str | None, steps: int, strength: float, generator: torch.Generator) -> Schedule:
-    """Return the schedule of one picture. Raises InvalidInput, naming the field, where the scheduler cannot do that."""
+    """Return the schedule of one picture. Raises InvalidInput, naming the field, where the scheduler cannot do it."""
     if name is not None and name not in CLASSES:
-        raise InvalidInput(f"scheduler must be one of {', '.join(CLASSES)}.", "scheduler")
+        raise InvalidInput(f"`scheduler` must be one of {', '.join(CLASSES)}.", "scheduler")
     scheduler = named(base, name)
     try:
         scheduler.set_timesteps(steps, device="cpu")
     except ValueError:
         highest = scheduler.config.get("original_inference_steps", len(scheduler))
-        raise InvalidInput(f"num_inference_steps must be at most {highest} here.", "num_inference_steps") from None
+        message = f"`num_inference_steps` must be at most {highest} with this scheduler."
+        raise InvalidInput(message, "num_inference_steps") from None
     # Which steps a strength takes: StableDiffusionInpaintPipeline.get_timesteps.
     first = (steps - min(int(steps * strength), steps)) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
     timesteps = tuple(scheduler.timesteps[first:])
     if int(steps * strength) < 1:
-        raise InvalidInput(f"strength {strength:g} leaves none of the {steps} steps; it must be higher.", "strength")
+        message = f"`strength` must be at least 1/{steps}: {strength:g} leaves none of the {steps} steps."
+        raise InvalidInput(message, "strength")
     # Only some schedulers draw noise of their own, and only DDIM's family knows eta.
     options = {"generator": generator, "eta": 0.0}
     return Schedule(scheduler, timesteps, {key: options[key] for key in options.keys() & _accepted(scheduler.step)})

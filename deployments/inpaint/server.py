@@ -15,7 +15,7 @@ from deployments.serving.metrics import (
     ROWS,
     STEP_ROWS,
     STEP_TIME,
-    Level,
+    Occupancy,
     Recorder,
     recorder,
     result,
@@ -39,7 +39,7 @@ class InpaintServer:
         from deployments.inpaint.model import InpaintModel
 
         self._metrics = metrics = metrics or recorder()
-        self._pictures = Level(metrics, PICTURES, STAGE)
+        self._pictures = Occupancy(metrics, PICTURES, STAGE)
         args = InpaintArgs.model_validate(args)
         with loading("inpaint"):
             self._engine = InpaintEngine(InpaintModel.load(args, metrics), args, on_step=_steps(metrics))

@@ -32,7 +32,7 @@ class Watcher(Protocol):
     """Receives the events of a painting. It is called in the loop's thread, so it must only hand them on."""
 
     def stepped(self, painting: Painting, estimate: torch.Tensor | None) -> None:
-        """Note that a step was taken; `estimate` of the finished latents where a preview was wanted."""
+        """Note that a step was taken. `estimate` has the finished latents, [1, 4, h, w], where a preview is wanted."""
 
     def ended(self, painting: Painting, error: Exception | None) -> None:
         """Note that the painting has left: it is finished, has failed (`error`), or was cancelled."""
@@ -71,7 +71,7 @@ class _Lane:
         self.laid_out.clear()
 
     def fill(self, max_rows: int) -> None:
-        """First come, first served; a picture alone may be larger than the cap. The cap may have become lower."""
+        """Let pictures in, first come, first served. The cap may have become lower; a lone picture may exceed it."""
         taken = sum(seat.painting.rows for seat in self.active)
         while taken > max_rows and len(self.active) > 1:
             taken -= self.active[-1].painting.rows
@@ -83,7 +83,7 @@ class _Lane:
             self.laid_out.clear()
 
     def rows_for(self, paintings: tuple[Painting, ...], denoiser: Denoiser) -> Rows:
-        """Laid out once for those who take many steps together."""
+        """Return the rows of these paintings, which are laid out once for those that take many steps together."""
         if paintings not in self.laid_out:
             while len(self.laid_out) >= MOST_LAID_OUT:
                 del self.laid_out[next(iter(self.laid_out))]
@@ -129,14 +129,14 @@ class StepLoop:
             height, width = painting.latents.shape[2:]
             lane = self._lanes.setdefault((height, width), _Lane())
             if not lane.busy():
-                # Time in which it wanted nothing is no credit against the others,
-                # nor is time that it had while they wanted nothing a debt.
+                # Time in which it was idle is no credit against the others,
+                # and time that it had while they were idle is no debt.
                 lane.spent_s = min((other.spent_s for other in self._lanes.values() if other.busy()), default=0.0)
             lane.waiting.append(_Seat(painting, watcher))
             self._changed.notify()
 
     def _keep_until_read(self, painting: Painting) -> None:
-        """Tells torch's allocator that the steps' stream reads these, which were made on another."""
+        """Tell torch's allocator that the steps' stream reads tensors that were made on another stream."""
         if self._stream is not None:
             for tensor in (painting.latents, painting.mask, painting.masked_latents, painting.text):
                 tensor.record_stream(self._stream)
@@ -176,7 +176,7 @@ class StepLoop:
             self._give_up()
 
     def _next_lane(self) -> tuple[_Lane, float] | None:
-        """The lane whose turn it is and how much larger its latents are than native ones; None to end the loop."""
+        """Return the lane whose turn it is, and its latents' area over that of native ones; None to end the loop."""
         while True:
             with self._changed:
                 gone = self._drop_cancelled()
@@ -233,7 +233,7 @@ class StepLoop:
     def _predict(
         self, paintings: list[Painting], lane: _Lane, area: float
     ) -> list[tuple[Painting, torch.Tensor | Exception]]:
-        """A prediction for each; what fails together is tried in halves, so that nobody pays for a neighbour."""
+        """Return a prediction for each. What fails together is tried in halves, so that nobody pays for a neighbour."""
         try:
             laid_out = lane.rows_for(tuple(paintings), self._denoiser)
             made: list[tuple[Painting, torch.Tensor | Exception]]
@@ -262,7 +262,7 @@ class StepLoop:
             seat.watcher.ended(seat.painting, error)
 
     def _limit_queue(self) -> None:
-        """Lets a GPU have a step in hand while it works on another, and no more."""
+        """Let a GPU have one step queued while it works on another, and no more."""
         if self._stream is None:
             return
         self._queued.append(self._stream.record_event())

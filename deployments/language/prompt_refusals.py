@@ -141,8 +141,8 @@ def _check_kind(said: str, reading: PromptReading) -> None:
     if reading.describes and _UNREAD.match(bare):
         raise NotUnderstood(
             "is an instruction that does not say what to paint. Say what something becomes, such as 'replace the apple "
-            "with a lemon', 'make the sky clear' or 'give the dog a hat'; or send target to say what to repaint, and "
-            "as prompt only what to paint there."
+            "with a lemon', 'make the sky clear' or 'give the dog a hat'; or send `target` to say what to repaint, "
+            "and as `prompt` only what to paint there."
         )
     names_nothing = ON_NOTHING.match(bare) or refusal_patterns.NO_NAME.fullmatch(bare)
     if PUT_IT.match(bare) or (reading.describes and names_nothing):
@@ -182,6 +182,6 @@ def _check_targets(said: str, reading: PromptReading, quoted: tuple[str, ...]) -
         raise NotUnderstood(message)
     if lists_things(said):
         raise NotUnderstood(
-            "describes several things and does not say which of them to look for. Send target beside it to say what to "
-            "repaint."
+            "describes several things and does not say which of them to look for. Send `target` beside it to say what "
+            "to repaint."
         )

@@ -1,7 +1,7 @@
-"""What the words of a request mean: which thing a target names (`parse`), and what an edit prompt says. English only.
+"""Read what an edit prompt says: which thing to look for, and what to paint there. It understands English only.
 
 A prompt may be an instruction ("replace the red apple with a lemon"), which names what to look for and what to paint,
-or describe what to paint ("a cat wearing sunglasses"), of which the head noun is what to look for.
+or a description of what to paint ("a cat wearing sunglasses"), whose head noun is what to look for.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MOST_WORDS_TOLD = 6  # of the thing in an instruction: a longer description is t
 class PromptReading:
     """The phrases to look for, the likeliest first (never empty, each a text for `parse`), and what to paint there.
 
-    `removes` says that the prompt asks to take something away: there is nothing to paint but the prompt as it is.
-    `describes` says that it is no instruction: the targets are a guess at what its picture has to do with this one.
+    `removes` says that the prompt asks to take something away; then `painted` is the prompt as it is. `describes` says
+    that the prompt is not an instruction; then the targets are a guess at what it means in the picture.
     """
 
     targets: tuple[str, ...]
@@ -52,7 +52,7 @@ def read_prompt(prompt: str) -> PromptReading:
 
 
 def _different(*phrases: str) -> tuple[str, ...]:
-    """Without what says the same as an earlier one but for articles, case and punctuation."""
+    """Return the phrases without those that differ from an earlier one only in articles, case and punctuation."""
     kept: dict[str, str] = {}
     for phrase in phrases:
         kept.setdefault(without_articles(plain(phrase)).lower(), phrase)
@@ -60,7 +60,7 @@ def _different(*phrases: str) -> tuple[str, ...]:
 
 
 def _first_sentence(text: str) -> tuple[str, str]:
-    """The first sentence without its full stop, and the rest with it."""
+    """Return the first sentence without its full stop, and the rest with it."""
     end = prompt_patterns.SENTENCE_END.search(text)
     if end is None:
         return text, ""
@@ -68,7 +68,7 @@ def _first_sentence(text: str) -> tuple[str, str]:
 
 
 def _head(text: str) -> str:
-    """The noun phrase that a description is about, of a few words; all of it where a place is said."""
+    """Return the few words that a description is about. All of its noun phrase is kept where that says a place."""
     clause = prompt_patterns.OUTCOME.split(_first_clause(text), maxsplit=1)[0]
     named = plain(prompt_patterns.MEDIUM.sub("", prompt_patterns.CREATED.sub("", clause, count=1), count=1))
     said = without_articles(named)
@@ -84,12 +84,12 @@ def _head(text: str) -> str:
 
 
 def _joins_adjectives(said: str, match: re.Match[str]) -> bool:
-    """ "a red and white cup" goes on behind its "and"."""
+    """Tell whether an "and" joins adjectives, as in "a red and white cup": the noun phrase goes on behind it."""
     return match[0] == " and" and said[: match.start()].rsplit(" ", 1)[-1].lower() in prompt_patterns.ADJECTIVES
 
 
 def _first_clause(text: str) -> str:
-    """Up to the first comma that does not stand between adjectives ("a big, red balloon")."""
+    """Return the text up to the first comma that does not stand between adjectives, as in "a big, red balloon"."""
     clause: list[str] = []
     for part in re.split("[,:]", text):
         clause.append(part)
@@ -99,14 +99,14 @@ def _first_clause(text: str) -> str:
 
 
 def _says_which(said: str, is_definite: bool = True) -> bool:
-    """Whether the words say which of several is meant, or may not be acted on; then none of them may be left out."""
+    """Tell whether no word may be left out, because they say which of several things is meant, or may be refused."""
     wording = parse(said)
     is_placed = wording.relation or wording.among or (wording.order is not None and wording.order.firm)
     return bool(is_placed) or (is_definite and (bool(wording.avoid) or wording.count is not None or is_refused(said)))
 
 
 def _told(old: str) -> tuple[str, ...]:
-    """What to look for where an instruction names it."""
+    """Return what to look for where an instruction names it."""
     said = _without_the(plain(old))
     if not without_articles(said):  # "remove all"
         return (said or ANYTHING,)
@@ -117,7 +117,7 @@ def _told(old: str) -> tuple[str, ...]:
 
 
 def _without_the(said: str) -> str:
-    """Without articles, and with what says how many: "all the dogs"."""
+    """Return the words without articles, but with those that say how many, as in "all the dogs"."""
     words = said.split(" ")
     first = next(
         (index for index, word in enumerate(words) if word.lower() not in target_patterns.POINTERS), len(words)
@@ -126,12 +126,12 @@ def _without_the(said: str) -> str:
 
 
 def _for_each(old: str, new: str) -> str:
-    """What to paint at each of several: "lemon" for "lemons"."""
+    """Return what to paint at each of several things: "lemon" for "lemons"."""
     return as_one(new)[0] if parse(old).every else new
 
 
 def _split(text: str, separators: Sequence[re.Pattern[str]]) -> tuple[str, str] | None:
-    """Parts "the sign by the door with a lemon" at the word that brings in the new: what is new has no "the"."""
+    """Split "the sign by the door with a lemon" at the word before the new thing, which is the one without "the"."""
     found = next(filter(None, (list(separator.finditer(text)) for separator in separators)), None)
     if not found:
         return None
@@ -152,7 +152,7 @@ def _changed_into(match: re.Match[str]) -> PromptReading | None:
 
 
 def _changed(old: str, new: str) -> PromptReading:
-    """`old` becomes `new`, which is a thing or, alone or as its colour, a property."""
+    """Return the reading for `old` that becomes `new`: another thing, or the same with another property."""
     owner = prompt_patterns.PROPERTY_OF.fullmatch(old)
     thing = prompt_patterns.FROM_COLOUR.sub("", (owner["thing"] or owner["owner"]) if owner else old)
     if owner and not without_articles(thing):
@@ -163,7 +163,7 @@ def _changed(old: str, new: str) -> PromptReading:
 
 
 def _with_property(thing: str, new: str) -> str:
-    """ "the red car" and "bright blue": "bright blue car"."""
+    """Return a thing with a new property: "bright blue car" for "the red car" and "bright blue"."""
     noun = parse(thing).phrase.split()
     said = without_articles(new)
     if not prompt_patterns.COLOURS.isdisjoint(said.lower().split()):
@@ -172,7 +172,7 @@ def _with_property(thing: str, new: str) -> str:
 
 
 def _made(match: re.Match[str]) -> PromptReading | None:
-    """ "make the sky purple", "make the apple a lemon", "make the man smile"."""
+    """Read "make the sky purple", "make the apple a lemon" or "make the man smile"."""
     rest = match["rest"]
     becomes = prompt_patterns.LOOKS.search(rest)
     if becomes:
@@ -193,7 +193,7 @@ def _made(match: re.Match[str]) -> PromptReading | None:
 
 
 def _added(match: re.Match[str]) -> PromptReading | None:
-    """ "put a hat on the dog": the dog is repainted, with a hat. "put the dog on a beach": the dog too."""
+    """Read "put a hat on the dog" or "put the dog on a beach": in both the dog is repainted."""
     new, by, old = match["new"], match["by"], match["old"]
     if match["put"] and prompt_patterns.DEFINITE.match(new):
         return PromptReading(_told(new), f"{parse(new).phrase} {by} {old}")

@@ -1,7 +1,7 @@
-"""What the words of a request ask for and cannot get: it is refused by name, so that nothing else is taken in silence.
+"""Refuse targets that ask for what cannot be done, by name, so that nothing else is taken in silence.
 
 CLIP reads neither negation nor comparison, and finds one name at a time; Retouch repaints one named thing or all things
-of one name. Each refusal says what is not possible and what to send instead. `prompts` has those of whole prompts.
+of one name. Each refusal says what is not possible and what to send instead. `prompt_refusals.py` refuses prompts.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _negation(text: str) -> str | None:
         return None
     return (
         f"excludes something ({found[0]!r}), which cannot be read here. Name the thing that is meant, say what must "
-        f"not be taken for it in avoid, or {MARK_IT}. Only a colour or a look can be excluded, as in "
+        f"not be taken for it in `avoid`, or {MARK_IT}. Only a colour or a look can be excluded, as in "
         "'the balloon that is not red'."
     )
 
@@ -128,7 +128,7 @@ def _comparison(text: str) -> str | None:
 
 
 def _open_number(text: str) -> str | None:
-    """ "some balloons": nothing says which."""
+    """Say that the text leaves open which things are meant, as "some balloons" does, if so."""
     quantity, rest = how_many(_asked(text))
     noun = rest.removeprefix("of ")
     if quantity.vague is None:
@@ -227,7 +227,7 @@ def _is_bare_noun(part: str) -> bool:
 
 
 def _lists(said: str) -> bool:
-    """Whether "and" and the like join several things, of which each has a name."""
+    """Tell whether "and" or the like joins several things, each of which has a name."""
     said = target_patterns.EACH_AND_EVERY.sub("every", said)
     slash = refusal_patterns.SLASH.search(said)
     if slash and not {slash[1].lower(), slash[2].lower()} & ADJECTIVES:
@@ -245,7 +245,7 @@ def _lists(said: str) -> bool:
 
 
 def _joins_one_name(before: list[str], joined: str, after: list[str]) -> bool:
-    """ "black and white cat", "salt and pepper shaker" name one thing; "cat and dog" two."""
+    """Tell whether the words around "and" name one thing ("black and white cat") and not two ("cat and dog")."""
     if not before or not after:
         return True
     pair = f"{before[-1]}:{after[0]}".lower()

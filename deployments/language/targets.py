@@ -87,7 +87,7 @@ def parse(text: str) -> Wording:
 def _part_of_picture(
     order: Order | None, among: Order | None, named: _Named | None
 ) -> tuple[Order | None, Order | None]:
-    """The place that several things have in common, where it is one: "on the left", but not "second", "leftmost"."""
+    """Return an order as a place that several things share, where it is one: "on the left", but not "leftmost"."""
     is_place = order is not None and order.key in (*get_args(Spot), "x", "y") and (named is None or named.is_place)
     return (None, order) if is_place and among is None else (order, among)
 
@@ -114,7 +114,7 @@ def without_articles(said: str) -> str:
 
 
 def _without_relation(head: str) -> tuple[str, Relation | None]:
-    """The text before the first words of relation, and the relation."""
+    """Return the text before the first words of relation, and the relation."""
     held = target_patterns.HOLDING.search(head)
     for match in target_patterns.RELATED.finditer(head, 0, _acted_on(head)):
         kind = next(kind for kind in get_args(Kind) if match[kind])
@@ -132,13 +132,13 @@ def _without_relation(head: str) -> tuple[str, Relation | None]:
 
 
 def _acted_on(head: str) -> int:
-    """Where words begin that belong to something else: "behind the woman on the left"."""
+    """Return where words begin that belong to another thing, as in "behind the woman on the left"."""
     beyond = target_patterns.BEYOND.search(head)
     return max(0, beyond.start() - 1) if beyond else len(head)
 
 
 def _without_named(head: str) -> tuple[str, _Named | None]:
-    """The text without the first words of order before its noun, and what they say."""
+    """Return the text without the first words of order before its noun, and what they say."""
     boundary = target_patterns.NOUN_END.search(head)
     end = boundary.start() if boundary else len(head)
     counted = target_patterns.COUNTED_FROM.search(head)
@@ -152,7 +152,7 @@ def _without_named(head: str) -> tuple[str, _Named | None]:
 
 
 def _is_order(head: str, match: re.Match[str], end: int) -> bool:
-    """Whether words of order are that, and no part of a name or the noun itself."""
+    """Tell whether words that look like an order are one, and not part of a name or the noun itself."""
     if match["rank"] and match["rank"] != match[0] and target_patterns.LAST.search(match["rank"]):
         return False  # "the last left turn": whatever that is, not the leftmost
     if match["size"]:
@@ -173,7 +173,7 @@ def _is_order(head: str, match: re.Match[str], end: int) -> bool:
 
 
 def _is_owned(head: str, match: re.Match[str]) -> bool:
-    """ "his left glove": not the one on the left of the picture."""
+    """Tell whether somebody owns the thing, as in "his left glove", which need not be on the left of the picture."""
     previous = _word_before(head, match)
     return previous in target_patterns.OWNERS or previous.endswith("'s")
 
@@ -208,12 +208,12 @@ def _number(rank: str) -> int:
 
 
 def _place(words: str) -> Order:
-    """ "top left" and the like."""
+    """Return the place that "top left" or the like names."""
     return PLACES[frozenset(target_patterns.SIDES[side] for side in target_patterns.SIDE.findall(words.lower()))]
 
 
 def _without_place(head: str, may_count: bool) -> tuple[str, tuple[Order, bool] | None]:
-    """The text without "on the left" and the like; the place, and whether it is counted from there."""
+    """Return the text without "on the left" or the like; and the place, with whether things are counted from there."""
     end = _acted_on(head)
     for match in target_patterns.PLACED.finditer(head, 0, end):
         counts = match["by"].lower().endswith("from")
@@ -234,7 +234,7 @@ def _cut(head: str, match: re.Match[str]) -> str:
 def _order(
     named: _Named | None, place: tuple[Order, bool] | None, relation: Relation | None
 ) -> tuple[Order | None, Order | None]:
-    """What the words before and after the noun say together: which one, and in what part of the picture."""
+    """Return what the words before and after the noun say together: which one, and in what part of the picture."""
     if named is None:
         return (place[0] if place else None), None
     if named.key is not None:
@@ -251,7 +251,7 @@ def _counted(along: Order, named: _Named) -> Order:
 
 
 def _hint(phrase: str) -> Order | None:
-    """What a plain size in front of the noun hints at."""
+    """Return the order that a plain size before the noun hints at, if there is one."""
     boundary = target_patterns.NOUN_END.search(phrase)
     match = target_patterns.PLAIN_SIZE.search(phrase, 0, boundary.start() if boundary else len(phrase))
     if match is None or _is_owned(phrase, match):
@@ -260,7 +260,7 @@ def _hint(phrase: str) -> Order | None:
 
 
 def _noun_phrase(head: str, counted: bool = False) -> str:
-    """Without what may be left of words of order, place and relation at either end."""
+    """Return the words without what is left of words of order, place and relation at either end."""
     words = head.split()
     if counted and [word.lower() for word in words[:2] if word.lower() != "one"][:1] == ["of"]:
         words = _without_first(

@@ -1,6 +1,6 @@
-"""Refuse texts that a model would not heed, wholly or in part.
+"""Refuse texts that a model would ignore, wholly or in part.
 
-Of some the driver can know it, of others only the replica that holds the model.
+The driver can know some of them; others only the replica knows that holds the model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from deployments.errors import InvalidInput
 
 
 def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) -> None:
-    """Refuse a text whose end `reader` would not see, since it reads only `most` tokens of `tokenizer`.
+    """Refuse a text whose end `reader` would not see, because it reads at most `most` tokens of `tokenizer`.
 
     The counts in the message leave out the marks of a text's start and end.
     """
@@ -19,7 +19,7 @@ def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) 
     if count > most:
         marks = tokenizer.num_special_tokens_to_add()
         raise InvalidInput(
-            f"{param} must have at most {most - marks} tokens, as {reader} reads no more at once: "
+            f"`{param}` must have at most {most - marks} tokens, as {reader} reads no more at once: "
             f"there are {count - marks}.",
             param,
         )
@@ -29,6 +29,6 @@ def check_negative_prompt(negative_prompt: str, guidance_scale: float) -> None:
     """Refuse a negative prompt that has no effect: at 1 and below the painter is not guided away from anything."""
     if negative_prompt and guidance_scale <= 1:
         raise InvalidInput(
-            f"negative_prompt acts only where guidance_scale is above 1, and it is {guidance_scale:g}.",
+            f"`negative_prompt` acts only where `guidance_scale` is above 1, and it is {guidance_scale:g}.",
             "negative_prompt",
         )

@@ -47,7 +47,7 @@ def running(application: serve.Application, on_start: OnStart = lambda stages: N
 
 
 def edit(handle: Any, request: EditRequest, on_progress: Callable[[Progress], None]) -> EditResult:
-    """Return the result of an edit through the handle of `running`; `on_progress` gets what it is doing meanwhile.
+    """Return the result of an edit through the handle of `running`. `on_progress` is called with its progress.
 
     Raises the ServiceErrors of an edit, and RuntimeError where the graph itself fails.
     """
@@ -64,7 +64,7 @@ def edit(handle: Any, request: EditRequest, on_progress: Callable[[Progress], No
     except (RayError, RayServeException) as error:
         raise RuntimeError(f"The graph failed: {str(error).strip().splitlines()[-1]}") from error
     finally:
-        # Whoever is interrupted waits for no painting. A call that never reached the driver raises here why.
+        # After an interruption nobody waits for the painting. A call that never reached the driver raises why here.
         with suppress(Exception):
             news.cancel()
     raise RuntimeError("The graph ended without a result.")
@@ -83,7 +83,7 @@ def _ray() -> Iterator[bool]:
         return
     own = not joins_a_cluster()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.disable(logging.WARNING)  # Ray reports on its start; whoever waits for a picture need not know
+    logging.disable(logging.WARNING)  # Ray reports on its start, which does not help the user
     try:
         options: dict[str, Any] = {"address": "local", "include_dashboard": False} if own else {}
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -96,7 +96,7 @@ def _ray() -> Iterator[bool]:
 
 @contextmanager
 def _orderly_endings() -> Iterator[None]:
-    """Let the signals that end a program do so as Ctrl-C does, so that everything is taken down.
+    """Let the signals that end a program act as Ctrl-C does, so that everything is taken down.
 
     Ray's own handler of SIGTERM prints a stack trace, and Ray makes exit code 1 of a SystemExit that reaches it while
     it waits. Python allows handlers in the main thread alone.

@@ -1,4 +1,4 @@
-"""What the driver answers, whole or while the work goes on."""
+"""What the driver answers: results, and the progress of an edit that goes on."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Readiness:
 class Candidate:
     """Something in the picture that may be meant.
 
-    `point_xy` is where it was found, `box_xyxy` and `area` (a share of the picture) its mask's. `score` ranks it among
-    those from the same view (a thing seen from nearby has a view of its own),
-    `sam_score` is SAM's own guess of the mask's IoU (0 for a mask that SAM did not make), `features` are what the
-    score was made from. `source` says which prompt to SAM it answers, or that it is the heat map itself ("heat"), a
-    region around points or the box as it is ("around"), or the caller's own ("mask").
+    `point_xy` is where it was found; `box_xyxy` and `area` (a share of the picture) are those of its mask. `score`
+    ranks it among the candidates from the same view (a thing seen from nearby has a view of its own), and was made from
+    `features`. `sam_score` is SAM's own guess of the mask's IoU (0 for a mask that SAM did not make). `source` says
+    which prompt SAM answered with the mask, or that the mask is the heat map itself ("heat"), a region around points or
+    the box as it is ("around"), or the caller's own ("mask").
     """
 
     point_xy: Point
@@ -58,16 +58,17 @@ class Candidate:
 class Location:
     """Where `target` is; the answer to a `LocateRequest`.
 
-    `phrase` is what CLIP was asked for. `point_xy` is the best place; `confidence` in 0..1 how surely something there
-    matches, `margin` the same in logits over everything else a picture may show; `found` whether that is enough to
-    act on. `heat` is an hxw float32 grid in 0..1 over the whole picture, hot where the text matches. Where points or a
-    box said what is meant, `confidence` is how sure SAM is of its mask; a mask of the caller's has confidence 1. Both
-    have margin 0 and no heat.
+    `phrase` is what CLIP was asked for. `point_xy` is the best place. `confidence`, in 0..1, says how surely something
+    there matches, `margin` says the same in logits over everything else that a picture may show, and `found` whether
+    that is enough to act on. `heat` is an hxw float32 grid in 0..1 over the whole picture, hot where the text matches.
+    Where points or a box said what is meant, `confidence` is how sure SAM is of its mask; a mask of the caller's has
+    confidence 1. Both have margin 0 and no heat.
 
-    `candidates` are the things that may be meant, best first, and `chosen` the index of the one an edit repaints; none
-    where nothing was found. Where all things of a name are meant, `instances` are the indices of each of them, whose
-    masks do not overlap, and `chosen` is the first; else it is empty. `low_confidence` tells that no mask fitted: the
-    mask is the heat map, or a small region around the points, or the box.
+    `candidates` are the things that may be meant, best first, and `chosen` is the index of the one that an edit
+    repaints. There are none where nothing was found. Where all things of a name are meant, `instances` are the indices
+    of all of them, whose masks do not overlap, and `chosen` is the first; otherwise `instances` is empty.
+    `low_confidence` says that no mask fitted: the mask is the heat map, or a small region around the points, or the
+    box.
     """
 
     target: str
@@ -85,7 +86,7 @@ class Location:
 
     @property
     def repainted(self) -> tuple[int, ...]:
-        """The indices of the candidates that an edit repaints: all instances, or the chosen one. Empty if not found."""
+        """The indices of the candidates that an edit repaints: all instances, or the chosen one; none if not found."""
         return self.instances or ((self.chosen,) if self.found and self.candidates else ())
 
 
@@ -108,10 +109,11 @@ class Score:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Edit:
-    """One finished picture, the seed it was painted with and how well it matches the prompt.
+    """One finished picture (HxWx3 uint8), the seed it was painted with and how well it matches the prompt.
 
-    A removal has no seed, and a score only where a text says what was removed: that text's. `seam` is the mean
-    difference 0..255 between painting and picture in bands just outside what was repainted, where both show the same.
+    A removal has no seed, and a score only where a text names what was removed: that text's score. `seam` is the mean
+    difference, 0..255, between painting and picture in bands just outside what was repainted, where both should show
+    the same.
     """
 
     image: np.ndarray
@@ -122,13 +124,13 @@ class Edit:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EditResult:
-    """The answer to an `EditRequest`: `edits` best first.
+    """The answer to an `EditRequest`: `edits` are the pictures, best first.
 
-    `mask` is HxW bool, True where pixels were allowed to change; `changed_outside_px` counts those
-    that did elsewhere (always 0, and checked). `improved` tells whether the best picture matches the prompt better
-    there than the unedited one did. `filtered_seeds` are those whose pictures the safety checker holds back.
-    `timings_s` has the seconds each stage took; `trace` when what went on, as the driver ("locate") and as the
-    replicas ("clip.locate") saw it.
+    `mask` is HxW bool, True where pixels were allowed to change. `changed_outside_px` counts the pixels that changed
+    elsewhere (it is always 0, and checked). `improved` says whether the best picture matches the prompt better in the
+    mask than the unedited one did. `filtered_seeds` are the seeds whose pictures the safety checker holds back.
+    `timings_s` has the seconds that each stage took, and `trace` the times of all work, as the driver ("locate") and as
+    the replicas ("clip.locate") saw it.
     """
 
     edits: tuple[Edit, ...]

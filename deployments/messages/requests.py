@@ -1,4 +1,4 @@
-"""What may be asked of the driver. Each field of a request is declared here and nowhere else.
+"""The requests to the driver. Each field of a request is declared here and nowhere else.
 
 A declaration is the field's type, its default and an `About`. The form of the HTTP face and its documentation are made
 from it, and the driver's rules check it.
@@ -14,7 +14,7 @@ import numpy as np
 
 Point = tuple[int, int]
 Box = tuple[int, int, int, int]
-# What callers may write for them: lists, tuples and arrays are alike; one point may be a bare pair, its label a number.
+# What callers may write for them. Lists, tuples and arrays are alike; one point may be a bare pair, its label a number.
 Points = Sequence[Sequence[int]] | Sequence[int] | np.ndarray
 Labels = Sequence[int] | int | np.ndarray
 BoxLike = Sequence[int] | np.ndarray
@@ -29,10 +29,10 @@ MOST_CANDIDATES = 32
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a field of a request does, in sentences, and what it may be.
+    """What a field of a request does, in sentences, and which values it may have.
 
-    `least` and `most` bound a number, the characters of a text or the items of a list; `unit` is that of the value. A
-    `most` that the operator sets is the name of an attribute of `config.Limits`.
+    `least` and `most` bound a number, the characters of a text or the items of a list; `unit` is the value's unit. A
+    `most` that the operator sets is the name of an attribute of `limits.Limits`.
     """
 
     sentence: str
@@ -53,27 +53,34 @@ _Target = Annotated[
 ]
 _Avoid = Annotated[
     str,
-    About("What is not meant, however much it looks like the target: names, separated by commas.", most=_TEXT),
+    About(
+        "What must not be taken for the target, however much it looks like it: names, separated by commas.", most=_TEXT
+    ),
 ]
 _All = Annotated[
     bool | None,
     About(
         "Whether every one of the things that the target names is meant (true), or only one (false). Without it the "
-        "words say: `each lemon`, `both balloons` and `the dogs` mean all of them."
+        "words decide: `each lemon`, `both balloons` and `the dogs` mean all of them."
     ),
 ]
 _Points = Annotated[
     Points,
-    About("They say what is meant, instead of a search by words.", "pixels of the upright picture, as x,y", 1, _POINTS),
+    About(
+        "Points that say what is meant, instead of a search by words.",
+        "pixels of the upright picture, as x,y",
+        1,
+        _POINTS,
+    ),
 ]
 _Labels = Annotated[
     Labels,
-    About("For each of `points`: 1 is on it, 0 is not. Without them all are on it.", least=1, most=_POINTS),
+    About("A label for each of `points`: 1 is on it, 0 is not. Without labels all are on it.", least=1, most=_POINTS),
 ]
 _Box = Annotated[
     BoxLike | None,
     About(
-        "left,top,right,bottom around what is meant, right and bottom exclusive; as with `points`.",
+        "left,top,right,bottom around what is meant, instead of a search by words; right and bottom are exclusive.",
         "pixels of the upright picture",
         4,
         4,
@@ -85,13 +92,13 @@ _Box = Annotated[
 class PaintOptions:
     """How the inpaint model paints: what it needs beside the picture, the text and the seeds.
 
-    These options go as one value from the request through the driver to the engine. What is None is left to the
+    These options go as one value from the request through the driver to the engine. An option of None is left to the
     service: the number of steps to the driver's settings, the scheduler to the deployment's settings, the guidance
-    scale to the model itself; a strength of None is 1.
+    scale to the model itself. A strength of None is 1.
 
-    `strength` below 1 starts from the picture under that much noise and takes that share of the steps. `fill` says
-    what that picture shows in the mask: "original" what is there, "blur" its surroundings smeared over it, "noise"
-    nothing but noise; None is "original" below a strength of 1 and "noise" at 1, as in diffusers.
+    With a `strength` below 1 the model starts from the picture under that much noise and takes that share of the steps.
+    `fill` says what that picture shows in the mask: "original" what is there, "blur" its surroundings smeared over it,
+    "noise" nothing but noise. None is "original" below a strength of 1 and "noise" at 1, as in diffusers.
     """
 
     negative_prompt: Annotated[
@@ -131,20 +138,21 @@ class PaintOptions:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EditRequest(PaintOptions):
-    """One edit: find `target` in `image`, repaint it as `prompt`.
+    """One edit: find `target` in `image` (HxWx3 uint8), repaint it as `prompt`.
 
-    What to repaint: `target` None means that the prompt itself says what to find; nothing that `avoid` names is taken
-    for it. Points (`labels` 1 on it, 0 not; none given: all 1) or a box replace the search by CLIP, a `mask` (HxW bool,
-    True = repaint) everything up to the painting; a `target` beside them has to name what lies there. Lists, tuples and
-    arrays of points, labels and a box are alike; one point may be a bare pair, its label a bare number. `all` repaints
-    every one of the things that the target names, False only one; None goes by its words ("each lemon", "the dogs").
-    `candidate` takes another of the candidates that `locate` lists. `mask_shape` and `dilation` (a share of the
-    region's longest side) say what the painter is offered: the mask as it is, its convex hull, or its box.
+    What is repainted: a `target` of None means that the prompt itself says what to find. Nothing that `avoid` names is
+    taken for it. Points (label 1 is on it, 0 is not; without `labels` all are on it) or a `box` replace the search by
+    CLIP. A `mask` (HxW bool, True = repaint) replaces everything up to the painting. A `target` beside them has to name
+    what lies there. Points, labels and a box may be lists, tuples or arrays; one point may be a bare pair, and its
+    label a bare number. `all` True repaints every one of the things that the target names, False only one; None goes by
+    its words ("each lemon", "the dogs"). `candidate` takes another of the candidates that `locate` lists. `mask_shape`
+    says what the painter is offered: the mask as it is, its convex hull, or its box; `dilation`, a share of the
+    region's longest side, says how far that is grown.
 
-    How: `mode` "remove" fills the region from its surroundings by a classical method, without a model, and takes
-    no prompt and none of the `PaintOptions`. A missing `seed` is drawn and reported. With `n` > 1, image k uses
-    `seed + k`. While the best picture's region scores below `min_score`, others are painted from further seeds, as
-    often as the service allows.
+    How it is repainted: `mode` "remove" fills the region from its surroundings by a classical method, without a model,
+    and takes no prompt and none of the `PaintOptions`. A missing `seed` is drawn and reported. With `n` > 1, picture k
+    has the seed `seed + k`. While the best picture's region scores below `min_score`, others are painted from further
+    seeds, as often as the service allows.
     """
 
     image: np.ndarray
@@ -170,18 +178,18 @@ class EditRequest(PaintOptions):
     mask_shape: Annotated[
         MaskShape | None,
         About(
-            "What is repainted: what was found as it is, its convex hull, or its box. A `mask` is meant as it is, "
+            "What is repainted: what was found as it is, its convex hull, or its box. A `mask` is repainted as it is, "
             "unless this says otherwise."
         ),
     ] = None
-    dilation: Annotated[float | None, About("How far it is grown.", "a share of its longest side", least=0, most=1)] = (
-        None
-    )
+    dilation: Annotated[
+        float | None, About("How far the region is grown.", "a share of its longest side", least=0, most=1)
+    ] = None
     n: Annotated[int, About("How many pictures; they come ranked, best first.", least=1, most="max_images")] = 1
     seed: Annotated[
         int | None,
         About(
-            "Repeats a result. Picture k of n uses seed + k. Drawn when missing.",
+            "Repeats a result. Picture k of n uses seed + k. Without it the service draws one.",
             least=0,
             most="max_seed",
         ),
@@ -189,7 +197,7 @@ class EditRequest(PaintOptions):
     min_score: Annotated[
         float | None,
         About(
-            "Others are painted, as often as the service allows, while the best region scores below this.",
+            "While the best region scores below this, others are painted, as often as the service allows.",
             "the cosine of CLIP",
             least=-1,
             most=1,
@@ -204,7 +212,10 @@ class EditRequest(PaintOptions):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LocateRequest:
-    """Where in `image` is what `target` names, or what the points or the box mean? See `EditRequest`."""
+    """Ask where in `image` (HxWx3 uint8) the thing is that `target` names, or that points or a box mean.
+
+    The fields are those of `EditRequest`.
+    """
 
     image: np.ndarray
     target: _Target = None
@@ -217,7 +228,7 @@ class LocateRequest:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ScoreRequest:
-    """How well does `text` describe `image`? `param` is the caller's field that the text comes from, for refusals."""
+    """Ask how well `text` describes `image` (HxWx3 uint8). `param` is the caller's field that the text comes from."""
 
     image: np.ndarray
     text: Annotated[str, About("What the picture might show.", least=1, most=_TEXT)]

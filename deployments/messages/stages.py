@@ -12,9 +12,9 @@ from deployments.messages.requests import Box, PaintOptions, Point
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that went on from `start_s` to `end_s`, in seconds of `time.time`.
+    """A piece of work that went on from `start_s` to `end_s`, in seconds of `time.time`.
 
-    A stage's own name ("sam.encode") is told by the replica, from the arrival of the call to its answer.
+    A span of a stage ("sam.encode") comes from the replica, and goes from the arrival of the call to its answer.
     """
 
     name: str
@@ -24,24 +24,25 @@ class Span:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PackedMask:
-    """A bool mask of `shape` (height, width), eight pixels to a byte."""
+    """A bool mask of `shape` (height, width); `bits`, N uint8, has eight pixels to a byte, as `np.packbits` does."""
 
     bits: np.ndarray
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, mask: np.ndarray) -> PackedMask:
+        """Pack `mask`, HxW bool."""
         return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]))
 
     def unpack(self) -> np.ndarray:
-        """HxW bool, the caller's own."""
+        """Return the mask, HxW bool, as a new array that the caller may change."""
         height, width = self.shape
         return np.unpackbits(self.bits, count=height * width).view(bool).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SearchRequest:
-    """Where in `image` is each of `phrases`, and nothing of `avoid`? They share one look at the picture.
+    """Ask where in `image` (HxWx3 uint8) each of `phrases` is, and not what `avoid` names. All share one look at it.
 
     `param` is the caller's field that the phrases come from, for refusals.
     """
@@ -54,7 +55,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class HeatMap:
-    """CLIP's answer for one phrase; the fields are those of `Location`."""
+    """CLIP's answer for one phrase. The fields are those of `Location`; `heat` is hxw float32 in 0..1."""
 
     phrase: str
     point_xy: Point
@@ -74,7 +75,7 @@ class Search:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Embedding:
-    """SAM's features of one picture: `features` CxGxG float32.
+    """SAM's features of one picture: `features` is CxGxG float32.
 
     `source_size` is the picture's (height, width); `model_size` the (height, width) it was resized to
     before it was padded to the encoder's square.
@@ -90,9 +91,9 @@ class Embedding:
 class Prompt:
     """One question to SAM: points (label 1 is on it, 0 is not), at most one box, and a rough mask.
 
-    `rough` is an hxw float32 grid of logits over the whole picture, positive where the thing may be. Without
-    `several` SAM gives its one mask for unambiguous prompts, with it three of different extent, as it should where
-    a lone point may mean a part, the thing or the whole.
+    Points and the box are in pixels of the picture. `rough` is an hxw float32 grid of logits over the whole picture,
+    positive where the thing may be. Without `several` SAM gives its one mask for unambiguous prompts. With it SAM gives
+    three masks of different extent, since a lone point may mean a part of a thing, the thing, or all of a group.
     """
 
     points_xy: tuple[Point, ...] = ()
@@ -104,7 +105,7 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SegmentRequest:
-    """What to cut out of one picture: each prompt is answered for itself."""
+    """The prompts for one picture. SAM answers each of them by itself."""
 
     prompts: tuple[Prompt, ...]
 
@@ -113,9 +114,9 @@ class SegmentRequest:
 class Masks:
     """SAM's K answers, prompt by prompt and, where a prompt has several, SAM's best guess first.
 
-    `masks` are of the picture's own size; `small` Kxhxw bool the same as the decoder made them (longest side 256 with
-    the published models), small enough to compare. `scores` K float32 is SAM's own guess of their IoU, `prompts`
-    the index of the prompt that each answers. `spans` has the encoding of their picture too.
+    `masks` have the picture's own size; `small`, Kxhxw bool, are the same masks as the decoder made them (their longest
+    side is 256 with the published models), small enough to compare. `scores`, K float32, are SAM's own guesses of their
+    IoU, and `prompts` the index of the prompt that each answers. `spans` has the encoding of their picture too.
     """
 
     masks: tuple[PackedMask, ...]
@@ -127,7 +128,7 @@ class Masks:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Square:
-    """A square piece of a picture: `image` SxSx3 uint8, and `mask` SxS bool, what is to be repainted in it."""
+    """A square piece of a picture: `image` is SxSx3 uint8, and `mask` SxS bool is what is to be repainted in it."""
 
     image: np.ndarray
     mask: np.ndarray
@@ -135,15 +136,15 @@ class Square:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class InpaintRequest:
-    """Repaint the mask of each of `squares`, which may differ in size, as `prompt`, once for each of `seeds`.
+    """Ask to repaint the mask of each of `squares`, which may differ in size, as `prompt`, once for each of `seeds`.
 
     The paintings are made together and answered together. The noise of square j for seed s is drawn from s itself for
     the first square, and from (s + 2654435769 * j) modulo 2**32 for the others: next to each other the squares would
     otherwise show the same picture. That multiplier, 2**32 over the golden ratio, keeps them more than a million apart
     for up to a thousand squares, so none is the seed of another picture of `n`.
 
-    `options` say how; of them the number of steps must be there. The model paints squares of `model_px`, or of the size
-    it was trained at; the picture is resized to that and back.
+    `options` say how they are painted, and must have the number of steps. The model paints squares of `model_px` pixels
+    a side, or of the size it was trained at; each square is resized to that and back.
     """
 
     squares: tuple[Square, ...]
@@ -161,9 +162,9 @@ class InpaintRequest:
 class Painted:
     """The answer to an `InpaintRequest`: `images` has nxSxSx3 uint8 for each square, one picture for each seed.
 
-    They are whole squares as the model made them; whoever pastes them takes the masked part. `guidance_scale` is the
+    They are whole squares as the model made them; only the masked part of each is to be pasted. `guidance_scale` is the
     one they were painted with. `flagged` says for each seed whether the checkpoint's safety checker objects to any of
-    its squares (never, where it has none); whoever gets them must not show those.
+    its squares (never, where it has none). The pictures of such a seed must not be shown.
     """
 
     images: tuple[np.ndarray, ...]

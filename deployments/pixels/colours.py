@@ -1,4 +1,4 @@
-"""Corrects a shift of colours that the painter made, by what it made of pixels that are known.
+"""Correct a shift of colours that the painter made, by comparing what it made of pixels that are known.
 
 Just outside the region a painting should show what the picture shows. Where it does not, a gain and an offset for each
 channel are fitted there, and applied to all of the painting.
@@ -31,7 +31,7 @@ def fit(painted: np.ndarray, original: np.ndarray, region: Region) -> np.ndarray
 
 
 def _helps(made: np.ndarray, truth: np.ndarray, half: np.ndarray) -> bool:
-    """Whether there is a shift all around: what either half of the band (N bool) says must be true for the other."""
+    """Return whether the shift is one all around: the correction by each half of the band (N bool) helps the other."""
     if min(half.sum(), (~half).sum()) < MIN_PIXELS // 4:
         return False
     error = sum(
@@ -43,13 +43,13 @@ def _helps(made: np.ndarray, truth: np.ndarray, half: np.ndarray) -> bool:
 
 
 def _quadrants(band: np.ndarray) -> np.ndarray:
-    """For each pixel of the band whether it is in the first or third quadrant of the square, or in the others."""
+    """Return for each pixel of the band whether it is in the first or third quadrant of the square: N bool."""
     y, x = np.nonzero(band)
     return np.asarray((y < len(band) / 2) == (x < len(band) / 2))
 
 
 def _correction(made: np.ndarray, truth: np.ndarray) -> Correction:
-    """For `made` Nx3 to become `truth`, within limits.
+    """Return the correction that makes `truth` of `made`, Nx3 float32 both, within limits.
 
     A painting also lacks some detail and has some of its own. The gain then lies between those that least squares find
     one way and the other (Frisch, Statistical Confluence Analysis, 1934). The one nearest to 1 is taken. The offset is

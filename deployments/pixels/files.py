@@ -31,8 +31,8 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from PIL import Image, ImageChops
 
-from deployments.config import Limits
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImage
+from deployments.limits import Limits
 from deployments.pixels.loaded import by_profile, colour_and_alpha, exif_tags, turned_upright
 from deployments.pixels.mask_files import MaskMode, ReadMask, read_mask
 from deployments.pixels.metadata import PNG_SIGNATURE, has_metadata, png_chunks
@@ -85,7 +85,7 @@ def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str
 
 
 def _read(data: bytes, limits: Limits, param: str, reading: Callable[[Image.Image], _Result]) -> _Result:
-    """What `reading` makes of the loaded file; whatever is wrong with that is an InvalidInput about `param`."""
+    """Return what `reading` makes of the loaded file. Any fault of the file is an InvalidInput about `param`."""
     if len(data) > limits.max_image_bytes:
         raise ImageTooLarge(
             f"`{param}` has {len(data):,} bytes; at most {limits.max_image_bytes:,} are accepted.", param
@@ -146,9 +146,9 @@ def _check_size(width: int, height: int, limits: Limits, param: str) -> None:
 
 
 def _png_is_complete(data: bytes) -> bool:
-    """Whether a PNG holds all its rows and its end mark.
+    """Return whether a PNG holds all its rows and its end mark.
 
-    Pillow does not ask: it leaves rows that never came black. So the pixel data is inflated here once more,
+    Pillow does not check: it leaves missing rows black. So the pixel data is inflated here once more,
     in small steps and without keeping it, and counted against what the header announces.
     """
     inflater = zlib.decompressobj()
@@ -166,7 +166,7 @@ def _png_is_complete(data: bytes) -> bool:
 
 
 def _png_pixel_bytes(header: memoryview) -> int:
-    """How many bytes a PNG's pixels have before compression, one filter byte a row included."""
+    """Return how many bytes a PNG's pixels have before compression, with one filter byte for each row."""
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     depth, colour_type, interlaced = header[8], header[9], header[12]
     bits = depth * _PNG_CHANNELS[colour_type]
@@ -177,7 +177,7 @@ def _png_pixel_bytes(header: memoryview) -> int:
 
 
 def _inflated_bytes(inflater: zlib._Decompress, body: memoryview, wanted: int) -> int:
-    """How many bytes `body` inflates to, not counting further than `wanted`."""
+    """Return how many bytes `body` inflates to, counting no further than `wanted`."""
     found = 0
     for start in range(0, len(body), _INFLATE_STEP):
         rest: bytes | memoryview = body[start : start + _INFLATE_STEP]
@@ -188,7 +188,7 @@ def _inflated_bytes(inflater: zlib._Decompress, body: memoryview, wanted: int) -
 
 
 def _decoded(picture: Image.Image, data: bytes) -> Decoded:
-    """What is read of the loaded picture."""
+    """Return the pixels of the loaded picture, and what reading converted."""
     colour, alpha = colour_and_alpha(picture)
     plain = colour if colour.mode == "RGB" else colour.convert("RGB")
     profile = picture.info.get("icc_profile")
@@ -215,10 +215,10 @@ def _over_white(colour: Image.Image, alpha: Image.Image | None) -> Image.Image:
 
 
 def _differ(one: Image.Image, other: Image.Image) -> bool:
-    """Whether any pixel does."""
+    """Return whether any pixel of two pictures differs."""
     return one is not other and ImageChops.difference(one, other).getbbox() is not None
 
 
 def _has_16_bits(picture: Image.Image, data: bytes) -> bool:
-    """Whether a channel has. (JPEG and WebP have 8; Pillow's mode tells it of grey only.)"""
+    """Return whether the channels have 16 bits. JPEG and WebP have 8; Pillow's mode says it of grey pictures only."""
     return picture.format == "PNG" and any(name == b"IHDR" and body[8] == 16 for name, body in png_chunks(data))

@@ -33,7 +33,7 @@ def colour_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | N
 
 
 def _grey_of_16_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """16-bit grey scaled to 8 bits. (Pillow's own conversion clips at 255 and leaves white.)"""
+    """Return 16-bit grey scaled to 8 bits. Pillow's own conversion clips at 255, so nearly all of it is white."""
     levels = np.asarray(picture).astype(np.int32)
     grey = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     clear = picture.info.get("transparency")
@@ -66,7 +66,7 @@ def _converted(colour: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether it moves no colour by more than a rounding step: most profiles are sRGB under another name.
+    """Return whether a transform moves no colour by more than a rounding step: most profiles are sRGB by another name.
 
     Such pictures then keep their bytes, so that an edit can be compared with its original.
     """

@@ -19,8 +19,8 @@ MaskMode = Literal["auto", "alpha", "luminance"]
 class ReadMask:
     """A mask and how it was read: `marked` HxW bool, upright.
 
-    By "alpha" what is transparent marks, by "luminance" what is light: from `threshold` on, on the file's own scale
-    of transparency or light.
+    By "alpha" the transparent pixels mark, by "luminance" the light ones: those at or above `threshold` on the file's
+    own scale of transparency or light.
     """
 
     marked: np.ndarray
@@ -62,7 +62,7 @@ def read_mask(picture: Image.Image, mode: MaskMode, param: str) -> ReadMask:
 
 
 def _light(picture: Image.Image, colour: Image.Image, alpha: Image.Image | None) -> tuple[np.ndarray, int]:
-    """How light the loaded mask is, and the top of that scale."""
+    """Return how light the loaded mask is, HxW uint8 or uint16, and the top of that scale."""
     if picture.mode.startswith("I") and alpha is None:
         return np.asarray(picture).astype(np.uint16, copy=False), 65_535
     light = colour.convert("L")

@@ -78,16 +78,6 @@ def filled_box(mask: np.ndarray) -> np.ndarray:
     return filled
 
 
-def ramp(mask: np.ndarray, depth_px: float) -> np.ndarray:
-    """Return HxW float32: 0 outside `mask` (HxW bool), rising to 1 at `depth_px` inside it.
-
-    Where the mask reaches the edge of the array it does not end, so nothing falls off there.
-    """
-    if mask.all():
-        return np.ones(mask.shape, np.float32)
-    return np.clip(ndimage.distance_transform_edt(mask) / depth_px, 0, 1).astype(np.float32)
-
-
 SHAPES: dict[MaskShape, Callable[[np.ndarray], np.ndarray]] = {
     "silhouette": lambda mask: mask,
     "hull": convex_hull,

@@ -1,4 +1,4 @@
-"""Closes holes smoothly: a membrane stretched from rim to rim, as a soap film would close them.
+"""Close holes smoothly by a membrane that is stretched from rim to rim, as a soap film would close them.
 
 That is the solution of Laplace's equation. Coarse copies are closed first and a few sweeps correct each finer one
 (cascadic multigrid: Bornemann and Deuflhard, Numerische Mathematik 75, 1996), so it costs a few looks at each pixel.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-SWEEPS = 8  # of the picture itself; each coarser copy gets twice as many, which costs half as much, up to
-MOST_SWEEPS = 128
+SWEEPS = 8  # over the picture itself; each coarser copy gets twice as many, which cost half as much ...
+MOST_SWEEPS = 128  # ... but no more than this
 
 
 def close(values: np.ndarray, known: np.ndarray, sweeps: int = SWEEPS) -> np.ndarray:
@@ -30,7 +30,7 @@ def close(values: np.ndarray, known: np.ndarray, sweeps: int = SWEEPS) -> np.nda
 
 
 def _halved(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each two by two pixels as one: the mean of the known ones."""
+    """Return the values in half the size, each the mean of the known ones of two by two, and which are known."""
     odd = [(0, size % 2) for size in known.shape]
     weights = np.pad(known, odd).astype(np.float32)
     counts = _block_sums(weights)
@@ -43,7 +43,7 @@ def _block_sums(array: np.ndarray) -> np.ndarray:
 
 
 def _doubled(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Of `shape`; bilinear."""
+    """Return the array in twice the size, cut to `shape`, by bilinear interpolation."""
     for axis in (0, 1):
         array = np.moveaxis(array, axis, 0)
         padded = np.pad(array, ((1, 1), (0, 0), (0, 0)), mode="edge")
@@ -53,6 +53,6 @@ def _doubled(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _neighbours_mean(array: np.ndarray) -> np.ndarray:
-    """Of the four beside each pixel; beyond an edge it is its own neighbour."""
+    """Return the mean of the four neighbours of each pixel. Beyond an edge a pixel is its own neighbour."""
     padded = np.pad(array, ((1, 1), (1, 1), (0, 0)), mode="edge")
     return np.asarray((padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4)

@@ -52,7 +52,7 @@ def _png_parts(data: bytes) -> Iterator[bytes]:
 
 
 def _jpeg_parts(data: bytes) -> Iterator[bytes]:
-    """Marker and first bytes of each segment before the pixels. What lies between segments is skipped, as by Pillow."""
+    """Yield the marker and first bytes of each segment before the pixels. Like Pillow, skip what lies between."""
     marker = _MARKER.search(data, 2)
     while marker and marker[0] != _START_OF_SCAN:
         at = marker.end()
@@ -61,7 +61,7 @@ def _jpeg_parts(data: bytes) -> Iterator[bytes]:
 
 
 def _webp_parts(data: bytes) -> Iterator[bytes]:
-    """Name of each chunk; they are padded to an even length."""
+    """Yield the name of each chunk. Chunks are padded to an even length."""
     at = 12
     while at + 8 <= len(data):
         yield data[at : at + 4]

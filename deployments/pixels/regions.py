@@ -2,8 +2,9 @@
 
 The thing that is painted has another shape than the thing that was found, so the painter is offered more than the
 mask: by default its convex hull, grown by a margin. Things that are far from each other have a square each, at the
-picture's own resolution, and something long is covered by several. What was painted is blended in by a ramp that lives
-*inside* the region only: outside it every byte of the picture stays what it was, by construction.
+picture's own resolution, and something long is covered by several. What was painted is blended in over a feather
+(`feather.py`) that lies *inside* the region only: outside it every byte of the picture stays what it was, by
+construction.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from scipy import ndimage
 
 from deployments.messages import Box, MaskShape, Square
 from deployments.pixels import grouping, tiling
-from deployments.pixels.masks import SHAPES, Place, bounding_box, dilate, ramp
+from deployments.pixels.feather import feather_px, feathered
+from deployments.pixels.masks import SHAPES, Place, bounding_box, dilate
 from deployments.pixels.tiling import shifted_inside
 
 MARGIN = 0.06  # the mask grows by this share of its longest side ...
@@ -113,12 +115,12 @@ def plan(
     if not crop:
         return _squeezed(np.logical_or.reduce(things), shape, dilation)
     owner = grouping.owners(things)
-    rims = [_grow(owner, number, place, shape, dilation) for number, place in _places(owner)]
-    areas = np.bincount(owner.ravel(), minlength=len(rims) + 1)[1:]
+    feathers = [_grow(owner, number, place, shape, dilation) for number, place in _places(owner)]
+    areas = np.bincount(owner.ravel(), minlength=len(feathers) + 1)[1:]
     regions: list[Region] = []
-    for (number, place), rim, area in zip(_places(owner), rims, areas, strict=True):
+    for (number, place), feather, area in zip(_places(owner), feathers, areas, strict=True):
         most_tiles = max(1, int(MOST_TILES * area / areas.sum()))
-        regions += _regions(_Thing(owner, number, _box_of(place), rim), context, most_tiles)
+        regions += _regions(_Thing(owner, number, _box_of(place), feather), context, most_tiles)
     return Plan(owner > 0, tuple(regions))
 
 
@@ -126,8 +128,8 @@ def whole(mask: np.ndarray, shape: MaskShape = "hull", dilation: float = MARGIN,
     """Return the one square region around all of a mask (HxW bool), however far its parts are from each other."""
     owner = mask.astype(np.uint8)
     ((number, place),) = _places(owner)
-    rim = _grow(owner, number, place, shape, dilation)
-    thing = _Thing(owner, number, bounding_box(owner), rim)
+    feather = _grow(owner, number, place, shape, dilation)
+    thing = _Thing(owner, number, bounding_box(owner), feather)
     return _region(thing, square_around(thing.box, thing.size_wh, context))
 
 
@@ -135,13 +137,13 @@ def whole(mask: np.ndarray, shape: MaskShape = "hull", dilation: float = MARGIN,
 class _Thing:
     """A thing that has grown: `owner` HxW uint8 says to which thing each pixel belongs, to this one those of `number`.
 
-    `box` is around them; its painting fades in over `rim` px.
+    `box` is around them; its painting fades in over `feather` px.
     """
 
     owner: np.ndarray
     number: int
     box: Box
-    rim: float
+    feather: float
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -159,7 +161,7 @@ def _box_of(place: Place) -> Box:
 
 
 def _grow(owner: np.ndarray, number: int, place: Place, shape: MaskShape, dilation: float) -> float:
-    """Give a thing its shape and margin, in place, as far as nobody else has the pixels. Return its rim."""
+    """Give a thing its shape and margin, in place, as far as nothing else has the pixels. Return its feather."""
     left, top, right, bottom = _box_of(place)
     longest = max(right - left, bottom - top)
     margin = max(MIN_MARGIN_PX, dilation * longest) if dilation else 0.0
@@ -168,17 +170,16 @@ def _grow(owner: np.ndarray, number: int, place: Place, shape: MaskShape, dilati
     there = owner[window]
     grown = SHAPES[shape](there == number)
     there[(dilate(grown, margin) if margin else grown) & (there == 0)] = number
-    # However far it grows, what is painted should not fade out over more than a rim.
-    return float(max(MIN_MARGIN_PX, min(margin, MARGIN * longest)))
+    return feather_px(longest, margin)
 
 
 def _squeezed(mask: np.ndarray, shape: MaskShape, dilation: float) -> Plan:
     owner = mask.astype(np.uint8)
     ((number, place),) = _places(owner)
-    rim = _grow(owner, number, place, shape, dilation)
+    feather = _grow(owner, number, place, shape, dilation)
     grown, box = owner > 0, (0, 0, mask.shape[1], mask.shape[0])
     seen = _resized(grown, (max(mask.shape),) * 2)
-    return Plan(grown, (Squeezed(seen, ramp(grown, rim), _band(seen, ~seen, len(seen)), box),))
+    return Plan(grown, (Squeezed(seen, feathered(grown, feather), _band(seen, ~seen, len(seen)), box),))
 
 
 def _regions(thing: _Thing, context: float, most_tiles: int) -> list[Region]:
@@ -204,29 +205,29 @@ def _is_long(area: int, thing: _Thing, context: float) -> bool:
 def _region(thing: _Thing, square: Box) -> Region:
     owner = _crop(thing.owner, square)
     mask = owner == thing.number
-    # Where the picture ends, so does what is pasted: nothing further away than the rim matters.
-    reach, (left, top, _, _) = math.ceil(thing.rim), square
+    # Where the picture ends, so does what is pasted: nothing further away than the feather's width matters.
+    reach, (left, top, _, _) = math.ceil(thing.feather), square
     near = (
         slice(max(0, -top - reach), thing.size_wh[1] - top + reach),
         slice(max(0, -left - reach), thing.size_wh[0] - left + reach),
     )
     alpha = np.zeros(mask.shape, np.float32)
-    alpha[near] = ramp(mask[near], thing.rim)
+    alpha[near] = feathered(mask[near], thing.feather)
     return Region(mask, alpha, _band(mask, owner == 0, len(mask)), square)
 
 
 def _tile(thing: _Thing, grid: tiling.Grid, index: int) -> Region:
     """Return the region of one tile. It fades in at the thing's edges as a thing of its own size would."""
     square = grid.boxes[index]
-    rim = max(MIN_MARGIN_PX, min(thing.rim, MARGIN * grid.side / CONTEXT))
+    feather = feather_px(grid.side / CONTEXT, thing.feather)
     there, in_box = _inside(square, thing.size_wh)
-    # The distance to the thing's edge is the same in all tiles if each looks a rim further.
-    starts = [max(0, part.start - math.ceil(rim)) for part in there]
-    wider = tuple(slice(start, part.stop + math.ceil(rim)) for start, part in zip(starts, there, strict=True))
+    # The distance to the thing's edge is the same in all tiles if each looks a feather's width further.
+    starts = [max(0, part.start - math.ceil(feather)) for part in there]
+    wider = tuple(slice(start, part.stop + math.ceil(feather)) for start, part in zip(starts, there, strict=True))
     tile = tuple(slice(part.start - start, part.stop - start) for start, part in zip(starts, there, strict=True))
     mask = _crop(thing.owner, square) == thing.number
     alpha, band = np.zeros(mask.shape, np.float32), np.zeros_like(mask)
-    alpha[in_box] = ramp(thing.owner[wider] == thing.number, rim)[tile]
+    alpha[in_box] = feathered(thing.owner[wider] == thing.number, feather)[tile]
     band[in_box] = _band(mask[in_box], thing.owner[there] == 0, grid.side)
     return Region(mask, grid.shares(index, alpha), band, square)
 

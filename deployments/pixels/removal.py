@@ -78,7 +78,7 @@ def _window(unknown: np.ndarray, size: tuple[int, ...], corner: Point) -> tuple[
             inner = slice(top - first_y, top - first_y + height), slice(left - first_x, left - first_x + width)
             return window, inner
         if margin > max(unknown.shape):
-            raise InvalidInput("The mask covers the whole picture: nothing is left to fill it from.", "mask")
+            raise InvalidInput("`mask` must not cover the whole picture: nothing is left to fill it from.", "mask")
         margin *= 2
 
 
@@ -101,7 +101,7 @@ def _closed(image: np.ndarray, mask: np.ndarray, unknown: np.ndarray) -> np.ndar
 
 
 def _cells(array: np.ndarray, step: int) -> np.ndarray:
-    """[rows, columns, step, step, ...]: squares of `step` pixels; what is missing to whole ones is mirrored."""
+    """Return the array in squares of `step` pixels, [rows, columns, step, step, ...]; the last ones are mirrored."""
     missing = [(0, -size % step) for size in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
     padded = np.pad(array, missing, mode="symmetric")
     rows, columns = padded.shape[0] // step, padded.shape[1] // step
@@ -109,7 +109,7 @@ def _cells(array: np.ndarray, step: int) -> np.ndarray:
 
 
 def _joined(cells: np.ndarray) -> np.ndarray:
-    """The picture that `_cells` has cut."""
+    """Return the picture that `_cells` has cut."""
     rows, columns, step = cells.shape[:3]
     return cells.swapaxes(1, 2).reshape(rows * step, columns * step, *cells.shape[4:])
 
@@ -129,7 +129,7 @@ def _ring(hole: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _ground(colours: np.ndarray, seen: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Which cells show what is common in the ring, hxw bool, and whether that has a texture."""
+    """Return which cells show what is common in the ring, hxw bool, and whether that has a texture."""
     soft = _blurred(colours, seen)
     ground = seen & _common(soft, ring)
     if not (ground & ring).any():  # no colour is common
@@ -139,14 +139,14 @@ def _ground(colours: np.ndarray, seen: np.ndarray, ring: np.ndarray) -> tuple[np
 
 
 def _blurred(colours: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """By the cells that are seen alone (Knutsson and Westin, Normalized Convolution, CVPR 1993)."""
+    """Return the colours blurred, by the seen cells alone (Knutsson and Westin, Normalized Convolution, CVPR 1993)."""
     weights = ndimage.gaussian_filter(seen.astype(np.float32), 1)
     sums = ndimage.gaussian_filter(colours * seen[..., None], (1, 1, 0))
     return np.asarray(sums / np.maximum(weights, 1e-3)[..., None])
 
 
 def _common(colours: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """The cells whose colours, or ones like them, at least MIN_SHARE of the ring has."""
+    """Return the cells, hxw bool, whose colours or ones like them at least MIN_SHARE of the ring has."""
     bins = np.moveaxis(((colours + np.array([0, 128, 128])) / COLOUR_BIN).astype(int), 2, 0)
     counts = np.zeros((int(256 // COLOUR_BIN) + 1,) * 3)
     np.add.at(counts, tuple(bins[:, ring]), 1)

@@ -1,8 +1,8 @@
-"""A shift map: for each place of a hole another place whose surroundings look like those of the hole.
+"""The shift map of a hole: for each of its places another place whose surroundings look like those of the hole.
 
-After Pritch, Kav-Venaki and Peleg (Shift-Map Image Editing, ICCV 2009) and He and Sun (Statistics of Patch Offsets for
-Image Completion, ECCV 2012): few shifts explain a picture. Here they are those under which parts of the ring around the
-hole match best, and each place takes the one that matches best at the parts of the ring near to it.
+It follows Pritch, Kav-Venaki and Peleg (Shift-Map Image Editing, ICCV 2009) and He and Sun (Statistics of Patch Offsets
+for Image Completion, ECCV 2012): few shifts explain a picture. Here these are the shifts under which parts of the ring
+around the hole match best, and each place takes the one that matches best at the parts of the ring near to it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIN_COVER = 0.15  # of the hole must be shown ground
 def sources(colours: np.ndarray, ground: np.ndarray, hole: np.ndarray, ring: np.ndarray) -> np.ndarray:
     """Return for each place of the hole the flat index of the place to show there: hxw int.
 
-    It is -1 where there is none, and outside the hole. `colours` are hxwx3 float; all else is hxw bool in the same
+    It is -1 where there is none, and outside the hole. `colours` are hxwx3 float; the others are hxw bool in the same
     frame: `ground` has the places that may be shown, and `ring` is what surrounds the hole.
     """
     ring = ring & ground
@@ -42,7 +42,7 @@ def sources(colours: np.ndarray, ground: np.ndarray, hole: np.ndarray, ring: np.
 
 
 def _moved(array: np.ndarray, shift: Shift) -> np.ndarray:
-    """At each place what stands `shift` further; zeros from beyond the edges."""
+    """Return an array that has at each place the value `shift` further; zeros come from beyond the edges."""
     moved = np.zeros_like(array)
     (to_y, from_y), (to_x, from_x) = (_overlap(*each) for each in zip(shift, array.shape, strict=False))
     moved[to_y, to_x] = array[from_y, from_x]
@@ -54,7 +54,7 @@ def _overlap(by: int, size: int) -> tuple[slice, slice]:
 
 
 def _inverse_distance(shape: tuple[int, ...]) -> Spread:
-    """Return a function that sums what stands around each place of an array.
+    """Return a function that sums up an array around each of its places.
 
     Its weights fall by about the inverse fourth power of the distance (Shepard, ACM 1968).
     """
@@ -70,12 +70,12 @@ def _inverse_distance(shape: tuple[int, ...]) -> Spread:
 
 
 def _room(shape: tuple[int, ...]) -> tuple[int, int]:
-    """In which nothing that is shifted comes in again at the other side."""
+    """Return a size (rows, columns) in which nothing that is shifted comes in again at the other side."""
     return fft.next_fast_len(2 * shape[0], True), fft.next_fast_len(2 * shape[1], True)
 
 
 def _shifts(colours: np.ndarray, ground: np.ndarray, hole: np.ndarray, ring: np.ndarray) -> list[Shift]:
-    """The best of each sector of the ring and of all of it, each once."""
+    """Return the best shifts of each sector of the ring and of the whole ring, each of them once."""
     middle_y, middle_x = ndimage.center_of_mass(hole)
     y, x = np.indices(hole.shape)
     turn = (np.arctan2(y - middle_y, x - middle_x) / (2 * np.pi)) % 1
@@ -98,7 +98,7 @@ class _Matcher:
         self._covers = self._correlation(hole, self._ground) >= MIN_COVER * hole.sum()
 
     def best(self, part: np.ndarray) -> list[Shift]:
-        """Those under which `part` (hxw bool) differs least from the ground, in the mean square; best first."""
+        """Return the shifts under which `part` (hxw bool) differs least from the ground (mean square), best first."""
         counts = np.round(self._correlation(part, self._ground))
         errors = self._correlation(part * self._squares, self._ground) + self._correlation(part, self._ground_squares)
         for colour, spectrum in zip(np.moveaxis(self._colours, 2, 0), self._ground_colours, strict=True):
@@ -110,14 +110,14 @@ class _Matcher:
         return [self._shift(int(row), int(column)) for row, column in places]
 
     def _shift(self, row: int, column: int) -> Shift:
-        """The second half of the transform's places stands for negative shifts."""
+        """Return the shift at a place of the transform, whose second half stands for negative shifts."""
         return (
             row - self._size[0] if row >= self._shape[0] else row,
             column - self._size[1] if column >= self._shape[1] else column,
         )
 
     def _correlation(self, part: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
-        """For each shift the sum over all places of `part` there times the other further on."""
+        """Return for each shift the sum over all places of `part` there times the other array further on."""
         return np.asarray(fft.irfft2(np.conj(self._spectrum(part)) * spectrum, self._size))
 
     def _spectrum(self, array: np.ndarray) -> np.ndarray:

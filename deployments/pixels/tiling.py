@@ -42,10 +42,10 @@ class Grid:
         return tuple(self._box(cell) for cell in self.cells)
 
     def shares(self, number: int, alpha: np.ndarray) -> np.ndarray:
-        """Return how much of tile `number` is laid over what the tiles before it left: float32, as large as the tile.
+        """Return how much of tile `number` is laid over what the tiles before it left, SxS float32 in 0..1.
 
-        `alpha`, as large, is the share that all tiles together have. Laid over the picture one after another, the tiles
-        then have weights that add up to it, with linear ramps where two overlap.
+        `alpha`, SxS float32 in 0..1, is the share that all tiles together have. Laid over the picture one after
+        another, the tiles then have weights that add up to it, with linear ramps where two overlap.
         """
         box = self._box(self.cells[number])
         own = self._depth(self.cells[number], box)

@@ -165,7 +165,7 @@ def _torchvision_works() -> bool:
 
 
 def _window(lengths: list[int], grid: int) -> int:
-    """The one window size among relative position tables of `lengths` 2*side - 1; 0 when all blocks are global.
+    """Return the one window size among relative position tables of `lengths` 2*side - 1; 0 when all blocks are global.
 
     A window as large as the grid looks like a global block, and is one: it holds every patch, unpadded.
     """
@@ -185,7 +185,7 @@ def _shape(state: Mapping[str, Tensor], key: str, rank: int) -> tuple[int, ...]:
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered modules there are under `prefix`."""
+    """Return how many numbered modules there are under `prefix`."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     numbers = {int(match.group(1)) for match in map(pattern.match, state) if match}
     if not numbers:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deployments.config import POCKET, POCKET_WEIGHTS, ModelArgs
 from deployments.errors import SettingError
-from deployments.serving.checkpoints.source import Asked, Source, is_path, local
+from deployments.serving.checkpoints.source import Asked, ModelSource, is_path, local
 from deployments.serving.checkpoints.tensors import NoWeights, names
 
 CHECKPOINTS_PAGE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
@@ -33,13 +33,13 @@ OTHERS = {
 }
 
 
-def check(args: ModelArgs) -> Source:
+def check(args: ModelArgs) -> ModelSource:
     """Return where the SAM is that `args` name. Refuse what is known not to be one."""
     for setting, value in (("sam.revision", args.revision), ("sam.variant", args.variant)):
         if value is not None:
             raise SettingError(setting, f"{value!r} chooses among files on the hub, and SAM is one file. Leave it out.")
     asked = Asked("sam.model", args.model, WISH, "file")
-    source = Source(asked, POCKET_WEIGHTS / "sam.pth" if args.model == POCKET else _file(asked))
+    source = ModelSource(asked, POCKET_WEIGHTS / "sam.pth" if args.model == POCKET else _file(asked))
     _check_tensors(source)
     return source
 
@@ -50,7 +50,7 @@ def _file(asked: Asked) -> Path:
     return local(asked, asked.value)
 
 
-def _check_tensors(source: Source) -> None:
+def _check_tensors(source: ModelSource) -> None:
     assert source.path is not None
     value = source.asked.value
     if source.path.is_dir():

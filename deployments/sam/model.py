@@ -22,7 +22,7 @@ from deployments.messages import Embedding, Masks, PackedMask, Prompt, SegmentRe
 from deployments.sam import checkpoint, prompts
 from deployments.sam.architecture import build_sam
 from deployments.serving.checkpoints import devices
-from deployments.serving.checkpoints.source import Source
+from deployments.serving.checkpoints.source import ModelSource
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -125,7 +125,7 @@ def fit_longest_side(image: np.ndarray, side: int) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _read_state(source: Source) -> dict[str, Tensor]:
+def _read_state(source: ModelSource) -> dict[str, Tensor]:
     """Return the state dict in a .pth (plain tensors only) or .safetensors file."""
     assert source.path is not None
     try:

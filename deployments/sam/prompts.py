@@ -23,11 +23,11 @@ def check(prompts: Sequence[Prompt], source_size: tuple[int, int]) -> None:
     `source_size` is the picture's height and width.
     """
     if not prompts:
-        raise InvalidInput("Segmenting needs at least one prompt.", "points")
+        raise InvalidInput("`points` or `box` is required: segmenting needs at least one prompt.", "points")
     for prompt in prompts:
         if not prompt.points_xy and prompt.box_xyxy is None:
             # SAM was trained with rough masks beside these only; alone they tell it next to nothing.
-            raise InvalidInput("Segmenting needs at least one point or a box.", "points")
+            raise InvalidInput("`points` or `box` is required: a prompt needs at least one point or a box.", "points")
         _check_points(prompt, source_size)
         _check_box(prompt, source_size)
         _check_rough(prompt)
@@ -71,16 +71,16 @@ def low_res_size(encoder: PromptEncoder, embedding: Embedding) -> tuple[int, int
 
 
 def _fitted(points_xy: np.ndarray, embedding: Embedding, device: torch.device) -> Tensor:
-    """PxNx2 float32 in pixels of the picture as it was resized for SAM."""
+    """Return points (PxNx2) in pixels of the picture as it was resized for SAM: PxNx2 float32."""
     (source_height, source_width), (height, width) = embedding.source_size, embedding.model_size
     scale = np.array([width / source_width, height / source_height])
     return torch.from_numpy(points_xy * scale).to(device, torch.float32)
 
 
 def _low_res_logits(encoder: PromptEncoder, rough: np.ndarray | None, embedding: Embedding) -> Tensor:
-    """A rough mask as SAM gets one of its own back: 1xMxM, with the padding at the right and at the bottom.
+    """Return a rough mask in the form of SAM's own: 1xMxM, with the padding at the right and at the bottom.
 
-    SAM's own logits are as low in the padding as on the ground around a thing; so it gets the map's lowest here.
+    SAM's own logits are as low in the padding as on the ground around a thing, so the padding gets the map's lowest.
     """
     logits = torch.from_numpy(np.array(rough))[None, None]
     size = low_res_size(encoder, embedding)
@@ -93,11 +93,11 @@ def _low_res_logits(encoder: PromptEncoder, rough: np.ndarray | None, embedding:
 def _check_points(prompt: Prompt, source_size: tuple[int, int]) -> None:
     height, width = source_size
     if any(len(point) != 2 or not (0 <= point[0] < width and 0 <= point[1] < height) for point in prompt.points_xy):
-        raise InvalidInput(f"A point must be (x, y) with x in 0..{width - 1} and y in 0..{height - 1}.", "points")
+        raise InvalidInput(f"`points` must be (x, y) with x in 0..{width - 1} and y in 0..{height - 1}.", "points")
     if len(prompt.points_xy) != len(prompt.labels):
-        raise InvalidInput("Each point needs one label.", "labels")
+        raise InvalidInput("`labels` must be as many as `points`, one for each.", "labels")
     if not set(prompt.labels) <= {0, 1}:
-        raise InvalidInput("A point's label is 1 (on it) or 0 (not on it).", "labels")
+        raise InvalidInput("`labels` must be 1 (on it) or 0 (not on it).", "labels")
 
 
 def _check_box(prompt: Prompt, source_size: tuple[int, int]) -> None:
@@ -107,7 +107,7 @@ def _check_box(prompt: Prompt, source_size: tuple[int, int]) -> None:
         return
     if len(box) != 4 or not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
         raise InvalidInput(
-            f"The box must be (left, top, right, bottom) within 0, 0, {width}, {height}, and not empty.", "box"
+            f"`box` must be (left, top, right, bottom) within 0, 0, {width}, {height}, and not empty.", "box"
         )
 
 
@@ -116,4 +116,4 @@ def _check_rough(prompt: Prompt) -> None:
     if rough is None:
         return
     if rough.ndim != 2 or not rough.size or rough.dtype != np.float32 or not np.isfinite(rough).all():
-        raise InvalidInput("A rough mask must be a grid of finite float32 logits.", "rough")
+        raise InvalidInput("`rough` must be a grid of finite float32 logits.", "rough")

@@ -70,7 +70,7 @@ class SamServer:
         return replace(masks, spans=(*embedding.spans, Span("sam.segment", start, time.time())))
 
     def _decode_each(self, items: list[tuple[Embedding, SegmentRequest]]) -> list[Masks | Exception]:
-        """One after the other: prompts differ in length and pictures in size, and the decoder takes milliseconds."""
+        """Decode one item after another: prompts and pictures differ in size, and the decoder takes milliseconds."""
         return [self._decode(embedding, request) for embedding, request in items]
 
     def _decode(self, embedding: Embedding, request: SegmentRequest) -> Masks | Exception:

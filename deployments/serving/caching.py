@@ -51,7 +51,7 @@ class Lru(Generic[Key, Value]):
         return found
 
     def keep(self, key: Key, value: Value) -> None:
-        """Remember `value`, and forget what was not used for the longest time."""
+        """Remember `value`, and forget the value that was not used for the longest time."""
         with self._lock:
             self._kept[key] = value
             self._kept.move_to_end(key)
@@ -126,6 +126,6 @@ class SharedCache(Generic[Value]):
             self._ready.popitem(last=False)
 
     def _forget(self, key: str, making: _Making[Value]) -> None:
-        """From now on a caller starts anew; unless somebody else already has."""
+        """Let the next caller start anew, unless another one has done so already."""
         if self._making.get(key) is making:
             del self._making[key]

@@ -23,7 +23,7 @@ from deployments.serving.batching import BatchRecord
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["counter", "gauge", "histogram"]
+MetricKind = Literal["counter", "gauge", "histogram"]
 
 # Ray hands on how many values lie in each bucket, and takes each for the middle of its bucket when it adds them up. So
 # the buckets decide how exact a sum is. Counts up to 8 have a bucket of their own with the count in its middle, which
@@ -43,7 +43,7 @@ PAUSE_S = 1.0  # between two times that figures are handed to Ray, which reports
 class Metric:
     """A metric: its name without Ray's `ray_`, its own tags, its unit, what it tells, and a histogram's `buckets`."""
 
-    kind: Kind
+    kind: MetricKind
     name: str
     tags: tuple[str, ...]
     unit: str
@@ -149,7 +149,7 @@ METRICS = (
 )
 
 
-Figure = tuple[Metric, float, Mapping[str, str]]
+Measurement = tuple[Metric, float, Mapping[str, str]]
 
 
 class Recorder(Protocol):
@@ -185,8 +185,8 @@ class RayRecorder:
 
     def __init__(self) -> None:
         self._instruments = {metric.name: _instrument(metric) for metric in METRICS}
-        self._recorded: deque[Figure] = deque()
-        self._gauges: dict[tuple[str, ...], Figure] = {}
+        self._recorded: deque[Measurement] = deque()
+        self._gauges: dict[tuple[str, ...], Measurement] = {}
         self._lost: set[str] = set()
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
 
@@ -279,7 +279,7 @@ def result(to: Recorder, stage: str, operation: str) -> Iterator[None]:
         to.record(RESULTS, 1, {"stage": stage, "operation": operation, "outcome": outcome})
 
 
-class Level:
+class Occupancy:
     """A gauge that goes up and down with what comes and goes, from any thread. It starts at 0."""
 
     def __init__(self, to: Recorder, metric: Metric, tags: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -277,8 +278,27 @@ def test_ctrl_c_is_status_130(service: Any, photo: Path, capsys: Capture) -> Non
 
 def test_a_file_that_cannot_be_written_is_status_1(service: Any, photo: Path, capsys: Capture) -> None:
     out = photo.with_name("x" * 300 + ".png")
-    assert service.run("edit", photo, "a lemon", "-o", out) == 1
-    assert "File name too long" in capsys.readouterr().err
+    assert service.run("edit", photo, "a lemon", "-o", out, "--quiet") == 1
+    assert capsys.readouterr().err == f"retouch: {out} cannot be read or written: File name too long\n"
+
+
+def test_a_disk_that_is_full_is_said_with_the_file(
+    service: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert service.run("edit", photo, "a lemon", "--quiet") == 1
+    said = f"retouch: {photo.with_name('photo.edited.png')} cannot be read or written: No space left on device\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_picture_whose_name_cannot_be_is_said_with_the_file(service: Any, photo: Path, capsys: Capture) -> None:
+    picture = photo.with_name("x" * 300 + ".png")
+    assert service.run("edit", picture, "a lemon", "--quiet") == 1
+    assert capsys.readouterr().err == f"retouch: {picture} cannot be read or written: File name too long\n"
+    assert service.seen == []
 
 
 def test_the_environment_says_where_and_who(service: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

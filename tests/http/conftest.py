@@ -14,9 +14,10 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from deployments.config import DriverSettings, Limits
+from deployments.config import DriverSettings
 from deployments.errors import ContentFiltered, InvalidInput, TargetNotFound
 from deployments.http.api import build_api
+from deployments.limits import Limits
 from deployments.messages import (
     Candidate,
     Edit,

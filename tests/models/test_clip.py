@@ -190,7 +190,7 @@ def test_a_text_that_is_too_long_to_score_is_refused_alone(matcher: ClipMatcher,
     image = scene(1).image
     texts = ("lemon", LONGEST, LONGEST + " dog", "dog")
     first, longest, refused, last = matcher.score([ScoreRequest(image, text, param) for text in texts])
-    message = f"{param} must have at most 30 tokens, as CLIP reads no more at once: there are 31."
+    message = f"`{param}` must have at most 30 tokens, as CLIP reads no more at once: there are 31."
     assert isinstance(refused, InvalidInput)
     assert (refused.message, refused.param) == (message, param)
     alone = [matcher.score([ScoreRequest(image, text)])[0] for text in ("lemon", LONGEST, "dog")]

@@ -48,7 +48,7 @@ def test_a_text_is_read_to_its_end_or_refused(pipeline, request_, param):
         prepare("lemon " * 31)
     assert refused.value.param == param
     assert refused.value.message == (
-        f"{param} must have at most 30 tokens, as the painter reads no more at once: there are 31."
+        f"`{param}` must have at most 30 tokens, as the painter reads no more at once: there are 31."
     )
 
 

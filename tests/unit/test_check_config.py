@@ -9,7 +9,7 @@ import yaml
 import graph
 from deployments.check_config.__main__ import main
 from deployments.check_config.check import findings
-from deployments.check_config.rules import USER_CONFIGS
+from deployments.check_config.project_rules import USER_CONFIGS
 
 CONFIG = Path(__file__).parent.parent.parent / "serve_config.yaml"
 SHIPPED = yaml.safe_load(CONFIG.read_text())

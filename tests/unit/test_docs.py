@@ -35,6 +35,25 @@ def test_make_targets_exist(document):
     assert set(re.findall(r"make ([a-z-]+)", (ROOT / document).read_text())) - {"a", "it", "the"} <= targets
 
 
+COMMAND = re.compile(r"python (?:-m (?P<module>[\w.]+)|(?P<script>\w+\.py))(?P<rest>(?:[^`&\n\\]|\\\n)*)")
+
+
+def commands(document):
+    """Yield the source of each Python program that a document says how to run, and the flags that it gives it."""
+    for match in COMMAND.finditer((ROOT / document).read_text()):
+        place = ROOT / (match["script"] or match["module"].replace(".", "/"))
+        source = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+        yield source, re.findall(r"(?<!\S)--[\w-]+", match["rest"])
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "Makefile"])
+def test_the_programs_that_are_run_exist_and_know_their_flags(document):
+    for source, flags in commands(document):
+        if source.stem not in ("pip", "pytest"):  # which are not ours
+            assert source.is_file(), source
+            assert [flag for flag in flags if f'"{flag}"' not in source.read_text()] == [], source
+
+
 def test_nothing_is_left_to_be_filled_in():
     for document in DOCUMENTS:
         assert "@@" not in (ROOT / document).read_text(), document

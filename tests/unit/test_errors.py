@@ -1,5 +1,7 @@
+import ast
 import inspect
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -7,9 +9,11 @@ from deployments import errors
 from deployments.errors import ServiceError
 from deployments.messages import Location
 
+SOURCES = Path(errors.__file__).parent.rglob("*.py")
+
 EXAMPLES = [
-    errors.InvalidInput("n must be positive.", "n"),
-    errors.UnknownField("There is no field 'x'.", "x"),
+    errors.InvalidInput("`n` must be positive.", "n"),
+    errors.UnknownField("There is no field `x`.", "x"),
     errors.InvalidImage("unreadable", "image"),
     errors.UnsupportedImage("no picture", "image"),
     errors.ImageTooLarge("too large", "image"),
@@ -44,3 +48,21 @@ def test_the_tree_in_the_docstring_is_true():
     for error in EXAMPLES:
         line = next(line for line in errors.__doc__.splitlines() if f" {type(error).__name__} " in line)
         assert str(error.status) in line
+
+
+def refusals_in(source):
+    """Return the refusals of a field whose sentence stands where they are raised, with what is filled in as "{}"."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and len(node.args) > 1)
+    return [
+        "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in getattr(words, "values", [words]))
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "InvalidInput"
+        for words in call.args[:1]
+        if isinstance(words, (ast.Constant, ast.JoinedStr))
+    ]
+
+
+def test_every_refusal_of_a_field_begins_with_its_name_in_backticks():
+    refusals = [refusal for source in SOURCES for refusal in refusals_in(source.read_text())]
+    assert len(refusals) > 40
+    assert [refusal for refusal in refusals if not refusal.startswith("`")] == []

@@ -142,7 +142,7 @@ def test_words_of_place_say_which_of_them(wording, kept):
 @pytest.mark.parametrize(
     ("wording", "message"),
     [
-        (Wording("coin", every=True, count=2), "target names 2 of 'coin', and 3 were found"),
+        (Wording("coin", every=True, count=2), "`target` names 2 of 'coin', and 3 were found"),
         (Wording("coin", every=True, relation=Relation("near", "cup")), "how near is not said"),
         (Wording("coin", every=True, among=Order("upper_middle"), relation=Relation("right_of", "cup")), "shows none"),
     ],

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
-from deployments.config import Limits
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImage
+from deployments.limits import Limits
 from deployments.pixels.files import FORMATS, decode, encode, mask_png
 
 LIMITS = Limits()

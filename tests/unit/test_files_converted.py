@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from deployments.config import Limits
+from deployments.limits import Limits
 from deployments.pixels.files import FORMATS, decode, encode
 
 PHOTO = Image.fromarray(np.random.default_rng(4).integers(0, 256, (32, 48, 3), dtype=np.uint8))

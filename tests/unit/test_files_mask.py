@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from deployments.config import Limits
 from deployments.errors import InvalidInput, UnsupportedImage
+from deployments.limits import Limits
 from deployments.pixels import files
 from deployments.pixels.files import mask_png
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 HEAVY = {"ray", "torch", "transformers", "diffusers", "segment_anything", "starlette", "fastapi"}
 MODELS = {"torch", "transformers", "diffusers", "segment_anything"}
 
-ROOTS = {"messages", "errors", "config"}
+ROOTS = {"messages", "errors", "config", "limits"}
 SHARED = ROOTS | {"language", "pixels", "grounding", "serving"}
 STAGES = {"clip", "sam", "inpaint"}
 
@@ -22,7 +22,8 @@ ARROWS: dict[str, set[str]] = {
     "deployments": set(),
     "messages": set(),
     "errors": set(),
-    "config": set(),
+    "limits": set(),
+    "config": {"limits"},
     "language": ROOTS,
     "pixels": ROOTS,
     "grounding": ROOTS | {"language", "pixels"},
@@ -152,3 +153,13 @@ def test_an_import_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not COSTS[module] & set(loaded.split())
+
+
+def test_a_class_has_its_name_to_itself() -> None:
+    defined: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "deployments").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                defined.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(defined) > 100
+    assert {name: files for name, files in defined.items() if len(files) > 1} == {}

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from deployments.config import DriverSettings, Limits
+from deployments.config import DriverSettings
 from deployments.driver.jobs import complete_edit, complete_locate, complete_score
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
+from deployments.limits import Limits
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 
 IMAGE = np.zeros((64, 48, 3), np.uint8)
@@ -58,7 +59,7 @@ def test_a_prompt_that_asks_to_remove_something_is_a_removal():
 
 @pytest.mark.parametrize("scale", [0, 0.5, 1])
 def test_a_negative_prompt_needs_guidance_to_act(scale):
-    refusal = f"negative_prompt acts only where guidance_scale is above 1, and it is {scale:g}."
+    refusal = f"`negative_prompt` acts only where `guidance_scale` is above 1, and it is {scale:g}."
     with pytest.raises(InvalidInput) as caught:
         edit(negative_prompt="blurry", guidance_scale=scale)
     assert (caught.value.message, caught.value.param) == (refusal, "negative_prompt")

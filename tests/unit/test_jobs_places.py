@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from deployments.config import DriverSettings, Limits
+from deployments.config import DriverSettings
 from deployments.driver.jobs import complete_edit, complete_locate, complete_score
 from deployments.errors import InvalidInput
+from deployments.limits import Limits
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 
 IMAGE = np.zeros((64, 48, 3), np.uint8)

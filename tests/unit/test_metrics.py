@@ -23,7 +23,7 @@ from deployments.serving.metrics import (
     NOWHERE,
     PICTURES,
     RESULTS,
-    Level,
+    Occupancy,
     RayRecorder,
     batches,
     lookups,
@@ -169,7 +169,7 @@ async def test_the_driver_counts_how_requests_end(graph, metrics):
 
 
 def test_a_level_ends_where_it_began_whichever_thread_comes_last(metrics):
-    level = Level(metrics, PICTURES, {"stage": "inpaint"})
+    level = Occupancy(metrics, PICTURES, {"stage": "inpaint"})
     both = threading.Barrier(2)
 
     def come_and_go():

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.config import DriverSettings, GroundingSettings, Limits
+from deployments.config import DriverSettings, GroundingSettings
 from deployments.driver.jobs import complete_edit, complete_locate
 from deployments.errors import InvalidInput
 from deployments.language.target_refusals import NotUnderstood, check_target, is_refused
+from deployments.limits import Limits
 from deployments.messages import EditRequest, LocateRequest
 
 IMAGE = np.zeros((64, 48, 3), np.uint8)

@@ -5,11 +5,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from deployments.config import Limits, PaintingSettings, SchedulerName
+from deployments.config import PaintingSettings, SchedulerName
 from deployments.driver import rules
 from deployments.driver.fields import declared, schemas, wanted
 from deployments.errors import InvalidInput
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM
+from deployments.limits import Limits
 from deployments.messages import EditRequest, LocateRequest, MaskShape, Scheduler, ScoreRequest
 
 IMAGE = np.zeros((32, 32, 3), np.uint8)

@@ -108,7 +108,7 @@ def test_what_the_words_mean_none_of_is_refused(target, things, anchor, said):
     with pytest.raises(InvalidInput, match=said) as caught:
         arranged(target, things, anchor)
     assert caught.value.param == "target"
-    assert caught.value.message.startswith("target ")
+    assert caught.value.message.startswith("`target` ")
 
 
 def test_of_two_at_about_the_same_place_the_stronger_comes_first():

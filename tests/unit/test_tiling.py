@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.pixels import pasting, regions, tiling
-from deployments.pixels.masks import bounding_box, ramp
+from deployments.pixels.feather import feather_px, feathered
+from deployments.pixels.masks import bounding_box
 
 
 def along(height, width, share=0.6):
@@ -44,8 +45,7 @@ def expected_alpha(plan, dilation):
     side = len(plan.regions[0].mask)
     left, top, right, bottom = bounding_box(mask)
     margin = max(regions.MIN_MARGIN_PX, dilation * max(right - left, bottom - top)) if dilation else 0
-    rim = max(regions.MIN_MARGIN_PX, min(margin, regions.MARGIN * side / regions.CONTEXT))
-    return ramp(mask, rim)
+    return feathered(mask, feather_px(side / regions.CONTEXT, margin))
 
 
 @pytest.mark.parametrize("name", STRIPS)

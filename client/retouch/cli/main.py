@@ -41,7 +41,8 @@ def main(
         display.failed(error, advice(error, options))
         return 1
     except OSError as error:
-        display.complain(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))
+        why = f"{error.filename} cannot be read or written: {error.strerror}" if error.filename else str(error)
+        display.complain(why)
         return 1
     except KeyboardInterrupt:
         display.complain("stopped")

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: what of it lies in the local cache, and small files asked for with little patience.
+"""The Hugging Face hub: what its local cache holds, and small files that are read from it within a short time.
 
 `huggingface_hub` itself tries again for 23 seconds where there is no network. It is imported only when it is needed.
 """
@@ -40,7 +40,7 @@ def cached(repo: str, file: str, revision: str | None) -> Path | None:
 
 
 class Hub:
-    """Answers within `patience_s`. Once it could not be reached it is not tried again."""
+    """The hub, asked with a time limit of `patience_s`. Once it could not be reached, it is not asked again."""
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
@@ -80,7 +80,7 @@ class Hub:
             raise self._unreachable from error
 
     def _in_time(self, question: Callable[[], T]) -> T:
-        """Return the answer or raise TimeoutError: looking up a name on the network knows no time limit of its own."""
+        """Return the answer or raise TimeoutError: looking a name up on the network has no time limit of its own."""
         answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
         Thread(target=lambda: answers.put(_attempt(question)), name="hub", daemon=True).start()
         try:

@@ -7,7 +7,7 @@ from textwrap import shorten
 
 LONGEST = 300  # characters
 ANSI_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-# The folders of an absolute path, but not of an address: they are this machine's own business.
+# The folders of an absolute path, but not of an address. They concern only this machine.
 FOLDERS = re.compile(r"(?<![\w.:/~])/(?:[^\s'\"`:,;()/]+/)*(?=[^\s'\"`:,;()/])")
 
 

@@ -1,4 +1,4 @@
-"""Where the files of one model are, and how to say what is wrong with them."""
+"""The files of one model: where they are, and the errors that say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin", ".onnx", ".gg
 
 @dataclass(frozen=True)
 class Asked:
-    """A setting of the operator: its name, such as "clip.model", and its value. `wish` says which values it takes.
+    """A setting of the operator: its name, such as "clip.model", and its value.
 
-    `thing` is what such a path names: a file or a folder.
+    `wish` is a sentence that says which values the setting takes. `thing` is what its path names: a file or a folder.
     """
 
     setting: str
@@ -34,7 +34,7 @@ class Asked:
         return SettingError(self.setting, f"{problem}. {self.wish}")
 
     def not_here(self, problem: str) -> NotOnThisMachine:
-        """Return the same for what another machine may have."""
+        """Return the error that says `problem`, about something that another machine may have."""
         return NotOnThisMachine(self.setting, problem, self.wish)
 
     def beside(self, name: str) -> str:
@@ -53,10 +53,10 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """The files of a model: in a folder or a file at `path`, or under the id `repo` on the hub where `path` is None.
 
-    Without a `hub` only what its cache holds is known of an id.
+    Without a `hub`, only what the hub's cache holds is known of an id.
     """
 
     asked: Asked
@@ -93,7 +93,7 @@ class Source:
         return self.path is not None and os.path.isfile(self.path / file)
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the names of what lies in the folder, or in a folder of it; none where there is no such folder."""
+        """Return the names of the files in the folder, or in a folder of it; none where there is no such folder."""
         assert self.path is not None
         place = self.path / folder
         try:
@@ -140,7 +140,7 @@ class Source:
             raise SettingError(self.asked.beside("revision"), problem) from error
 
 
-def find(asked: Asked, place: str, revision: str | None, hub: hubs.Hub | None) -> Source:
+def find(asked: Asked, place: str, revision: str | None, hub: hubs.Hub | None) -> ModelSource:
     """Return where `place`, a path or an id of the hub, is. Refuse what is neither."""
     if not place.strip():
         raise asked.refused("it is empty")
@@ -149,7 +149,7 @@ def find(asked: Asked, place: str, revision: str | None, hub: hubs.Hub | None) -
     if revision is not None:
         problem = f"{revision!r} is a revision on the hub, but {asked.value!r} is on this machine. Leave it out."
         raise SettingError(asked.beside("revision"), problem)
-    return Source(asked, local(asked, place))
+    return ModelSource(asked, local(asked, place))
 
 
 def local(asked: Asked, place: str) -> Path:
@@ -167,9 +167,9 @@ def is_path(place: str) -> bool:
     return place.count("/") > 1 or "\\" in place or place.lower().endswith(WEIGHT_SUFFIXES)
 
 
-def _on_hub(asked: Asked, repo: str, revision: str | None, hub: hubs.Hub | None) -> Source:
+def _on_hub(asked: Asked, repo: str, revision: str | None, hub: hubs.Hub | None) -> ModelSource:
     try:
         hubs.cached(repo, "config.json", revision)
     except ValueError as error:
         raise asked.refused(f"{asked.value!r} is neither a folder here nor an id of the hub") from error
-    return Source(asked, None, repo, revision, hub)
+    return ModelSource(asked, None, repo, revision, hub)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import SettingError
-from deployments.serving.checkpoints.source import Source
+from deployments.serving.checkpoints.source import ModelSource
 from deployments.serving.checkpoints.tensors import NoWeights, safetensors_header
 
 PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
@@ -19,16 +19,16 @@ SHARD = re.compile(r"-\d{5}-of-\d{5}")
 class Weights:
     """Weights in a `folder`, named `stem`: "model" by transformers, "diffusion_pytorch_model" by diffusers."""
 
-    source: Source
+    source: ModelSource
     folder: str
     stem: str
 
     def there(self, variant: str | None) -> bool:
-        """Return whether there are any of that variant."""
+        """Return whether there are weights of that variant."""
         return self.source.has(self._file(variant)) or self.source.has(self._index(variant))
 
     def check(self, variant: str | None) -> None:
-        """Refuse weights of which a file is missing or cut short. A corrupt tensor is for the loader to find."""
+        """Refuse weights of which a file is missing or cut short. Only the loader can find a corrupt tensor."""
         if not self.there(variant):
             raise self._missing(variant)
         for file in self._files(variant):
@@ -89,7 +89,7 @@ class Weights:
         return self.source.asked.value
 
 
-def check_report(source: Source, report: Mapping[str, Any], part: str = "") -> None:
+def check_report(source: ModelSource, report: Mapping[str, Any], part: str = "") -> None:
     """Refuse weights that, by transformers' report on loading them, lack a tensor or have one of another shape.
 
     transformers would go on with random numbers in its place.

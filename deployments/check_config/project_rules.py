@@ -1,4 +1,4 @@
-"""What this project asks of a Serve config beyond Serve's schema: its deployments, settings, models and time limits."""
+"""The rules of this project for a Serve config, beyond Serve's schema: deployments, settings, models, time limits."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _deadline(application: dict[str, Any]) -> float | None:
 
 
 def models(application: dict[str, Any], place: str) -> Iterator[Finding]:
-    """Yield what keeps the models from being loaded, as far as it can be seen here and without the network."""
+    """Yield what keeps the models from being loaded, as far as this machine knows without the network."""
     try:
         args = GraphArgs.model_validate(application.get("args", {}))
     except ValidationError:  # Said where the settings are read.
