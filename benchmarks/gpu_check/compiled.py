@@ -1,7 +1,7 @@
 """Steps of a compiled UNet. Compiling takes a minute and cannot be stopped, so it is done in processes of its own.
 
 Three of them compile at the same time: the blocks that repeat, and the whole UNet as `execution: compiled` has it, for
-two sizes of steps. They stand still while something else is timed, and take their own times one after the other at the end.
+two sizes of steps. They stand still while something else is timed, and are timed one after the other at the end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import copy
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,16 +39,19 @@ WAYS: dict[str, tuple[str, tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class Signals:
-    """What the processes share: all have compiled, and whose turn it is to be timed. They wait `patience_s` at most."""
+    """What the processes share: all have compiled, and whose turn it is to be timed.
+
+    They wait for each other until `until_s` at most, on the clock that all processes have in common.
+    """
 
     compiled: Any
     turn: Any
-    patience_s: float
+    until_s: float
 
     def wait(self) -> bool:
         """Wait until all have compiled; return whether they have."""
         try:
-            self.compiled.wait(self.patience_s)
+            self.compiled.wait(max(0.0, self.until_s - time.monotonic()))
         except threading.BrokenBarrierError:
             return False
         return True
@@ -60,7 +64,7 @@ class Compiling:
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(max(1, (os.cpu_count() or 1) // len(WAYS))))
         context = processes_for(place)
         self._told = context.Queue()
-        self._together = Signals(context.Barrier(len(WAYS)), context.Lock(), patience_s)
+        self._together = Signals(context.Barrier(len(WAYS)), context.Lock(), time.monotonic() + patience_s)
         self._processes = [
             context.Process(target=_tell, args=(name, way, rows, place, backend, self._together, self._told))
             for name, (way, rows) in WAYS.items()

@@ -84,6 +84,7 @@ def _held(stage: str, share: float, place: Place, meet: Callable[[], object]) ->
         size = torch.cuda.get_device_properties(0).total_memory
         answer = {"share_gib": share * size / GIB, "working_gib": torch.cuda.max_memory_reserved() / GIB}
         meet()
+        torch.cuda.empty_cache()  # or what is kept for the next time would make room for more than the share has
         filling = _bytes(max(0, int(FILLED * share * size) - torch.cuda.memory_reserved()))
         meet()
         answer["refused"] = _is_refused(int(BEYOND * share * size))
