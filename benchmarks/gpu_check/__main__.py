@@ -27,7 +27,7 @@ from benchmarks.gpu_check.results import Results, say
 from benchmarks.gpu_check.timing import Clock, synchronized
 from benchmarks.in_process import silence
 
-# In the order in which they run, with the seconds that each may take at most.
+# In the order in which they run, with the seconds of BUDGET_S that each may take at most.
 SECTIONS = {
     "tests": 60,
     "steps": 30,
@@ -38,6 +38,7 @@ SECTIONS = {
     "compiled": 120,
     "compiled-tests": 60,
 }
+BUDGET_S = 200
 TIMING_S = 15  # that the compiled steps need once all have compiled
 
 Measure = Callable[[Clock], Iterable[Figure]]
@@ -49,6 +50,7 @@ class Run:
     def __init__(self, place: Place, clock: Clock, results: Results, wanted: Iterable[str], backend: str) -> None:
         self._place = place
         self._clock = clock
+        self._scale = clock.left_s() / BUDGET_S
         self._results = results
         self._wanted = set(wanted)
         self._backend = backend
@@ -97,7 +99,7 @@ class Run:
         with self._results.section(name) as section:
             if self._clock.over:
                 raise TimeoutError("no time was left for it")
-            clock = self._clock.part(SECTIONS[name])
+            clock = self._clock.part(SECTIONS[name] * self._scale)
             for figure in measure(clock):
                 self._results.keep(section, figure)
 
@@ -117,7 +119,9 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="tiny models: a rehearsal of the script")
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
     parser.add_argument("--backend", default="inductor", help="of torch.compile (default: %(default)s)")
-    parser.add_argument("--budget-s", type=float, default=200, help="seconds for everything (default: %(default)s)")
+    parser.add_argument(
+        "--budget-s", type=float, default=BUDGET_S, help="seconds for everything (default: %(default)s)"
+    )
     options = parser.parse_args()
     wanted = options.sections.split(",")
     if unknown := set(wanted) - SECTIONS.keys():
