@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 READY := $(VENV)/.installed
+GPU_PACKAGES := annotated-types|diffusers|importlib-metadata|pydantic|pydantic-core|segment-anything|typing-extensions|typing-inspection|zipp
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench shapes quality sheet evaluate pocket pocket-gpu clean
+.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +56,14 @@ check-config: $(READY)  ## refuses what Ray Serve would silently ignore in serve
 
 bench: $(READY)  ## speed against named baselines, half an hour on a quiet machine: benchmarks/results/
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+gpu-check:  ## what only a GPU can tell, on a machine with one and without Ray: minutes, outputs/gpu-check/
+	$(GPU_PYTHON) -m benchmarks.gpu_check
+
+gpu-wheels:  ## what a machine with a GPU, torch and transformers lacks for gpu-check, as wheels for Python 3.12: .whl/
+	grep -E '^($(GPU_PACKAGES))==' constraints.txt | xargs $(PYTHON) -m pip download --quiet --no-deps --dest .whl \
+		--only-binary=:all: --implementation cp --python-version 3.12 --platform manylinux_2_28_x86_64 \
+		--platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64
 
 shapes: $(READY)  ## what an edit costs by the shape of the picture, 1:1 to 1:256: a few minutes
 	$(BIN)/python -m benchmarks.shapes --reported

@@ -49,9 +49,9 @@ def measure(rounds: int, args: InpaintArgs, known: list[EditCase], say: Callable
     try:
         found = engine.max_rows
         say(f"profile: {found} rows share a step")
-        yield _cap(engine, rounds, known, say)
+        yield saturated(engine, rounds, known, say)
         yield _joining(engine, timeline, rounds, known, say)
-        yield _exact(engine, args, known)
+        yield exact(engine, args, known)
         yield _efficiency(engine)
     finally:
         engine.close()
@@ -66,22 +66,31 @@ def paint(engine: InpaintEngine, request: InpaintRequest) -> bool:
     return True
 
 
-def _cap(engine: InpaintEngine, rounds: int, known: list[EditCase], say: Callable[[str], None]) -> Figure:
+def saturated(
+    engine: InpaintEngine,
+    rounds: int,
+    known: list[EditCase],
+    say: Callable[[str], None],
+    jobs: int = SATURATED_JOBS,
+    caps: tuple[int, ...] = (1, 2, 4, 8),
+) -> Figure:
+    """Images a second with all jobs there from the start, by how many pictures may share a step."""
+
     def images_per_s(pictures: int) -> Callable[[int], float]:
         def run(number: int) -> float:
             engine.reconfigure(_settings(2 * pictures))
             requests = [
-                known[index % len(known)].inpaint(SATURATED_JOBS * number + index, SATURATED_STEPS)
-                for index in range(SATURATED_JOBS)
+                known[index % len(known)].inpaint(jobs * number + index, SATURATED_STEPS) for index in range(jobs)
             ]
-            return SATURATED_JOBS / closed_loop(lambda request: paint(engine, request), requests, SATURATED_JOBS)
+            return jobs / closed_loop(lambda request: paint(engine, request), requests, jobs)
 
         return run
 
     say("engine, saturated, 12 steps: images/s at a cap of so many pictures")
-    made = interleaved(rounds, {str(cap): images_per_s(cap) for cap in (1, 2, 4, 8)}, say)
+    made = interleaved(rounds, {str(cap): images_per_s(cap) for cap in caps}, say)
     parts = {f"images/s at cap {cap}": float(np.median(values)) for cap, values in made.items()}
-    return Figure("engine: cap 8 over cap 1, saturated images/s", ratios(made["8"], made["1"]), 1.3, parts=parts)
+    most = str(caps[-1])
+    return Figure(f"engine: cap {most} over cap 1, saturated images/s", ratios(made[most], made["1"]), 1.3, parts=parts)
 
 
 def _joining(
@@ -110,7 +119,7 @@ def _joining(
     return Figure("arrival to first own step, over the current step time, p95", tuple(p95), 2.0, below=True)
 
 
-def _exact(engine: InpaintEngine, args: InpaintArgs, known: list[EditCase]) -> Figure:
+def exact(engine: InpaintEngine, args: InpaintArgs, known: list[EditCase]) -> Figure:
     """Latents that differ between pictures painted alone and among seven others, in one bucket of rows."""
     exact = InpaintEngine(engine.model, args.model_copy(update={"row_buckets": (16,)}), _settings(16))
     try:

@@ -20,19 +20,19 @@ PRODUCTION = Path(__file__).parent.parent / "serve_config.yaml"
 VOCABULARY = 49408  # of CLIP's tokenizer; the random models take any tokenizer with fewer words
 
 
-def write_clip(folder: Path) -> None:
-    """CLIPConfig's defaults are ViT-B/32."""
+def build_clip(device: str = "cpu") -> tuple[Any, Any, Any]:
+    """CLIP, its tokenizer and its preprocessor; CLIPConfig's defaults are ViT-B/32."""
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
     from pocket import tokenizer
 
     torch.manual_seed(0)
-    CLIPModel(CLIPConfig()).save_pretrained(folder)
-    tokenizer.build().save_pretrained(folder)
-    CLIPImageProcessorPil().save_pretrained(folder)
+    with torch.device(device):
+        model = CLIPModel(CLIPConfig())
+    return model, tokenizer.build(), CLIPImageProcessorPil()
 
 
-def write_sam(path: Path) -> None:
+def build_sam(device: str = "cpu") -> Any:
     """segment-anything's vit_b."""
     from deployments.sam.architecture import import_modeling
 
@@ -40,44 +40,54 @@ def write_sam(path: Path) -> None:
     from segment_anything.build_sam import build_sam_vit_b
 
     torch.manual_seed(0)
-    torch.save(build_sam_vit_b().state_dict(), path)
+    with torch.device(device):
+        return build_sam_vit_b()
 
 
-def write_inpainting(folder: Path) -> None:
-    """The layout and sizes of stable-diffusion-v1-5/stable-diffusion-inpainting."""
-    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+def build_inpainting(device: str = "cpu") -> Any:
+    """A pipeline with the layout and sizes of stable-diffusion-v1-5/stable-diffusion-inpainting."""
+    from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from pocket import tokenizer
 
     torch.manual_seed(0)
     words = tokenizer.build()
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=768,
-            intermediate_size=3072,
-            num_attention_heads=12,
-            num_hidden_layers=12,
-            max_position_embeddings=77,
-            eos_token_id=words.eos_token_id,
+    with torch.device(device):
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=VOCABULARY,
+                hidden_size=768,
+                intermediate_size=3072,
+                num_attention_heads=12,
+                num_hidden_layers=12,
+                max_position_embeddings=77,
+                eos_token_id=words.eos_token_id,
+            )
         )
-    )
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512),
-        layers_per_block=2,
-        latent_channels=4,
-        sample_size=512,
-    )
-    unet = UNet2DConditionModel(sample_size=64, in_channels=9, cross_attention_dim=768, attention_head_dim=8)
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=4,
+            sample_size=512,
+        )
+        unet = UNet2DConditionModel(sample_size=64, in_channels=9, cross_attention_dim=768, attention_head_dim=8)
+    # Not on the device: what a step looks up in its scheduler has to lie on the CPU.
     scheduler = PNDMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
     )
+    return assembled(text_encoder, words, vae, unet, scheduler)
+
+
+def assembled(text_encoder: Any, words: Any, vae: Any, unet: Any, scheduler: Any) -> Any:
+    """A pipeline of these parts, without a safety checker."""
+    from diffusers import StableDiffusionInpaintPipeline
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        StableDiffusionInpaintPipeline(
+        return StableDiffusionInpaintPipeline(
             vae=vae,
             text_encoder=text_encoder,
             tokenizer=words,
@@ -86,15 +96,16 @@ def write_inpainting(folder: Path) -> None:
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
-        ).save_pretrained(folder)
+        )
 
 
 def write(folder: Path, dtype: str = "float32") -> dict[str, Any]:
     """Writes the three models, and `serve.yaml`: the production config with them in it, which is returned."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_clip(folder / "clip")
-    write_sam(folder / "sam_vit_b_01ec64.pth")
-    write_inpainting(folder / "inpaint")
+    for part in build_clip():
+        part.save_pretrained(folder / "clip")
+    torch.save(build_sam().state_dict(), folder / "sam_vit_b_01ec64.pth")
+    build_inpainting().save_pretrained(folder / "inpaint")
     config: dict[str, Any] = yaml.safe_load(PRODUCTION.read_text())
     application = config["applications"][0]
     application["args"] = {

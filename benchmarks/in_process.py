@@ -31,13 +31,18 @@ class InProcessGraph:
 
     def __init__(self, args: GraphArgs) -> None:
         self._clip = ClipServer(args.clip)
-        stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(InpaintServer(args.inpaint)))
+        self._inpaint = InpaintServer(args.inpaint)
+        stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(self._inpaint))
         self.driver = Driver(*(cast(Any, stage) for stage in stages))
 
     def configure(self, clip: ClipSettings, driver: DriverSettings) -> None:
         """Other settings from the next request on."""
         self._clip.reconfigure(clip.model_dump())
         self.driver.reconfigure(driver.model_dump())
+
+    def close(self) -> None:
+        """Ends the painter's threads."""
+        self._inpaint.close()
 
 
 class _Handle:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.baselines import Sequential
 from benchmarks.in_process import InProcessGraph
 from benchmarks.quality_cases import QualityCase
+from benchmarks.sequential import Sequential
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding.peaks import heat_mask, hot_spots
 from deployments.messages import EditRequest, LocateRequest, Location

@@ -14,17 +14,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TypeVar
 
-from ray.exceptions import (
-    LocalRayletDiedError,
-    NodeDiedError,
-    ObjectLostError,
-    OutOfMemoryError,
-    RayActorError,
-    RayError,
-    WorkerCrashedError,
-)
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
-
+from deployments.driver import ray_errors
 from deployments.driver.handles import Cancellable, Response, Stream
 from deployments.errors import DeadlineExceeded, ModelFailed, Overloaded, ServiceError
 from deployments.messages import Progress, Span
@@ -37,18 +27,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1.0
 RETRY_PAUSE_S = 0.2
-
-# The errors of a call whose replica, its replica's machine, or an earlier call's result is gone. Ray's memory monitor
-# kills replicas too, and has an error of its own for them.
-LOST = (
-    RayActorError,
-    RayServeException,
-    ObjectLostError,
-    NodeDiedError,
-    WorkerCrashedError,
-    LocalRayletDiedError,
-    OutOfMemoryError,
-)
 
 
 class Calls:
@@ -131,18 +109,18 @@ class Calls:
                 raise asyncio.CancelledError
             try:
                 return await self._result(call(attempt), read)
-            except BackPressureError as error:
+            except ray_errors.QUEUE_FULL as error:
                 raise Overloaded("The service is busy.", error.retry_after_s or RETRY_AFTER_S) from None
-            except DeploymentUnavailableError as error:
+            except ray_errors.NOT_STARTED as error:
                 raise ModelFailed(f"The stage {stage!r} could not be started.") from error
             except ServiceError as error:
                 # Across processes it arrives as a RayTaskError too, whose text is a traceback.
                 raise getattr(error, "cause", None) or error from None
-            except LOST:
+            except ray_errors.LOST:
                 if not self._ended:
                     logger.warning("%s: lost its replica in attempt %d", stage, attempt + 1, exc_info=True)
                     await asyncio.sleep(RETRY_PAUSE_S)
-            except RayError as error:
+            except ray_errors.ANY as error:
                 logger.error("%s failed", stage, exc_info=True)
                 raise ModelFailed(f"The stage {stage!r} failed.") from error
         raise ModelFailed(f"The stage {stage!r} lost its replica {self._max_attempts} times.")

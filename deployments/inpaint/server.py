@@ -101,6 +101,10 @@ class InpaintServer:
         """Raise RuntimeError when nothing would ever be painted again."""
         self._engine.check_health()
 
+    def close(self) -> None:
+        """End the engine's threads; what is unfinished fails."""
+        self._engine.close()
+
 
 def _steps(to: Recorder) -> Callable[[StepRecord], None]:
     """Return the function that records each step of the engine, in the thread that takes the steps."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -235,9 +236,8 @@ def _instrument(metric: Metric) -> Callable[[float, Mapping[str, str]], None]:
 
 def recorder() -> Recorder:
     """Return Ray's recorder in a replica, and one that forgets everything elsewhere."""
-    import ray
-
-    if not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
+    ray = sys.modules.get("ray")  # a replica has it loaded
+    if ray is None or not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
         return NOWHERE
     return RayRecorder()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import textwrap
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ray import serve
-from ray.serve.schema import DeploymentStatusOverview
+if TYPE_CHECKING:
+    from ray.serve.schema import DeploymentStatusOverview
 
 # A replica in one of these states is there for requests. One that is UPDATING takes new settings, for a moment.
 # RECOVERING is what a controller that was just restarted calls the replicas it finds, which never stopped serving.
@@ -45,19 +46,28 @@ class StageStatus:
 
 def read(application: str) -> dict[str, StageStatus]:
     """Return the status of each deployment of `application`; nothing while Serve does not know it."""
-    overview = serve.status().applications.get(application)
+    overview = _overview(application)
     return {} if overview is None else {name: stage_status(one) for name, one in overview.deployments.items()}
 
 
 def given_up(application: str) -> str | None:
     """Return why Serve has given up the whole of `application`, or None if it has not."""
-    overview = serve.status().applications.get(application)
+    overview = _overview(application)
     return _short(overview.message) if overview is not None and overview.status == "DEPLOY_FAILED" else None
 
 
 def read_own() -> dict[str, StageStatus]:
     """Return the status of each deployment of the application that this replica belongs to."""
+    from ray import serve
+
     return read(serve.get_replica_context().app_name)
+
+
+def _overview(application: str) -> Any:
+    """Return what Serve says of the application, None while it does not know it."""
+    from ray import serve  # here: whoever runs the graph in one process has no Serve to ask
+
+    return serve.status().applications.get(application)
 
 
 def stage_status(overview: DeploymentStatusOverview) -> StageStatus:

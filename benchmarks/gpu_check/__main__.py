@@ -1,0 +1,145 @@
+"""Measures what only a GPU can tell, and writes gpu-check.json and gpu-check.md after each figure.
+
+    python -m benchmarks.gpu_check [--out DIR] [--sections tests,steps] [--device cuda] [--tiny] [--budget-s 200]
+
+One process, and a few short-lived ones: neither Ray nor the HTTP packages are needed. The models have the published
+sizes and random weights, made on the device. A section that fails says so in the files, and the next one runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from benchmarks.figures import Figure
+from benchmarks.gpu_check import compiled, device_tests, edits, engine_rows, shares, steps
+from benchmarks.gpu_check.models import Models, Place
+from benchmarks.gpu_check.results import Results, say
+from benchmarks.gpu_check.timing import Clock, synchronized
+from benchmarks.in_process import silence
+
+# In the order in which they run, with the seconds of BUDGET_S that each may take at most.
+SECTIONS = {
+    "tests": 60,
+    "steps": 30,
+    "engine": 45,
+    "edits": 40,
+    "batches": 15,
+    "shares": 45,
+    "compiled": 120,
+    "compiled-tests": 60,
+}
+BUDGET_S = 200
+TIMING_S = 15  # that the compiled steps need once all have compiled
+
+Measure = Callable[[Clock], Iterable[Figure]]
+
+
+class Run:
+    """The run: its sections in their order, on one device."""
+
+    def __init__(self, place: Place, clock: Clock, results: Results, wanted: Iterable[str], backend: str) -> None:
+        self._place = place
+        self._clock = clock
+        self._scale = clock.left_s() / BUDGET_S
+        self._results = results
+        self._wanted = set(wanted)
+        self._backend = backend
+
+    @cached_property
+    def models(self) -> Models:
+        return Models.make(self._place)
+
+    def everything(self) -> None:
+        """What is slow and times nothing goes on at the same time; what takes times does so alone."""
+        place = self._place
+        with ExitStack() as ends:
+            if "compiled" in self._wanted:
+                patience_s = max(10.0, self._clock.left_s() - TIMING_S)
+                compiling = ends.enter_context(compiled.Compiling(place, self._backend, patience_s))
+            if "tests" in self._wanted:
+                tests = ends.enter_context(device_tests.DeviceTests(place.device, "not compiled"))
+                self._make_models()
+                self._section("tests", lambda clock: tests.figures(clock))
+            if "compiled" in self._wanted:
+                compiling.pause()
+            self._section("steps", lambda clock: steps.measure(place, clock))
+            self._section("engine", lambda clock: engine_rows.measure(self.models, place, clock))
+            self._section("edits", lambda clock: edits.measure(self.models, place, clock))
+            self._section("batches", lambda clock: edits.batches(self.models, place, clock))
+            self._release()
+            if "compiled" in self._wanted:
+                compiling.resume()
+            if "compiled-tests" in self._wanted:
+                compiled_tests = ends.enter_context(device_tests.DeviceTests(place.device, "compiled"))
+            self._section("shares", lambda clock: shares.measure(place, clock))
+            self._section("compiled", lambda clock: compiling.figures(clock))
+            self._section("compiled-tests", lambda clock: compiled_tests.figures(clock))
+
+    def _make_models(self) -> None:
+        """While the tests run. A failure is the business of the sections that need the models."""
+        try:
+            say(f"models made in {synchronized(lambda: self.models, self._place.device):.1f} s")
+        except Exception as error:
+            say(f"the models cannot be made: {error}")
+
+    def _section(self, name: str, measure: Measure) -> None:
+        if name not in self._wanted:
+            return
+        say(f"-- {name}")
+        with self._results.section(name) as section:
+            if self._clock.over:
+                raise TimeoutError("no time was left for it")
+            clock = self._clock.part(SECTIONS[name] * self._scale)
+            for figure in measure(clock):
+                self._results.keep(section, figure)
+
+    def _release(self) -> None:
+        """Give the device's memory back: others need it now."""
+        self.__dict__.pop("models", None)
+        gc.collect()
+        if self._place.device == "cuda":
+            torch.cuda.empty_cache()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("outputs/gpu-check"), help="default: %(default)s")
+    parser.add_argument("--sections", default=",".join(SECTIONS), help="default: %(default)s")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default: %(default)s")
+    parser.add_argument("--tiny", action="store_true", help="tiny models: a rehearsal of the script")
+    parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
+    parser.add_argument("--backend", default="inductor", help="of torch.compile (default: %(default)s)")
+    parser.add_argument(
+        "--budget-s", type=float, default=BUDGET_S, help="seconds for everything (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    wanted = options.sections.split(",")
+    if unknown := set(wanted) - SECTIONS.keys():
+        parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch sees no GPU here; --device cpu --tiny rehearses without one")
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    silence()
+    place = Place(options.device, getattr(torch, options.dtype), options.tiny)
+    results = Results(options.out, options.device, {key: str(value) for key, value in vars(options).items()})
+    started = time.perf_counter()
+    Run(place, Clock(options.budget_s), results, wanted, options.backend).everything()
+    print(results.text())
+    say(f"{time.perf_counter() - started:.0f} s, written to {options.out}")
+    if any(section.status != "done" for section in results.sections):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
