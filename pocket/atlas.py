@@ -122,16 +122,17 @@ def resized(pictures: torch.Tensor, side: int) -> torch.Tensor:
     """Return pictures [N, C, S, S] in 0..255 as Pillow resizes them to `side` by Lanczos: [N, C, side, side]."""
     if pictures.shape[-1] == side:
         return pictures
-    matrix = torch.from_numpy(_lanczos(pictures.shape[-1], side)).to(pictures)
+    matrix = _lanczos(pictures.shape[-1], side, pictures.device)
     across = (pictures @ matrix.T).round().clamp(0, 255)
     return (matrix @ across).clamp(0, 255)
 
 
 @cache
-def _lanczos(source: int, target: int) -> np.ndarray:
+def _lanczos(source: int, target: int, device: torch.device) -> torch.Tensor:
     """Return Pillow's own coefficients: [target, source] float32."""
     identity = Image.fromarray(np.eye(source, dtype=np.float32))
-    return np.ascontiguousarray(np.asarray(identity.resize((target, source), Image.Resampling.LANCZOS)).T)
+    resized = np.asarray(identity.resize((target, source), Image.Resampling.LANCZOS))
+    return torch.from_numpy(np.ascontiguousarray(resized.T)).to(device)
 
 
 def over(ground: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:

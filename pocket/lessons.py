@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -42,6 +42,7 @@ WITHOUT_TEXT = 0.1  # for classifier-free guidance (Ho and Salimans, arXiv 2207.
 ASKED_FOR_NOTHING = 0.1
 FITS = 0.97  # share of a sticker's ink that must lie in the mask
 SIZES = tuple(1 - 0.05 * step for step in range(14))  # of the largest copy that fits the mask's box
+MARGINS_PX = (3.5, 4, 4.5, 5, 5.5, 6, 7, 8)  # by which masks have grown
 CUT = 0.15  # share of the masks that an edge of the picture cuts off
 REMNANTS = 0.15  # share of the crops in which something of the old thing is left outside the mask
 GROUNDS = {"plain": 0.15, "graded": 0.2, "photographic": 0.45, "fractal": 0.2}
@@ -64,18 +65,14 @@ class Lessons:
 
 
 class Draw:
-    """Random numbers of a numbered stream, on a device; `on_host` is for what must be known here at once."""
+    """Random numbers on a device, from torch's own generator there: no other can be part of a recorded step."""
 
-    def __init__(self, device: str, *seed: int) -> None:
+    def __init__(self, device: str) -> None:
         self.device = device
-        sequence = np.random.SeedSequence(seed)
-        self.on_host = np.random.default_rng(sequence)
-        self._generator = torch.Generator(device)
-        self._generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
     def uniform(self, low: float, high: float, *shape: int) -> torch.Tensor:
         """Return floats in low..high."""
-        return low + (high - low) * torch.rand(shape, generator=self._generator, device=self.device)
+        return low + (high - low) * torch.rand(shape, device=self.device)
 
     def chance(self, share: float, count: int) -> torch.Tensor:
         """Return booleans of which that share is true."""
@@ -83,11 +80,17 @@ class Draw:
 
     def index(self, below: int, count: int) -> torch.Tensor:
         """Return integers from 0 to below what is given."""
-        return torch.randint(below, (count,), generator=self._generator, device=self.device)
+        return torch.randint(below, (count,), device=self.device)
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Return normally distributed floats."""
-        return torch.randn(shape, generator=self._generator, device=self.device)
+        return torch.randn(shape, device=self.device)
+
+
+@cache
+def _constant(values: tuple[float, ...], device: str) -> torch.Tensor:
+    """Return the values on the device, to which they are copied once."""
+    return torch.tensor(values, device=device)
 
 
 def draw(pictures: Atlas, dice: Draw, count: int) -> Lessons:
@@ -142,8 +145,8 @@ def grounds(pictures: Atlas, dice: Draw, count: int, side: int) -> tuple[torch.T
         _photographic(pictures, dice, photographic, side),
         (_muted(dice, fractal) + _fractal(dice, fractal, side) * dice.uniform(6, 45, fractal, 1, 1, 1)),
     ]
-    kinds = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    return torch.cat(parts).clamp(0, 255), kinds.to(dice.device)
+    kinds = [number for number, drawn in enumerate(counts) for _ in range(drawn)]
+    return torch.cat(parts).clamp(0, 255), _constant(tuple(kinds), dice.device)
 
 
 def _muted(dice: Draw, count: int) -> torch.Tensor:
@@ -269,11 +272,13 @@ def left_behind(pictures: Atlas, dice: Draw, count: int) -> Before:
     silhouette = atlas.lay(pictures.inks[look][:, 3:], sizes, boxes, shape) > 0.5
     hull = atlas.lay(pictures.hulls[look], sizes, boxes, shape) > 0.5
     drawn = torch.stack([hull, silhouette, *_drawn_by_hand(dice, boxes)], 1)
-    shares = torch.tensor(list(MASKS.values()), device=dice.device).cumsum(0)
+    shares = _constant(tuple(MASKS.values()), dice.device).cumsum(0)
     kind = torch.searchsorted(shares, dice.uniform(0, 1 - 1e-6, count)).clamp(max=len(MASKS) - 1)
     chosen = drawn[torch.arange(count, device=dice.device), kind].float()
-    grown = [_dilated(part, dice.on_host.uniform(3.5, 8)) for part in chosen.chunk(len(CROPS_PX))]
-    return Before(torch.cat(grown), boxes, look)
+    masks = torch.empty_like(chosen)
+    for number, margin in enumerate(MARGINS_PX):
+        masks[number :: len(MARGINS_PX)] = _dilated(chosen[number :: len(MARGINS_PX)], margin)
+    return Before(masks, boxes, look)
 
 
 def _places(dice: Draw, sizes: torch.Tensor) -> torch.Tensor:
@@ -288,7 +293,8 @@ def _places(dice: Draw, sizes: torch.Tensor) -> torch.Tensor:
     near = -beyond - boxes[:, :2]  # shifts it across the left or upper edge
     far = CANVAS_PX + beyond - boxes[:, 2:]
     across = torch.where(dice.chance(0.5, count)[:, None], near, far)
-    axis = functional.one_hot(dice.index(2, count), 2).float()
+    sideways = dice.chance(0.5, count)
+    axis = torch.stack([sideways, ~sideways], 1)
     shift = across * axis * dice.chance(CUT, count)[:, None]
     return boxes + shift.repeat(1, 2)
 

@@ -32,6 +32,7 @@ from pocket.train_vae import psnr, to_model
 PICTURES = 192  # that no training has drawn, for the figures of each stage
 GUIDANCE_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
 STEPS = 30
+UNSEEN_SEED = 2**40
 SHOWN = 24
 
 
@@ -47,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help="of a painting, for the figures")
     options = parser.parse_args(arguments)
     torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
     options.out.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
     report = Report(options.out / "figures.json", options.device)
@@ -99,14 +99,20 @@ def round_trip(folder: Path, device: str, count: int) -> dict[str, float]:
     """Return the median PSNR in dB of what the autoencoder makes of unseen crops, by kind of ground."""
     vae = AutoencoderTiny.from_pretrained(folder, dtype=torch.float32).eval().to(device)
     figures = {}
-    for named, photographs in (("", world.TRAINING_PHOTOGRAPHS), ("unseen ", world.HELD_OUT_PHOTOGRAPHS)):
-        drawn = lessons.draw(Atlas.load(device, photographs), lessons.Draw(device, 4), count)
+    for named, photographs in (("", world.TRAINING_PHOTOGRAPHS), ("unseen ", world.UNSEEN_PHOTOGRAPHS)):
+        drawn = unseen(device, photographs, count)
         pixels = to_model(drawn.wanted)
         made = torch.cat([vae.decoder(vae.encoder(part)).clamp(-1, 1) for part in pixels.split(64)])
         quality = psnr((made - pixels).square().mean((1, 2, 3)), 2)
         for kind, values in _by_ground(drawn, quality).items():
             figures[f"{named}{kind} dB"] = values
     return figures
+
+
+def unseen(device: str, photographs: Sequence[str], count: int) -> Lessons:
+    """Return lessons from a stream of random numbers that is in no training."""
+    torch.manual_seed(UNSEEN_SEED)
+    return lessons.draw(Atlas.load(device, photographs), lessons.Draw(device), count)
 
 
 def _by_ground(drawn: Lessons, values: torch.Tensor) -> dict[str, float]:
@@ -119,8 +125,7 @@ def paintings(folder: Path, device: str, count: int, steps: int, sheet: Path) ->
     """Return the median PSNR in dB of the masked part of unseen lessons, by guidance scale and by kind of ground."""
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
-    dice = lessons.Draw(device, 5)
-    drawn = lessons.draw(Atlas.load(device, world.HELD_OUT_PHOTOGRAPHS), dice, count)
+    drawn = unseen(device, world.UNSEEN_PHOTOGRAPHS, count)
     asked = drawn.texts != len(lessons.TEXTS) - 1
     figures, rows = {}, [drawn.wanted[:SHOWN], drawn.wanted[:SHOWN] * (1 - drawn.masks[:SHOWN])]
     for scale in GUIDANCE_SCALES:

@@ -101,7 +101,7 @@ def train(device: str, schedule: training.Schedule, work: Path, out: Path, start
         painter.unet = UNet2DConditionModel.from_pretrained(start / "inpaint" / "unet", dtype=torch.float32)
     painter.to(device)
     painter.unet.to(memory_format=torch.channels_last)
-    trainer = training.Trainer("unet", painter, schedule, work)
+    trainer = training.Trainer("unet", painter, schedule, work, stream=2, record=True)
     trainer.fit(
         Lecture(device, vae, painter, words),
         lambda average: save(cast(Painter, average), vae, words, out / "inpaint"),
@@ -123,8 +123,8 @@ class Lecture:
         self._noise_schedule.alphas_cumprod = self._noise_schedule.alphas_cumprod.to(device)
         self._count, self._times = BATCH[torch.device(device).type]
 
-    def __call__(self, step: int) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-        dice = lessons.Draw(self._device, 3, step)
+    def __call__(self, _: int) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        dice = lessons.Draw(self._device)
         drawn = lessons.draw(self._pictures, dice, self._count)
         latents, mask, masked = (part.repeat(self._times, 1, 1, 1) for part in conditions(self._vae, drawn))
         tokens = self._tokens[drawn.texts].repeat(self._times, 1)

@@ -46,7 +46,9 @@ def to_model(pictures: torch.Tensor) -> torch.Tensor:
 
 def half_precision(device: str) -> contextlib.AbstractContextManager[object]:
     """Return the context in which a GPU computes in bfloat16; a CPU goes on in float32."""
-    return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else contextlib.nullcontext()
+    if not device.startswith("cuda"):
+        return contextlib.nullcontext()
+    return torch.autocast("cuda", torch.bfloat16, cache_enabled=False)  # a recorded step would keep its cached casts
 
 
 def reconstruction_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -66,11 +68,11 @@ def train(device: str, schedule: training.Schedule, work: Path, out: Path) -> No
     """Train the autoencoder and write it to `out`/inpaint/vae."""
     pictures = Atlas.load(device)
     model = build().to(device)
-    trainer = training.Trainer("vae", model, schedule, work)
+    trainer = training.Trainer("vae", model, schedule, work, stream=1, record=True)
     batch = BATCH[torch.device(device).type]
 
-    def loss(step: int) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-        dice = lessons.Draw(device, 1, step)
+    def loss(_: int) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        dice = lessons.Draw(device)
         drawn = lessons.draw(pictures, dice, batch)
         holes = drawn.masks * dice.chance(HOLES, batch)[:, None, None, None]
         wanted = to_model(drawn.wanted) * (1 - holes)
@@ -82,7 +84,7 @@ def train(device: str, schedule: training.Schedule, work: Path, out: Path) -> No
         stray = latents.abs().sub(3).relu().square().mean()
         error = made.detach() - wanted
         return reconstruction_loss(made, wanted) + 0.01 * stray, {
-            "psnr": psnr(error.square().mean((1, 2, 3)), 2).median(),
+            "psnr": psnr(error.square().mean((1, 2, 3)), 2).mean(),
             "std": latents.detach().std(),
         }
 
@@ -97,7 +99,7 @@ def psnr(squared_error: torch.Tensor, span: float) -> torch.Tensor:
 @torch.no_grad()
 def save(vae: AutoencoderTiny, pictures: Atlas, folder: Path) -> None:
     """Write the model with the scaling that gives its latents unit variance, in half precision."""
-    drawn = lessons.draw(pictures, lessons.Draw(pictures.inks.device.type, 2), SCALING_PICTURES)
+    drawn = lessons.draw(pictures, lessons.Draw(pictures.inks.device.type), SCALING_PICTURES)
     latents = vae.encoder(to_model(drawn.wanted))
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 4))
     training.in_half_precision(vae).save_pretrained(folder)

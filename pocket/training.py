@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 WEIGHTS = Path(__file__).parent / "weights"
 CHECKPOINT_EVERY_S = 120.0
-LOG_EVERY_S = 30.0
+LOG_EVERY_S = 15.0
+WARM_UP = 5  # steps before one is recorded
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 Loss = Callable[[int], tuple[torch.Tensor, Mapping[str, float | torch.Tensor]]]
@@ -79,21 +81,34 @@ def in_half_precision(model: Model) -> Model:
 
 
 class Trainer:
-    """Fits `model` to the losses of numbered batches; `average` is the model to ship."""
+    """Fits `model` to the losses of numbered batches; `average` is the model to ship.
 
-    def __init__(self, name: str, model: torch.nn.Module, schedule: Schedule, work: Path) -> None:
+    Batch number k of stream s is drawn after torch's generators were seeded with both numbers. On a GPU a step is
+    recorded once as a CUDA graph and then played back, since launching its thousands of small operators one by one
+    takes longer than they do: what the loss draws it has to draw there, and its Python runs a few times only.
+    """
+
+    def __init__(
+        self, name: str, model: torch.nn.Module, schedule: Schedule, work: Path, stream: int = 0, record: bool = False
+    ) -> None:
         self.name = name
         self.model = model
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.schedule = schedule
         self.checkpoint = work / f"{name}.checkpoint.pt"
+        self._stream = stream
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._record = record and trained[0].is_cuda
+        self._recorded: torch.cuda.CUDAGraph | None = None
+        self._made: Mapping[str, float | torch.Tensor] = {}
+        self._learning_rate = torch.zeros((), device=trained[0].device)
         self.optimizer = torch.optim.AdamW(
             trained,
-            lr=schedule.learning_rate,
+            lr=self._learning_rate if self._record else schedule.learning_rate,
             weight_decay=schedule.weight_decay,
             betas=(0.9, 0.99),
             fused=trained[0].is_cuda,
+            capturable=self._record,
         )
         self.step = 0
         self.seconds = 0.0
@@ -126,17 +141,55 @@ class Trainer:
         print(f"{self.name}: done after {self.step} steps, {self.seconds:.0f} s", flush=True)
 
     def _one_step(self, loss: Loss) -> Mapping[str, float | torch.Tensor]:
-        progress = self.schedule.progress(self.step, self.seconds)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate_at(self.step, progress)
-        value, figures = loss(self.step)
+        self._learning_rate.fill_(
+            self.schedule.learning_rate_at(self.step, self.schedule.progress(self.step, self.seconds))
+        )
+        if not self._record:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._learning_rate.item()
+        torch.manual_seed(int(np.random.SeedSequence([self._stream, self.step]).generate_state(1)[0]))
+        if self._record and self._recorded is None and self.step >= WARM_UP:
+            self._recorded = self._recording(loss)
+        if self._recorded is not None:
+            self._recorded.replay()
+        elif self._record:
+            self._made = self._aside(loss)
+        else:
+            self._made = self._taken(loss)
+        self.step += 1
+        self._average()
+        return self._made
+
+    def _taken(self, loss: Loss) -> Mapping[str, float | torch.Tensor]:
+        """Take a step; return what is to be logged of it."""
         self.optimizer.zero_grad(set_to_none=True)
+        value, figures = loss(self.step)
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        self.step += 1
-        self._average()
         return {"loss": value.detach(), **figures}
+
+    def _aside(self, loss: Loss) -> Mapping[str, float | torch.Tensor]:
+        """Take a step on a stream of its own, as is asked for before a recording."""
+        aside, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        aside.wait_stream(current)
+        with torch.cuda.stream(aside):
+            made = self._taken(loss)
+        current.wait_stream(aside)
+        return made
+
+    def _recording(self, loss: Loss) -> torch.cuda.CUDAGraph | None:
+        """Return a step as a CUDA graph, which writes into `_made`; None, and no other try, where that fails."""
+        graph = torch.cuda.CUDAGraph()
+        try:
+            torch.cuda.synchronize()
+            with torch.cuda.graph(graph):
+                self._made = self._taken(loss)
+        except RuntimeError as error:
+            print(f"{self.name}: a step cannot be recorded, so its operators are launched one by one: {error}")
+            self._record = False
+            return None
+        return graph
 
     @torch.no_grad()
     def _average(self) -> None:

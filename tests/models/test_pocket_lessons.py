@@ -18,6 +18,11 @@ from pocket.lessons import CANVAS_PX, CROPS_PX, TEXTS, Draw
 from pocket.vocabulary import BY_NAME, STICKERS
 
 
+def seeded(number: int) -> Draw:
+    torch.manual_seed(number)
+    return Draw("cpu")
+
+
 @pytest.fixture(scope="module")
 def pictures() -> Atlas:
     return Atlas.load("cpu")
@@ -25,7 +30,7 @@ def pictures() -> Atlas:
 
 @pytest.fixture(scope="module")
 def drawn(pictures: Atlas) -> lessons.Lessons:
-    return lessons.draw(pictures, Draw("cpu", 1), 8 * len(CROPS_PX))
+    return lessons.draw(pictures, seeded(1), 8 * len(CROPS_PX))
 
 
 def test_a_sticker_is_laid_down_as_pillow_does_it(pictures: Atlas) -> None:
@@ -63,7 +68,7 @@ def test_pieces_of_photographs_are_stretched_as_pillow_does_it(side: int) -> Non
 
 def test_the_largest_copy_that_fits_the_mask_is_wanted(pictures: Atlas) -> None:
     stickers = torch.arange(len(STICKERS))
-    masks = lessons.left_behind(pictures, Draw("cpu", 3), 56).masks[: len(STICKERS)]
+    masks = lessons.left_behind(pictures, seeded(3), 56).masks[: len(STICKERS)]
     layer = lessons.fitted(pictures, masks, stickers)
     solid = layer[:, 3:] > 0.5
     held = (solid * masks).sum((1, 2, 3)) / solid.sum((1, 2, 3))
@@ -79,7 +84,7 @@ def test_the_largest_copy_that_fits_the_mask_is_wanted(pictures: Atlas) -> None:
 
 
 def test_a_text_names_the_sticker_that_is_wanted(pictures: Atlas) -> None:
-    dice = Draw("cpu", 4)
+    dice = seeded(4)
     stickers = dice.index(len(STICKERS), 400)
     nothing = dice.chance(0.3, 400)
     for text, index, none in zip(lessons._texts(dice, stickers, nothing), stickers, nothing, strict=True):
@@ -99,13 +104,13 @@ def test_where_nothing_is_asked_for_the_ground_goes_on(pictures: Atlas, monkeypa
             torch.zeros(count, dtype=torch.long),
         ),
     )
-    drawn = lessons.draw(pictures, Draw("cpu", 5), 16)
+    drawn = lessons.draw(pictures, seeded(5), 16)
     assert (drawn.wanted[drawn.masks.expand_as(drawn.wanted) > 0] == 90).all()
 
 
 def test_the_same_number_draws_the_same_lessons(pictures: Atlas, drawn: lessons.Lessons) -> None:
-    again = lessons.draw(pictures, Draw("cpu", 1), 8 * len(CROPS_PX))
-    other = lessons.draw(pictures, Draw("cpu", 2), 8 * len(CROPS_PX))
+    again = lessons.draw(pictures, seeded(1), 8 * len(CROPS_PX))
+    other = lessons.draw(pictures, seeded(2), 8 * len(CROPS_PX))
     assert torch.equal(again.wanted, drawn.wanted)
     assert torch.equal(again.texts, drawn.texts)
     assert not torch.equal(other.wanted, drawn.wanted)
