@@ -24,9 +24,10 @@ import torch
 from benchmarks.figures import Figure
 from benchmarks.gpu_check.models import Place
 from benchmarks.gpu_check.processes import answers, processes_for
-from benchmarks.gpu_check.steps import KNEE, Inputs, calls, graphed, inputs
+from benchmarks.gpu_check.steps import KNEE, Inputs, calls, inputs
 from benchmarks.gpu_check.timing import Clock, milliseconds, synchronized
 from benchmarks.in_process import silence
+from deployments.inpaint.cuda_graphs import GraphedForward
 from deployments.inpaint.denoiser import Denoiser, Forward
 
 FRAMES = 8  # of a traceback that are kept, the innermost
@@ -146,7 +147,7 @@ def _times(plain: Forward, compiled: Forward, sets: list[Inputs], place: Place) 
     made = {"ms eager": _time(plain, sets, place), "ms": _time(compiled, sets, place)}
     made["over eager"] = made["ms"] / made["ms eager"]
     if place.device == "cuda":
-        made["ms as a CUDA graph"] = _time(graphed(compiled, sets[0]), sets, place)
+        made["ms as a CUDA graph"] = _time(GraphedForward(compiled), sets, place)
     return made
 
 

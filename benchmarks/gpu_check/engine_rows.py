@@ -66,7 +66,7 @@ class WholeRequests:
 
     def __init__(self, model: InpaintModel) -> None:
         self._model = model
-        self._denoiser = Denoiser(model.unet, "eager", threads=1)
+        self._denoiser = Denoiser(model.unet, threads=1)
         self._waiting: deque[tuple[InpaintRequest, Future[bool]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
