@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.figures import Figure
-from benchmarks.gpu_check import compiled, device_tests, edits, engine_rows, shares, steps
+from benchmarks.gpu_check import compiled, device_tests, edits, engine_rows, exactness, shares, steps
 from benchmarks.gpu_check.models import Models, Place
 from benchmarks.gpu_check.results import Results, say
 from benchmarks.gpu_check.timing import Clock, synchronized
@@ -31,6 +31,7 @@ from benchmarks.in_process import silence
 SECTIONS = {
     "tests": 60,
     "steps": 30,
+    "exactness": 15,
     "engine": 45,
     "edits": 40,
     "batches": 15,
@@ -73,6 +74,7 @@ class Run:
             if "compiled" in self._wanted:
                 compiling.pause()
             self._section("steps", lambda clock: steps.measure(place, clock))
+            self._section("exactness", lambda clock: exactness.measure(place, clock))
             self._section("engine", lambda clock: engine_rows.measure(self.models, place, clock))
             self._section("edits", lambda clock: edits.measure(self.models, place, clock))
             self._section("batches", lambda clock: edits.batches(self.models, place, clock))

@@ -14,6 +14,11 @@ ROOT = Path(__file__).parent.parent.parent
 ABSENT = ("ray", "starlette", "fastapi", "msgpack")  # on the machine that it is for
 FIGURES = {
     "steps": {"step, eager, float16: ms of 2 rows", "UNet FLOP/s over a matmul's, bfloat16, 16 rows"},
+    "exactness": {
+        f"exactness, {way}: {what}"
+        for way in ("float16", "float16, contiguous", "bfloat16", "float32, no TF32")
+        for what in ("numbers of a row that company changes", "kinds of operators whose rows differ by place")
+    },
     "engine": {
         "rows that share a step, as the profile at the start chose",
         "engine: cap 8 over cap 1, saturated images/s",
