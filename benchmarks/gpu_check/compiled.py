@@ -1,14 +1,13 @@
 """Steps of a compiled UNet. Compiling takes a minute and cannot be stopped, so it is done in processes of its own.
 
 Three of them compile at the same time: the blocks that repeat, and the whole UNet as `execution: compiled` has it, for
-two sizes of steps. They stand still while something else is timed, and are timed one after the other at the end.
+two sizes of steps. They are timed one after the other, once all have compiled.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-import signal
 import threading
 import time
 import traceback
@@ -82,18 +81,6 @@ class Compiling:
         for process in self._processes:
             process.kill()
             process.join()
-
-    def pause(self) -> None:
-        """Let them stand still: something is timed."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for process in self._processes:
-            if process.is_alive():
-                os.kill(process.pid, number)
 
     def figures(self, clock: Clock) -> Iterator[Figure]:
         """Yield what each has found, as they end. Raises at the end if some have failed or are not ready in time."""
