@@ -20,7 +20,7 @@ POCKET = "pocket"
 POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
 
 Dtype = Literal["float32", "float16", "bfloat16"]
-Execution = Literal["auto", "eager", "traced", "compiled"]
+Execution = Literal["auto", "eager", "graphed", "traced", "compiled"]
 ClipMethod = Literal["patch", "maskclip", "clearclip", "naclip", "surgery"]
 SchedulerName = Literal["ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm"]
 
@@ -52,9 +52,11 @@ class InpaintArgs(ModelArgs):
 
     With `safety_checker` the checkpoint's own checker, if it has one, looks at each finished picture.
 
-    `execution` is "eager"; "traced" (bit-equal to eager, without Python between the operators, so that threads do not
-    wait for each other; torch deprecates it but still has it); or "compiled" (torch.compile, one graph for each row
-    bucket, whose first step takes a minute or more). "auto" is traced on a CPU and eager on a GPU.
+    `execution` is "eager"; "graphed" (only on a CUDA GPU: the kernels of each row bucket and size are recorded at its
+    first step and played back, bit-equal to eager); "traced" (bit-equal to eager, without Python between the operators,
+    so that threads do not wait for each other; torch deprecates it but still has it); or "compiled" (torch.compile, one
+    graph for each row bucket, whose first step takes a minute or more). "auto" is traced on a CPU, graphed on a CUDA
+    GPU and eager elsewhere.
 
     `row_threads` CPU threads share the rows of a step; None takes one for each core that torch's own
     threads leave, at most 4. A step is padded with empty rows up to the next of `row_buckets`. Results are

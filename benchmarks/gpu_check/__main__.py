@@ -1,6 +1,6 @@
 """Measures what only a GPU can tell, and writes gpu-check.json and gpu-check.md after each figure.
 
-    python -m benchmarks.gpu_check [--out DIR] [--sections tests,steps] [--device cuda] [--tiny] [--budget-s 200]
+    python -m benchmarks.gpu_check [--out DIR] [--sections tests,steps] [--device cuda] [--tiny] [--budget-s 240]
 
 One process, and a few short-lived ones: neither Ray nor the HTTP packages are needed. The models have the published
 sizes and random weights, made on the device. A section that fails says so in the files, and the next one runs.
@@ -13,32 +13,32 @@ import gc
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from benchmarks.figures import Figure
-from benchmarks.gpu_check import compiled, device_tests, edits, engine_rows, shares, steps
+from benchmarks.gpu_check import compiled, device_tests, edits, engine_rows, exactness, shares, steps
 from benchmarks.gpu_check.models import Models, Place
 from benchmarks.gpu_check.results import Results, say
-from benchmarks.gpu_check.timing import Clock, synchronized
+from benchmarks.gpu_check.timing import Clock
 from benchmarks.in_process import silence
 
 # In the order in which they run, with the seconds of BUDGET_S that each may take at most.
 SECTIONS = {
-    "tests": 60,
+    "tests": 75,
     "steps": 30,
-    "engine": 45,
-    "edits": 40,
+    "exactness": 20,
     "batches": 15,
-    "shares": 45,
-    "compiled": 120,
-    "compiled-tests": 60,
+    "shares": 40,
+    "engine": 45,
+    "edits": 30,
+    "compiled": 100,
+    "compiled-tests": 50,
 }
-BUDGET_S = 200
+BUDGET_S = 240
 TIMING_S = 15  # that the compiled steps need once all have compiled
 
 Measure = Callable[[Clock], Iterable[Figure]]
@@ -60,37 +60,29 @@ class Run:
         return Models.make(self._place)
 
     def everything(self) -> None:
-        """What is slow and times nothing goes on at the same time; what takes times does so alone."""
+        """One section after another, each with the machine to itself. Compiling comes last: it takes what is left."""
         place = self._place
-        with ExitStack() as ends:
-            if "compiled" in self._wanted:
-                patience_s = max(10.0, self._clock.left_s() - TIMING_S)
-                compiling = ends.enter_context(compiled.Compiling(place, self._backend, patience_s))
-            if "tests" in self._wanted:
-                tests = ends.enter_context(device_tests.DeviceTests(place.device, "not compiled"))
-                self._make_models()
-                self._section("tests", lambda clock: tests.figures(clock))
-            if "compiled" in self._wanted:
-                compiling.pause()
-            self._section("steps", lambda clock: steps.measure(place, clock))
-            self._section("engine", lambda clock: engine_rows.measure(self.models, place, clock))
-            self._section("edits", lambda clock: edits.measure(self.models, place, clock))
-            self._section("batches", lambda clock: edits.batches(self.models, place, clock))
-            self._release()
-            if "compiled" in self._wanted:
-                compiling.resume()
-            if "compiled-tests" in self._wanted:
-                compiled_tests = ends.enter_context(device_tests.DeviceTests(place.device, "compiled"))
-            self._section("shares", lambda clock: shares.measure(place, clock))
-            self._section("compiled", lambda clock: compiling.figures(clock))
-            self._section("compiled-tests", lambda clock: compiled_tests.figures(clock))
+        self._section("tests", lambda clock: self._tests("not compiled", clock))
+        self._section("steps", lambda clock: steps.measure(place, clock))
+        self._section("exactness", lambda clock: exactness.measure(place, clock))
+        self._section("batches", lambda clock: edits.batches(self.models, place, clock))
+        self._release()
+        self._section("shares", lambda clock: shares.measure(place, clock))
+        self._section("engine", lambda clock: engine_rows.measure(self.models, place, clock))
+        self._section("edits", lambda clock: edits.measure(self.models, place, clock))
+        self.__dict__.pop("models", None)
+        self._release()
+        self._section("compiled", self._compiled)
+        self._section("compiled-tests", lambda clock: self._tests("compiled", clock))
 
-    def _make_models(self) -> None:
-        """While the tests run. A failure is the business of the sections that need the models."""
-        try:
-            say(f"models made in {synchronized(lambda: self.models, self._place.device):.1f} s")
-        except Exception as error:
-            say(f"the models cannot be made: {error}")
+    def _tests(self, which: str, clock: Clock) -> Iterator[Figure]:
+        with device_tests.DeviceTests(self._place.device, which) as tests:
+            yield from tests.figures(clock)
+
+    def _compiled(self, clock: Clock) -> Iterator[Figure]:
+        patience_s = max(10.0, clock.left_s() - TIMING_S)
+        with compiled.Compiling(self._place, self._backend, patience_s) as compiling:
+            yield from compiling.figures(clock)
 
     def _section(self, name: str, measure: Measure) -> None:
         if name not in self._wanted:
@@ -104,8 +96,7 @@ class Run:
                 self._results.keep(section, figure)
 
     def _release(self) -> None:
-        """Give the device's memory back: others need it now."""
-        self.__dict__.pop("models", None)
+        """Give memory that nobody uses back to the device: other processes need it now."""
         gc.collect()
         if self._place.device == "cuda":
             torch.cuda.empty_cache()

@@ -1,14 +1,13 @@
 """Steps of a compiled UNet. Compiling takes a minute and cannot be stopped, so it is done in processes of its own.
 
 Three of them compile at the same time: the blocks that repeat, and the whole UNet as `execution: compiled` has it, for
-two sizes of steps. They stand still while something else is timed, and are timed one after the other at the end.
+two sizes of steps. They are timed one after the other, once all have compiled.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-import signal
 import threading
 import time
 import traceback
@@ -24,9 +23,10 @@ import torch
 from benchmarks.figures import Figure
 from benchmarks.gpu_check.models import Place
 from benchmarks.gpu_check.processes import answers, processes_for
-from benchmarks.gpu_check.steps import KNEE, Inputs, calls, graphed, inputs
+from benchmarks.gpu_check.steps import KNEE, Inputs, calls, inputs
 from benchmarks.gpu_check.timing import Clock, milliseconds, synchronized
 from benchmarks.in_process import silence
+from deployments.inpaint.cuda_graphs import GraphedForward
 from deployments.inpaint.denoiser import Denoiser, Forward
 
 FRAMES = 8  # of a traceback that are kept, the innermost
@@ -82,18 +82,6 @@ class Compiling:
             process.kill()
             process.join()
 
-    def pause(self) -> None:
-        """Let them stand still: something is timed."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for process in self._processes:
-            if process.is_alive():
-                os.kill(process.pid, number)
-
     def figures(self, clock: Clock) -> Iterator[Figure]:
         """Yield what each has found, as they end. Raises at the end if some have failed or are not ready in time."""
         failures = []
@@ -146,7 +134,7 @@ def _times(plain: Forward, compiled: Forward, sets: list[Inputs], place: Place) 
     made = {"ms eager": _time(plain, sets, place), "ms": _time(compiled, sets, place)}
     made["over eager"] = made["ms"] / made["ms eager"]
     if place.device == "cuda":
-        made["ms as a CUDA graph"] = _time(graphed(compiled, sets[0]), sets, place)
+        made["ms as a CUDA graph"] = _time(GraphedForward(compiled), sets, place)
     return made
 
 

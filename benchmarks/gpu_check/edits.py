@@ -29,8 +29,8 @@ from deployments.config import (
 from deployments.messages import EditRequest, EditResult, ScoreRequest, SearchRequest
 
 CALLERS = 8
-ROUNDS = 5
-SATURATED_ROUNDS = 3
+ROUNDS = 3
+SATURATED_ROUNDS = 2
 AGAIN = 2  # rounds in which the same picture comes a second time
 BATCHES = (8, 16)
 

@@ -26,20 +26,20 @@ from deployments.inpaint.rows import Rows
 from deployments.messages import InpaintRequest
 
 BATCH = 8
+CAPS = (1, 8)
 SHORT = min(MIX)
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is asked for: pictures at once, and of the mixed load how many pictures in how many rounds."""
+    """How much is asked for: pictures at once and in how many rounds, and pictures of the mixed load."""
 
     saturated: int
-    caps: tuple[int, ...]
     rounds: int
     mixed: int
 
 
-FULL, TINY = Amount(8, (1, 2, 4, 8), 2, 12), Amount(4, (1, 8), 1, 4)
+FULL, TINY = Amount(8, 2, 12), Amount(4, 1, 4)
 
 
 def measure(models: Models, place: Place, clock: Clock) -> Iterator[Figure]:
@@ -49,10 +49,10 @@ def measure(models: Models, place: Place, clock: Clock) -> Iterator[Figure]:
     engine = InpaintEngine(models.inpaint, args, InpaintSettings(max_pictures=10_000), timeline)
     try:
         yield Figure("rows that share a step, as the profile at the start chose", (float(engine.max_rows),))
-        yield replace(saturated(engine, amount.rounds, known, say, amount.saturated, amount.caps), target=2.0)
+        yield replace(saturated(engine, amount.rounds, known, say, amount.saturated, CAPS), target=2.0)
         yield exact(engine, args, known)
         if not clock.over:
-            yield from _mixed(engine, timeline, known, amount, clock)
+            yield from _mixed(engine, timeline, known, amount)
     finally:
         engine.close()
 
@@ -66,7 +66,7 @@ class WholeRequests:
 
     def __init__(self, model: InpaintModel) -> None:
         self._model = model
-        self._denoiser = Denoiser(model.unet, "eager", threads=1)
+        self._denoiser = Denoiser(model.unet, threads=1)
         self._waiting: deque[tuple[InpaintRequest, Future[bool]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -137,9 +137,7 @@ class _Engine:
         return True
 
 
-def _mixed(
-    engine: InpaintEngine, timeline: Timeline, known: list[EditCase], amount: Amount, clock: Clock
-) -> Iterator[Figure]:
+def _mixed(engine: InpaintEngine, timeline: Timeline, known: list[EditCase], amount: Amount) -> Iterator[Figure]:
     """10, 20, 30 and 50 steps at random times, at 70 % of what batching whole requests can do."""
     engine.reconfigure(InpaintSettings(max_pictures=10_000))
     ours, theirs = _Engine(engine, timeline), WholeRequests(engine.model)
@@ -161,12 +159,7 @@ def _mixed(
 
             return mean_latency
 
-        start = time.perf_counter()
         made = interleaved(1, {name: run(name) for name in sides}, say)
-        seconds = time.perf_counter() - start
-        while len(made["engine"]) < amount.rounds and clock.left_s() > seconds:
-            more = interleaved(1, {name: run(name) for name in sides}, say)
-            made = {name: values + more[name] for name, values in made.items()}
     finally:
         theirs.close()
     yield Figure(

@@ -14,7 +14,7 @@ from benchmarks.gpu_check.timing import Clock
 from benchmarks.in_process import silence
 
 SHARES = {"clip": 0.1, "sam": 0.2, "inpaint": 0.7}  # those of serve_config.yaml
-FILLED = 0.5  # of its share: the rest of the card is for those that compile meanwhile, and for the driver
+FILLED = 0.5  # of its share: the rest of the card is for the models of the main process, and for the driver
 BEYOND = 0.6  # of its share, on top of that
 GIB = 2**30
 

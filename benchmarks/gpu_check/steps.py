@@ -1,8 +1,9 @@
-"""Milliseconds of one UNet call by its rows: as the engine runs it, and in ways that it does not use yet."""
+"""Milliseconds of one UNet call by its rows: eager, as a CUDA graph as the engine runs it, and with cuDNN's search."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figures import Figure
 from benchmarks.gpu_check.models import Place
-from benchmarks.gpu_check.timing import Clock, milliseconds
+from benchmarks.gpu_check.timing import Clock, milliseconds, synchronized
 from deployments.inpaint.denoiser import Denoiser, Forward
 
 ROWS = (1, 2, 4, 8, 16, 32, 64)
@@ -64,42 +65,22 @@ def _sizes(place: Place) -> Sequence[int]:
 def _graphs(
     denoiser: Denoiser, unet: Any, place: Place, name: str, eager: dict[int, float], clock: Clock
 ) -> Iterator[Figure]:
-    """The same eager operators, recorded once and played back: what is left when Python launches nothing."""
+    """The same kernels as `execution: graphed` has them: what is left when Python launches nothing."""
+    graphed = Denoiser(unet, "graphed", threads=1)
     parts: dict[str, float] = {}
     different = 0
     for rows in (2, 8, KNEE):
         if clock.over:
             break
         sets = inputs(unet, place, rows)
-        played = graphed(denoiser, sets[0])
-        parts[f"{rows} rows, ms"] = milliseconds(calls(played, sets), place.device)
+        parts[f"{rows} rows, s to record"] = synchronized(partial(graphed, *sets[0]), place.device)
+        parts[f"{rows} rows, ms"] = milliseconds(calls(graphed, sets), place.device)
         parts[f"{rows} rows, over eager"] = parts[f"{rows} rows, ms"] / eager[rows]
-        different += int((played(*sets[1]) != denoiser(*sets[1])).sum())
+        different += int((graphed(*sets[1]) != denoiser(*sets[1])).sum())
+    graphed.close()
     if parts:
         yield Figure(f"step, CUDA graph, {name}: 2 rows over eager", (parts["2 rows, over eager"],), parts=parts)
         yield Figure(f"step, CUDA graph, {name}: numbers unlike eager's", (float(different),), 0, below=True)
-
-
-def graphed(forward: Forward, example: Inputs) -> Forward:
-    """`forward` recorded as a CUDA graph for rows of one number and size. What it returns is its own until the next."""
-    kept = tuple(each.clone() for each in example)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):
-            forward(*kept)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        made = forward(*kept)
-
-    def play(channels: torch.Tensor, timesteps: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        for place, source in zip(kept, (channels, timesteps, text), strict=True):
-            place.copy_(source)
-        graph.replay()
-        return made
-
-    return play
 
 
 def _searching(denoiser: Denoiser, unet: Any, place: Place, name: str, eager: dict[int, float]) -> Figure:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from deployments.config import Execution
+from deployments.errors import SettingError
+from deployments.inpaint.cuda_graphs import GraphedForward
 
 MOST_ROW_THREADS = 4
 TRACE_SIDE = 8  # latents; a traced UNet takes any size, so the smallest that every UNet can halve thrice will do
@@ -39,7 +41,7 @@ class Denoiser:
     ) -> None:
         on_cpu = unet.device.type == "cpu"
         if execution == "auto":
-            execution = "traced" if on_cpu else "eager"
+            execution = _BEST.get(unet.device.type, "eager")
         if not on_cpu:
             unet.to(memory_format=torch.channels_last)
         self.execution = execution
@@ -130,4 +132,19 @@ def _compiled(unet: Any) -> Forward:
     return forward
 
 
-_MAKERS: dict[str, Callable[[Any], Forward]] = {"eager": _eager, "traced": _traced, "compiled": _compiled}
+def _graphed(unet: Any) -> Forward:
+    """The same kernels as eager, played back. Raises SettingError where there is no CUDA to record them with."""
+    if unet.device.type != "cuda":
+        raise SettingError(
+            "inpaint.execution", f"'graphed' needs a CUDA GPU, and the model is on {unet.device}. Give auto."
+        )
+    return GraphedForward(_Plain(unet))
+
+
+_BEST: dict[str, Execution] = {"cpu": "traced", "cuda": "graphed"}
+_MAKERS: dict[str, Callable[[Any], Forward]] = {
+    "eager": _eager,
+    "graphed": _graphed,
+    "traced": _traced,
+    "compiled": _compiled,
+}

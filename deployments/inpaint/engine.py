@@ -125,7 +125,8 @@ class InpaintEngine:
         channels = text.new_zeros(rows, self.model.unet.config.in_channels, self._native_side, self._native_side)
         self._denoiser(channels, torch.zeros(rows, device=text.device), text.expand(rows, -1, -1).contiguous())
         if text.is_cuda:
-            torch.cuda.synchronize(text.device)
+            # Not the whole device: another engine of this process may be recording a graph, which that would spoil.
+            torch.cuda.current_stream(text.device).synchronize()
 
     def _count(self, record: StepRecord) -> None:
         self._seconds_per_row = record.seconds / record.rows

@@ -99,6 +99,25 @@ def test_compiled_latents_are_bit_equal_whoever_shares_the_steps(device, request
     assert float((alone - eager).abs().max()) <= 1e-2 * float(eager.std())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_graphed_latents_equal_eager_ones_to_the_bit(on_gpu, device, request_, new_engine, latents_of, caplog, dtype):
+    model = InpaintModel.load(InpaintArgs(device=device, dtype=dtype))
+    eager, graphed = (
+        new_engine(model, execution=execution, row_buckets=(2, BUCKET)) for execution in ("eager", "graphed")
+    )
+    other = replace(request_, model_px=2 * model.native_px)
+    (alone,), (larger,) = (latents_of(eager, request) for request in (request_, other))
+    for request, expected in ((request_, alone), (other, larger), (request_, alone)):  # the third is not recorded anew
+        (made,) = latents_of(graphed, request)
+        assert torch.equal(made, expected), int((made != expected).sum())
+    crowded = new_engine(model, execution="graphed", row_buckets=(BUCKET,))
+    (solo,) = latents_of(new_engine(model, row_buckets=(BUCKET,)), request_)
+    together = latents_of(crowded, *company(request_)[:3], request_, *company(request_)[3:])[3]
+    assert torch.equal(together, solo), int((together != solo).sum())
+    assert latents_of(graphed, *company(request_), request_)[0].isfinite().all()
+    assert "cannot be recorded" not in caplog.text
+
+
 def test_a_picture_equals_the_one_that_a_cpu_paints(device, request_, new_engine):
     painted = new_engine().submit(request_).future.result(300).images[0][0]
     on_cpu = new_engine(InpaintModel.load(InpaintArgs(device="cpu"))).submit(request_).future.result(300).images[0][0]

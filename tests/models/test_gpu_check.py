@@ -14,6 +14,17 @@ ROOT = Path(__file__).parent.parent.parent
 ABSENT = ("ray", "starlette", "fastapi", "msgpack")  # on the machine that it is for
 FIGURES = {
     "steps": {"step, eager, float16: ms of 2 rows", "UNet FLOP/s over a matmul's, bfloat16, 16 rows"},
+    "exactness": {
+        f"exactness, {way}: {what}"
+        for way in ("float16", "float16, contiguous", "bfloat16", "float32, no TF32")
+        for what in ("numbers of a row that company changes", "kinds of operators whose rows differ by place")
+    },
+    "batches": {
+        f"{name}, {size} together over one by one"
+        for name in ("CLIP score", "CLIP locate", "SAM encode")
+        for size in (8, 16)
+    },
+    "shares": {"processes that worked again after each had wanted more than its share"},
     "engine": {
         "rows that share a step, as the profile at the start chose",
         "engine: cap 8 over cap 1, saturated images/s",
@@ -28,12 +39,6 @@ FIGURES = {
         "pixels changed outside the mask",
         "8 callers: images/s over the seed's way",
     },
-    "batches": {
-        f"{name}, {size} together over one by one"
-        for name in ("CLIP score", "CLIP locate", "SAM encode")
-        for size in (8, 16)
-    },
-    "shares": {"processes that worked again after each had wanted more than its share"},
     "compiled": {
         "step, repeated blocks compiled: over eager, 16 rows",
         "step, compiled, 2 rows: over eager, 2 rows",
