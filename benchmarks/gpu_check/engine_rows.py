@@ -64,12 +64,14 @@ class WholeRequests:
     the engine's own, so that only the scheduling differs.
     """
 
-    def __init__(self, model: InpaintModel) -> None:
+    def __init__(self, model: InpaintModel, example: InpaintRequest) -> None:
         self._model = model
         self._denoiser = Denoiser(model.unet, threads=1)
         self._waiting: deque[tuple[InpaintRequest, Future[bool]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        for count in (1, 2, 4, BATCH):  # the engine has taken steps of these sizes by now, too
+            self._paint([example] * count)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -140,7 +142,7 @@ class _Engine:
 def _mixed(engine: InpaintEngine, timeline: Timeline, known: list[EditCase], amount: Amount) -> Iterator[Figure]:
     """10, 20, 30 and 50 steps at random times, at 70 % of what batching whole requests can do."""
     engine.reconfigure(InpaintSettings(max_pictures=10_000))
-    ours, theirs = _Engine(engine, timeline), WholeRequests(engine.model)
+    ours, theirs = _Engine(engine, timeline), WholeRequests(engine.model, known[0].inpaint(0, 2))
     mixed = [known[index % len(known)].inpaint(index, MIX[index % len(MIX)]) for index in range(amount.mixed)]
     try:
         short = [closed_loop(lambda each: paint(engine, each), [known[0].inpaint(seed, SHORT)], 1) for seed in range(5)]

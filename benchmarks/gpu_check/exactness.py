@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -32,7 +33,7 @@ class Way:
     name: str
     dtype: torch.dtype
     layout: torch.memory_format = torch.channels_last
-    switches: tuple[tuple[str, bool], ...] = ()
+    switches: tuple[tuple[str, Any], ...] = ()
 
 
 HALF_SUMS, BFLOAT_SUMS = ((f"cuda.matmul.allow_{name}_reduced_precision_reduction", False) for name in ("fp16", "bf16"))
@@ -47,6 +48,8 @@ WAYS = (
     Way("bfloat16, sums in float32", torch.bfloat16, switches=(BFLOAT_SUMS,)),
     Way("float32, no TF32", torch.float32, switches=NO_TF32),
     Way("float16, without cuDNN", torch.float16, switches=(("cudnn.enabled", False),)),
+    # Last, as not every torch knows it: if it fails, all else has been found.
+    Way("float16, sums in float32, no split-K", torch.float16, switches=((HALF_SUMS[0], (False, False)),)),
 )
 
 
@@ -159,8 +162,7 @@ def _switched(way: Way) -> Iterator[None]:
             holder: Any = torch.backends
             for parent in parents:
                 holder = getattr(holder, parent)
-            before = getattr(holder, name)
-            restore.append(lambda holder=holder, name=name, before=before: setattr(holder, name, before))  # type: ignore[misc]
+            restore.append(partial(setattr, holder, name, getattr(holder, name)))
             setattr(holder, name, wanted)
         yield
     finally:
