@@ -338,7 +338,7 @@ def fitted(pictures: Atlas, masks: torch.Tensor, stickers: torch.Tensor) -> torc
     inks, sizes = pictures.inks[stickers, UPRIGHT], pictures.sizes[stickers, UPRIGHT]
     shape = (masks.shape[2], masks.shape[3])
     around = _bounds(masks)
-    largest = ((around[:, [3, 2]] - around[:, [1, 0]]) / sizes).amin(1)
+    largest = ((around[:, 2:] - around[:, :2]).flip(1) / sizes).amin(1)
     middle = _middles(masks)
     chosen = torch.zeros(len(masks), 4, device=masks.device)
     open_still = torch.ones(len(masks), dtype=torch.bool, device=masks.device)
