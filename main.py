@@ -23,7 +23,7 @@ from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
 from deployments.launch import preflight
 from deployments.launch.progress_bar import Show, progress_bar
 from deployments.limits import Limits
-from deployments.messages import MIN_STRENGTH, EditRequest, EditResult, Location, Scheduler
+from deployments.messages import MIN_STRENGTH, EditRequest, EditResult, FillMethod, Location, Scheduler
 from deployments.pixels.files import decode, encode, mask_png
 
 if TYPE_CHECKING:
@@ -79,7 +79,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--avoid", default="", help="what not to take for the target: names, separated by commas")
     parser.add_argument("--all", action="store_true", default=None, help="repaint every thing of that name, not one")
     parser.add_argument("--candidate", type=int, help="repaint another of the things that were found; the best is 0")
-    parser.add_argument("--remove", action="store_true", help="fill its place from the surroundings, without a model")
+    parser.add_argument("--remove", action="store_true", help="fill its place as if nothing had stood there")
+    parser.add_argument(
+        "--fill_method",
+        choices=get_args(FillMethod),
+        help="how a removal fills: from the surroundings without a model (classical, the default), or by the painter",
+    )
     parser.add_argument("--sam_ckpt", default=POCKET, help="a segment-anything checkpoint (default: %(default)s)")
     parser.add_argument("--clip_model", default=POCKET, help="a CLIP hub id or directory (default: %(default)s)")
     parser.add_argument("--sd_model", default=POCKET, help="an inpainting hub id or directory (default: %(default)s)")
@@ -125,6 +130,7 @@ def edit_request(options: argparse.Namespace, image: np.ndarray) -> EditRequest:
         all=options.all,
         candidate=options.candidate,
         mode="remove" if options.remove else "replace",
+        fill_method=options.fill_method,
         seed=options.seed,
         num_inference_steps=options.num_inference_steps,
         guidance_scale=options.guidance_scale,
@@ -187,7 +193,7 @@ def doing(stage: str, request: EditRequest) -> str:
     return {
         "locate": f"Looking for {request.target or request.prompt!r}",
         "segment": "Cutting it out",
-        "inpaint": f"Painting {request.prompt!r}",
+        "inpaint": "Painting the ground" if request.fill_method == "painter" else f"Painting {request.prompt!r}",
         "fill": "Filling its place",
         "score": "Scoring",
     }[stage]
@@ -252,10 +258,11 @@ def report(result: EditResult, folder: Path, converted: Sequence[str]) -> None:
     if location.low_confidence:
         say("No mask fitted what CLIP saw: the mask is CLIP's own heat map, and rough.")
     if not result.improved:
-        say("The edited region matches the text no better than before.")
+        better = "less" if result.mode == "remove" else "better"
+        say(f"The edited region matches the text no {better} than before.")
     if converted:
         say(f"The file was converted when it was read: {', '.join(converted)}. original.png is what was read.")
-    painted = "filled by a classical method" if best.seed is None else f"seed {best.seed}"
+    painted = "filled by a classical method" if result.fill_method == "classical" else f"seed {best.seed}"
     say(
         f"Saved original.png, sam_mask.png and edited.png in {folder} "
         f"({result.timings_s['total']:.1f} s, {painted}, "

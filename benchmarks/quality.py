@@ -5,6 +5,8 @@
         --clip openai/clip-vit-base-patch32 --sam sam_vit_b_01ec64.pth --inpaint runwayml/stable-diffusion-inpainting \\
         --judge openai/clip-vit-large-patch14                       on photographs, with the models that are named
 
+Removals have a table of their own, by the ground and the method (`--only removal`).
+
 Each row is the row above it with one thing more. The first is the seed's way with the libraries' own code: the best
 patch of the squeezed picture, SAM's best-scored mask, stock diffusers on the squeezed picture, nothing put back.
 """
@@ -26,7 +28,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch is imported
 
-from benchmarks import calibration, report
+from benchmarks import calibration, quality_removal, report
 from benchmarks.in_process import InProcessGraph, silence
 from benchmarks.quality_cases import QualityCase, coco_cases, marked, named_by, pocket_cases
 from benchmarks.quality_outcomes import COLUMNS, Outcome, means, outcome, seeds_way
@@ -78,6 +80,11 @@ def _runs(args: GraphArgs, only: Sequence[str]) -> dict[str, Run]:
 async def _run(graph: InProcessGraph, row: Row, case: QualityCase, paint: bool) -> Outcome:
     graph.configure(row.clip, row.driver)
     return await outcome(graph, row.n, case, paint)
+
+
+def _names() -> list[str]:
+    """The rows of the table of switches."""
+    return [SEEDS_WAY, *(row.name for row in rows())]
 
 
 def _wanted(name: str, only: Sequence[str]) -> bool:
@@ -162,7 +169,7 @@ def _with_earlier(path: Path, asked: dict[str, int], results: Results) -> Result
     kept: Results = {}
     if {key: earlier.get(key) for key in asked} == asked:
         kept = {name: [Outcome(**one) for one in each] for name, each in earlier["outcomes"].items()}
-    order = [SEEDS_WAY, *(row.name for row in rows())]
+    order = _names()
     return dict(sorted((kept | results).items(), key=lambda item: order.index(item[0])))
 
 
@@ -170,7 +177,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=24, help="of each kind (default: %(default)s)")
     parser.add_argument("--edits", type=int, default=8, help="of them, that are painted too (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", default=(), metavar="WORDS", help="rows whose names have any of these")
+    only = "rows whose names have any of these; `removal` is the table of removals"
+    parser.add_argument("--only", nargs="+", default=(), metavar="WORDS", help=only)
     parser.add_argument("--coco", type=Path, metavar="FILE", help="instances of photographs, as COCO has them")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="the photographs")
     parser.add_argument("--clip", default=POCKET)
@@ -191,16 +199,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = GraphArgs(
         clip=ModelArgs(model=options.clip), sam=ModelArgs(model=options.sam), inpaint=InpaintArgs(model=options.inpaint)
     )
-    if options.coco:
-        cases = coco_cases(options.coco, options.images, options.cases, named_by(options.judge, options.coco))
-    else:
-        cases = pocket_cases(options.cases)
 
     def say(text: str) -> None:
         print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
-    results = asyncio.run(measure(args, cases, options.edits, options.only, say))
-    print(tables(write(options.out, results, options)))
+    if any(_wanted(name, options.only) for name in _names()):
+        if options.coco:
+            cases = coco_cases(options.coco, options.images, options.cases, named_by(options.judge, options.coco))
+        else:
+            cases = pocket_cases(options.cases)
+        results = asyncio.run(measure(args, cases, options.edits, options.only, say))
+        print(tables(write(options.out, results, options)))
+    if not options.coco and _wanted(quality_removal.NAME, options.only):  # nobody knows what a photograph hides
+        path = options.out.with_name(f"{options.out.name}-{quality_removal.NAME}")
+        removals = asyncio.run(quality_removal.measure(args, options.edits, say))
+        print(quality_removal.write(path, removals, options.edits))
     return 0
 
 

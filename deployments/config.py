@@ -156,7 +156,8 @@ class PaintingSettings(_Frozen):
     `mask_shape` and `dilation` (a share of the region's longest side) are described in `EditRequest`. `context` is the
     side of the painter's square over the region's longest side; without `crop` it sees the whole picture, squeezed to
     its square. With `fit_colours` a shift of colours that the painter made is corrected. `max_retries` is how many
-    rounds of further seeds are painted while the score is below a `min_score`.
+    rounds of further seeds are painted while the score is below a `min_score`. `fill_method` is how a removal fills the
+    region where the request does not say it.
     """
 
     mask_shape: Literal["silhouette", "hull", "box"] = "hull"
@@ -165,6 +166,7 @@ class PaintingSettings(_Frozen):
     crop: bool = True
     fit_colours: bool = True
     max_retries: int = Field(2, ge=0, le=10)
+    fill_method: Literal["classical", "painter"] = "classical"
 
 
 def _check_origin(origin: str) -> str:

@@ -131,9 +131,10 @@ class ContentFiltered(ServiceError):
     code = "content_filtered"
     type = "invalid_request_error"
 
-    def __init__(self, seeds: tuple[int, ...]) -> None:
-        super().__init__("The safety checker holds back what was painted. Another prompt or seed may do.", "prompt")
-        self.args = (seeds,)
+    def __init__(self, seeds: tuple[int, ...], removes: bool = False) -> None:
+        other, param = ("seed, or `fill_method` classical,", "seed") if removes else ("prompt or seed", "prompt")
+        super().__init__(f"The safety checker holds back what was painted. Another {other} may do.", param)
+        self.args = (seeds, removes)
         self.seeds = seeds
 
 

@@ -11,7 +11,7 @@ import httpx
 
 from retouch.calls import Call, edit_call, locate_call, ready_call, remove_call, score_call
 from retouch.connection import BASE_URL, TIMEOUT_S, BaseClient, Settings, build_request, conclude
-from retouch.options import EditOptions, RegionOptions, SearchOptions, Unpack, lists_options
+from retouch.options import EditOptions, RemovalOptions, SearchOptions, Unpack, lists_options
 from retouch.pictures import ImageInput
 from retouch.results import EditResult, Location
 from retouch.retries import MAX_RETRIES, Outcome
@@ -44,7 +44,7 @@ class AsyncRetouch(BaseClient):
 
     @lists_options
     async def remove(
-        self, image: ImageInput, target: str | None = None, **options: Unpack[RegionOptions]
+        self, image: ImageInput, target: str | None = None, **options: Unpack[RemovalOptions]
     ) -> EditResult:
         """Remove something as `Retouch.remove` does."""
         return await self._run(remove_call, image, target, **options)

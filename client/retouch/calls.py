@@ -14,7 +14,7 @@ import httpx
 
 from retouch.answers import read_edit, read_location, read_score
 from retouch.errors import APIConnectionError, InternalServerError, RateLimitError, RetouchError
-from retouch.options import EditOptions, RegionOptions, SearchOptions, Unpack, check_names
+from retouch.options import EditOptions, RemovalOptions, SearchOptions, Unpack, check_names
 from retouch.pictures import ImageInput, Picture, read_picture
 from retouch.results import EditResult, Location
 
@@ -56,9 +56,9 @@ def edit_call(image: ImageInput, prompt: str | None = None, **options: Unpack[Ed
     return _form_call("/v1/images/edits", read_edit, image=image, prompt=prompt, response_format="b64_json", **options)
 
 
-def remove_call(image: ImageInput, target: str | None = None, **options: Unpack[RegionOptions]) -> Call[EditResult]:
+def remove_call(image: ImageInput, target: str | None = None, **options: Unpack[RemovalOptions]) -> Call[EditResult]:
     """Find something and fill its place."""
-    check_names("remove", options, RegionOptions)
+    check_names("remove", options, RemovalOptions)
     return edit_call(image, mode="remove", target=target, **options)
 
 

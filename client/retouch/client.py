@@ -11,7 +11,7 @@ import httpx
 
 from retouch.calls import Call, edit_call, locate_call, ready_call, remove_call, score_call
 from retouch.connection import BASE_URL, TIMEOUT_S, BaseClient, Settings, build_request, conclude
-from retouch.options import EditOptions, RegionOptions, SearchOptions, Unpack, lists_options
+from retouch.options import EditOptions, RemovalOptions, SearchOptions, Unpack, lists_options
 from retouch.pictures import ImageInput
 from retouch.results import EditResult, Location
 from retouch.retries import MAX_RETRIES, Outcome
@@ -54,11 +54,15 @@ class Retouch(BaseClient):
         return self._run(edit_call, image, prompt, **options)
 
     @lists_options
-    def remove(self, image: ImageInput, target: str | None = None, **options: Unpack[RegionOptions]) -> EditResult:
-        """Find `target` in `image` and fill its place from the surroundings, by a classical method without a model.
+    def remove(self, image: ImageInput, target: str | None = None, **options: Unpack[RemovalOptions]) -> EditResult:
+        """Find `target` in `image` and fill its place as if it had never stood there.
+
+        The `fill_method` "classical" fills it from the surroundings, without a model; "painter" lets the painter
+        continue the ground, and the options of the painter act. Without it the service chooses, which is classical
+        unless its operator says otherwise.
 
         Points, a box or a mask may say what is meant instead of `target`. Raises `TargetNotFound` if the picture does
-        not show the target. `RegionOptions` in `retouch.options` describes the options.
+        not show the target. `RemovalOptions` in `retouch.options` describes the options.
         """
         return self._run(remove_call, image, target, **options)
 

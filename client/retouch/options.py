@@ -27,6 +27,7 @@ else:
 
 F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["replace", "remove"]
+FillMethod = Literal["classical", "painter"]
 MaskMode = Literal["auto", "alpha", "luminance"]
 MaskShape = Literal["silhouette", "hull", "box"]
 Fill = Literal["noise", "original", "blur"]
@@ -124,8 +125,8 @@ class RegionOptions(SearchOptions, total=False):
     ]
 
 
-class PaintingOptions(TypedDict, total=False):
-    """How the region is painted."""
+class PainterOptions(TypedDict, total=False):
+    """What the painter heeds, whatever it paints."""
 
     negative_prompt: Annotated[
         str | None, About("What not to paint. It acts only where the guidance scale is above 1.")
@@ -157,6 +158,23 @@ class PaintingOptions(TypedDict, total=False):
         ),
     ]
     scheduler: Annotated[str | None, About('The scheduler that takes the steps, such as "euler".')]
+
+
+class FillOption(TypedDict, total=False):
+    """How the place of something is filled."""
+
+    fill_method: Annotated[
+        FillMethod | None,
+        About(
+            "How a removal fills the place: classical from its surroundings, without a model and without the options "
+            "of the painter; painter lets the painter continue the ground. Only for a removal."
+        ),
+    ]
+
+
+class PaintingOptions(PainterOptions, total=False):
+    """How the region is painted."""
+
     min_score: Annotated[
         float | None,
         About(
@@ -168,12 +186,16 @@ class PaintingOptions(TypedDict, total=False):
     ]
 
 
-class EditOptions(TargetOption, RegionOptions, PaintingOptions, total=False):
-    """All options of an edit: what is meant, which region of it, how it is painted, and whether anything is painted."""
+class RemovalOptions(RegionOptions, FillOption, PainterOptions, total=False):
+    """What is meant, which region of it is filled, and how. The options of the painter need `fill_method` painter."""
+
+
+class EditOptions(TargetOption, RegionOptions, PaintingOptions, FillOption, total=False):
+    """All options of an edit: what is meant, which region of it, how it is painted, and whether it is a removal."""
 
     mode: Annotated[
         Mode | None,
-        About("replace paints the prompt; remove paints nothing and fills the place from its surroundings."),
+        About("replace paints the prompt; remove fills the place as if nothing had stood there."),
     ]
 
 

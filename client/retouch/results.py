@@ -53,9 +53,9 @@ class Score:
 class Edit:
     """One edited picture, the seed it was painted with, and its score against the prompt.
 
-    A removal has no seed. It has a score only if a text says what was removed; the score is that of this text, so less
-    is better. `seam` is the mean difference (0 to 255) between the painting and the picture in a band just outside the
-    region.
+    A classical fill has no seed. A removal has a score only if a text says what was removed; the score is that of this
+    text, so less is better. `seam` is the mean difference (0 to 255) between the painting and the picture in a band
+    just outside the region.
     """
 
     image: Picture = field(repr=False, metadata={"key": "b64_json"})
@@ -107,7 +107,8 @@ class EditResult:
     without one. `converted` names what reading the picture changed: "profile" (its colours became sRGB), "alpha"
     (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright), "frames"
     (only the first was read), "metadata" (EXIF, texts, resolution and the like were left out). `method` is "diffusion",
-    or in the `mode` "remove" the name of a classical fill without a model.
+    or the name of a classical fill without a model. In the `mode` "remove" `fill_method` is "painter" or "classical"
+    accordingly, and otherwise None.
 
     The fields from `target` to `instances` are those of `Location`. `improved` says whether the best picture matches
     the prompt better than the unedited one did, or after a removal, whether it matches the target less.
@@ -120,6 +121,7 @@ class EditResult:
     mask_read: MaskRead | None
     mode: str
     method: str
+    fill_method: str | None
     target: str
     phrase: str
     point_xy: Point = field(metadata={"key": "point"})

@@ -16,7 +16,17 @@ from deployments.errors import InvalidInput
 from deployments.language.prompts import PromptReading
 from deployments.language.targets import Wording
 from deployments.language.texts import check_negative_prompt
-from deployments.messages import Box, EditRequest, LocateRequest, MaskShape, Mode, PaintOptions, Point, ScoreRequest
+from deployments.messages import (
+    Box,
+    EditRequest,
+    FillMethod,
+    LocateRequest,
+    MaskShape,
+    Mode,
+    PaintOptions,
+    Point,
+    ScoreRequest,
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -49,8 +59,9 @@ class EditJob:
     """An `EditRequest` with nothing left open: every default filled in, one seed for each picture.
 
     Of the `options` a `guidance_scale` and a `fill` of None are left to the inpaint model, which knows what suits it,
-    and a `scheduler` of None to its deployment. `mask` is HxW bool. `prompt` is what to paint; it is empty for a
-    removal, which has no seeds. `scored` is the text that the pictures are scored by, None where there is none.
+    and a `scheduler` of None to its deployment. `mask` is HxW bool. `prompt` is what to paint, None for a removal,
+    whose `fill_method` says how it is filled; a classical one has neither seeds nor options. `scored` is the text that
+    the pictures are scored by, None where there is none, and `scored_param` the request's field that it comes from.
     """
 
     where: SearchJob
@@ -59,8 +70,10 @@ class EditJob:
     mode: Mode
     mask_shape: MaskShape
     dilation: float
-    prompt: str
+    fill_method: FillMethod | None
+    prompt: str | None
     scored: str | None
+    scored_param: str
     seeds: tuple[int, ...]
     options: PaintOptions
     min_score: float | None
@@ -73,7 +86,8 @@ class EditJob:
 
 def complete_edit(request: EditRequest, settings: DriverSettings) -> EditJob:
     """Return the job for a request. A prompt like "remove the dog" makes it a removal. Raises InvalidInput."""
-    request = rules.check_pixels(rules.check_edit(request, settings.limits), settings.limits)
+    own_method = settings.painting.fill_method
+    request = rules.check_pixels(rules.check_edit(request, settings.limits, own_method), settings.limits)
     reading = _reading(request, settings)
     if reading.removes:
         request = replace(request, mode="remove", prompt="")
@@ -81,6 +95,8 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> EditJob:
     where = _where(request, reading.targets, settings)
     rules.check_candidate(request, where.target, where.wordings)
     shape, dilation = _offer(request, settings.painting)
+    fill_method = (request.fill_method or own_method) if request.mode == "remove" else None
+    paints = fill_method != "classical"
     return EditJob(
         where=where,
         mask=request.mask,
@@ -88,10 +104,12 @@ def complete_edit(request: EditRequest, settings: DriverSettings) -> EditJob:
         mode=request.mode,
         mask_shape=shape,
         dilation=dilation,
-        prompt=reading.painted,
+        fill_method=fill_method,
+        prompt=reading.painted or None,
         scored=reading.painted or where.target or None,
-        seeds=() if request.mode == "remove" else _seeds(request),
-        options=PaintOptions() if request.mode == "remove" else _options(request, settings),
+        scored_param="prompt" if reading.painted else where.param,
+        seeds=_seeds(request) if paints else (),
+        options=_options(request, settings) if paints else PaintOptions(),
         min_score=request.min_score,
     )
 

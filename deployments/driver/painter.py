@@ -26,7 +26,7 @@ Scores = tuple[float, float]  # of a whole picture and, on the mean, of its regi
 
 @dataclass(frozen=True)
 class Finished:
-    """The pictures, best first; whether the best matches better than the unedited one; and the filtered seeds.
+    """The pictures, best first; whether the best is better than the unedited one; and the filtered seeds.
 
     `guidance_scale` is the one they were painted with, 0 where nothing was painted.
     """
@@ -40,11 +40,11 @@ class Finished:
 @dataclass(frozen=True, eq=False)
 class _Picture:
     image: np.ndarray
-    seed: int
+    seed: int | None
     seam: float
-    scores: Scores
+    scores: Scores | None
 
-    def edit(self, before: Scores) -> Edit:
+    def edit(self, before: Scores | None) -> Edit:
         return Edit(self.image, self.seed, _score(before, self.scores), self.seam)
 
 
@@ -64,39 +64,38 @@ class Painter:
         """Return as many pictures as there are seeds, the best of all that were painted.
 
         Raises ContentFiltered if none may be shown. The unedited picture competes: where no painting matches the prompt
-        better, nothing was improved.
+        better, or none of a removal the name of what was removed less, nothing was improved.
         """
         # The picture is scored as it was while it is being repainted. A prompt that CLIP cannot read to its end is
         # refused then and there: the painting is left when this raises.
         (before,), (pictures, filtered) = await asyncio.gather(
-            self._scores(job.prompt, "prompt", [job.image], plan), self._round(job, plan, job.seeds)
+            self._scores(job, [job.image], plan), self._round(job, plan, job.seeds)
         )
         for number in range(1, self._rounds(job)):
-            if pictures and pictures[0].scores[1] >= (job.min_score or 0.0):
+            if pictures and pictures[0].scores and pictures[0].scores[1] >= (job.min_score or 0.0):
                 break
             seeds = tuple((seed + number * len(job.seeds)) % SEED_LIMIT for seed in job.seeds)
             more, held_back = await self._round(job, plan, seeds)
-            pictures, filtered = _ranked([*pictures, *more]), filtered + held_back
+            pictures, filtered = _ranked(job, [*pictures, *more]), filtered + held_back
         if not pictures:
-            raise ContentFiltered(filtered)
+            raise ContentFiltered(filtered, removes=job.mode == "remove")
         edits = tuple(picture.edit(before) for picture in pictures[: len(job.seeds)])
-        return Finished(edits, pictures[0].scores[1] > before[1], self._guidance_scale, filtered)
+        return Finished(edits, _improves(job, pictures[0].scores, before), self._guidance_scale, filtered)
 
     async def remove(self, job: EditJob, plan: Plan) -> Finished:
-        """Return one picture, its regions closed from their surroundings without a model.
+        """Return what `paint` does where the painter fills the regions.
 
-        It is an improvement if the picture then matches the name of what was removed less.
+        Otherwise return one picture, its regions closed from their surroundings without a model.
         """
+        if job.fill_method == "painter":
+            return await self.paint(job, plan)
         self._calls.report(Progress("fill"))
-        if job.scored is None:
-            image, seam = await asyncio.to_thread(_closed, job.image, plan)
-            return Finished((Edit(image, None, None, seam),), True, 0.0)
-        text, param = job.scored, job.where.param
         (before,), (image, seam) = await asyncio.gather(
-            self._scores(text, param, [job.image], plan), asyncio.to_thread(_closed, job.image, plan)
+            self._scores(job, [job.image], plan), asyncio.to_thread(_closed, job.image, plan)
         )
-        (after,) = await self._scores(text, param, [image], plan)
-        return Finished((Edit(image, None, _score(before, after), seam),), after[1] < before[1], 0.0)
+        (after,) = await self._scores(job, [image], plan)
+        picture = _Picture(image, None, seam, after)
+        return Finished((picture.edit(before),), _improves(job, after, before), 0.0)
 
     def _rounds(self, job: EditJob) -> int:
         return 1 if job.min_score is None else 1 + self._settings.max_retries
@@ -110,12 +109,12 @@ class Painter:
             return [], filtered
         squares = [[of_seeds[index] for of_seeds in painted.images] for index in allowed]
         done = await asyncio.to_thread(_put_back, job.image, squares, plan, self._settings.fit_colours)
-        scores = await self._scores(job.prompt, "prompt", [image for image, _ in done], plan)
+        scores = await self._scores(job, [image for image, _ in done], plan)
         pictures = [
             _Picture(image, seeds[index], seam, score)
             for index, (image, seam), score in zip(allowed, done, scores, strict=True)
         ]
-        return _ranked(pictures), filtered
+        return _ranked(job, pictures), filtered
 
     async def _repaint(self, job: EditJob, plan: Plan, seeds: tuple[int, ...]) -> Painted:
         """Return every region's square, painted once for each seed."""
@@ -142,11 +141,14 @@ class Painter:
     def _on_step(self, item: Progress | Painted) -> None:
         self._calls.report(item if isinstance(item, Progress) else Progress("score"))
 
-    async def _scores(self, text: str, param: str, pictures: Sequence[np.ndarray], plan: Plan) -> list[Scores]:
-        """Return how well each picture and its regions match the text, which is the request's field `param`."""
+    async def _scores(self, job: EditJob, pictures: Sequence[np.ndarray], plan: Plan) -> list[Scores | None]:
+        """Return how well each picture and its regions match the text of the job, None where it has no text."""
+        text = job.scored
+        if text is None:
+            return [None for _ in pictures]
 
         async def score(view: np.ndarray) -> float:
-            request = ScoreRequest(view, text, param)
+            request = ScoreRequest(view, text, job.scored_param)
             async with self._scored_at_once:
                 return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
 
@@ -177,10 +179,26 @@ def _put_back(
     return done
 
 
-def _ranked(pictures: Sequence[_Picture]) -> list[_Picture]:
-    """Return the pictures, those first whose regions match the prompt best."""
-    return sorted(pictures, key=lambda picture: picture.scores[1], reverse=True)
+def _ranked(job: EditJob, pictures: Sequence[_Picture]) -> list[_Picture]:
+    """Return the pictures, those first whose regions match the prompt best.
+
+    After a removal those come first that match what was removed least, or where no text names it, whose seam is least.
+    """
+
+    def rank(picture: _Picture) -> float:
+        if picture.scores is None:
+            return picture.seam
+        return picture.scores[1] if job.mode == "remove" else -picture.scores[1]
+
+    return sorted(pictures, key=rank)
 
 
-def _score(before: Scores, after: Scores) -> Score:
-    return Score(before[0], after[0], before[1], after[1])
+def _improves(job: EditJob, after: Scores | None, before: Scores | None) -> bool:
+    """Return whether the regions match the prompt better than before, or after a removal, what was removed less."""
+    if after is None or before is None:
+        return True
+    return after[1] < before[1] if job.mode == "remove" else after[1] > before[1]
+
+
+def _score(before: Scores | None, after: Scores | None) -> Score | None:
+    return None if before is None or after is None else Score(before[0], after[0], before[1], after[1])

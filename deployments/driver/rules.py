@@ -18,21 +18,24 @@ from deployments.driver.values import Request, with_plain_values
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
 from deployments.language.targets import Wording
 from deployments.limits import Limits
-from deployments.messages import Box, EditRequest, LocateRequest, PaintOptions, Point, ScoreRequest
+from deployments.messages import Box, EditRequest, FillMethod, LocateRequest, PaintOptions, Point, ScoreRequest
 
-PAINTERS_FIELDS = ("prompt", "n", "seed", "min_score", *(option.name for option in fields(PaintOptions)))
+PAINTERS_FIELDS = ("n", "seed", *(option.name for option in fields(PaintOptions)))
 
 
-def check_edit(request: EditRequest, limits: Limits) -> EditRequest:
-    """Return the edit with plain values in its fields, or refuse one that cannot be. The pixels are not looked at."""
+def check_edit(request: EditRequest, limits: Limits, fill_method: FillMethod = "classical") -> EditRequest:
+    """Return the edit with plain values in its fields, or refuse one that cannot be. The pixels are not looked at.
+
+    `fill_method` is the service's own, for a removal that does not say how it is filled.
+    """
     request = with_plain_values(request, limits)
     _check_search(request)
     if request.mask is not None:
         _check_beside_mask(request)
     if request.mode == "remove":
-        _check_removal(request)
+        _check_removal(request, fill_method)
     else:
-        _check_painting(request)
+        _check_painting(request, fill_method)
     return request
 
 
@@ -129,25 +132,47 @@ def _check_beside_mask(request: EditRequest) -> None:
             raise InvalidInput(f"`{name}` says what is meant, and so does `mask`: send one of them.", name)
 
 
-def _check_removal(request: EditRequest) -> None:
-    _check_no_painter(request, PAINTERS_FIELDS, "`mode` remove")
+def _check_removal(request: EditRequest, fill_method: FillMethod) -> None:
+    if request.prompt:
+        raise InvalidInput(
+            "`prompt` says what to paint, and `mode` remove takes something away: leave it out.", "prompt"
+        )
+    _check_filling(request, fill_method, "`mode` remove")
     if request.target is None and not is_pointed_at(request):
         raise InvalidInput("`target` is required, or else `points`, `box` or `mask`: what is to go?", "target")
 
 
-def _check_painting(request: EditRequest) -> None:
+def _check_painting(request: EditRequest, fill_method: FillMethod) -> None:
     if not request.prompt:
         raise InvalidInput("`prompt` is required: it says what to paint. Only `mode` remove goes without.", "prompt")
     if reading_of(request.prompt, request.target, is_pointed_at(request)).removes:
-        others = [name for name in PAINTERS_FIELDS if name != "prompt"]
-        _check_no_painter(request, others, "a `prompt` that removes")
+        _check_filling(request, fill_method, "a `prompt` that removes")
+    elif request.fill_method is not None:
+        raise InvalidInput(
+            "`fill_method` is for a removal, and this edit paints its `prompt`: leave it out.", "fill_method"
+        )
 
 
-def _check_no_painter(request: EditRequest, names: Sequence[str], why: str) -> None:
-    """Refuse what only a painter could heed, except where the value asks for nothing, as the default does."""
-    for name in names:
+def _check_filling(request: EditRequest, fill_method: FillMethod, removal: str) -> None:
+    """Refuse what the method of a removal could not heed, except where the value asks for nothing, as the default does.
+
+    `removal` says what makes it one.
+    """
+    if request.min_score is not None:
+        raise InvalidInput(
+            "`min_score` is for a painting. Of a removal's pictures the one that matches what was removed least is the "
+            "best: leave it out.",
+            "min_score",
+        )
+    if (request.fill_method or fill_method) == "painter":
+        return
+    for name in PAINTERS_FIELDS:
         if getattr(request, name) != declared(EditRequest)[name].default:
-            raise InvalidInput(f"`{name}` is for the painter, and {why} paints nothing: leave it out.", name)
+            raise InvalidInput(
+                f"`{name}` is for the painter, and {removal} fills without it: leave it out, or send `fill_method` as "
+                "painter.",
+                name,
+            )
 
 
 def _image(image: Any, limits: Limits) -> np.ndarray:

@@ -157,6 +157,7 @@ def _result(
         location=location,
         mask=plan.mask,
         mode=job.mode,
+        fill_method=job.fill_method,
         num_inference_steps=job.options.num_inference_steps or 0,
         guidance_scale=done.guidance_scale,
         changed_outside_px=changed,

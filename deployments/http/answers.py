@@ -31,7 +31,8 @@ def edit_json(
         size=size_of(result.mask),
         quality=_quality(result, fields),
         mode=result.mode,
-        method="classical fill" if result.mode == "remove" else "diffusion",
+        method="classical fill" if result.fill_method == "classical" else "diffusion",
+        fill_method=result.fill_method,
         target=location.target,
         phrase=location.phrase,
         point=location.point_xy,
@@ -68,6 +69,8 @@ def edit_file(
         "x-retouch-candidate": ",".join(map(str, result.location.repainted)),
         "x-retouch-improved": str(result.improved).lower(),
     }
+    if result.fill_method is not None:
+        headers["x-retouch-fill-method"] = result.fill_method
     if converted:
         headers["x-retouch-converted"] = ",".join(converted)
     if mask is not None:
@@ -153,8 +156,8 @@ def _located(candidate: Candidate) -> schemas.LocatedCandidate:
 
 
 def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "auto"]:
-    """Return OpenAI's word for the steps that were taken. A removal, and steps sent as a number, have "auto"."""
-    if "num_inference_steps" in fields.model_fields_set or result.mode == "remove":
+    """Return OpenAI's word for the steps that were taken. A classical fill, and steps sent as a number, have "auto"."""
+    if "num_inference_steps" in fields.model_fields_set or result.fill_method == "classical":
         return "auto"
     return fields.quality if fields.quality in ("low", "high") else "medium"
 

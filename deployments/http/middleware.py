@@ -27,6 +27,7 @@ CORS_EXPOSED = (
     "x-should-retry",
     "x-retouch-point",
     "x-retouch-candidate",
+    "x-retouch-fill-method",
     "x-retouch-improved",
     "x-retouch-seed",
     "x-retouch-score",

@@ -33,7 +33,7 @@ def edit_request(fields: EditFields, has_mask: bool, settings: DriverSettings) -
     if fields.quality != "auto":
         request = replace(request, num_inference_steps=_steps(fields, settings))
     with named_as_sent(fields):
-        return rules.check_edit(request, settings.limits)
+        return rules.check_edit(request, settings.limits, settings.painting.fill_method)
 
 
 def locate_request(fields: LocateFields, settings: DriverSettings) -> LocateRequest:

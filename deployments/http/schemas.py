@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from deployments.http.fields import MODEL
-from deployments.messages import Box, Mode, Point, Source
+from deployments.messages import Box, FillMethod, Mode, Point, Source
 from deployments.pixels.files import Conversion, Format
 
 MODEL_CREATED = 1_767_225_600  # 2026-01-01; the contract asks for a time
@@ -52,7 +52,8 @@ class EditScore(BaseModel):
 
 
 class EditedImage(BaseModel):
-    """One picture. A removal has no seed, and a score only where `target` names what was removed: that text's score.
+    """One picture. A classical fill has no seed. A removal has a score only where a text names what was removed: that
+    text's score, so less is better.
 
     `seam` is the mean difference, 0..255, between painting and picture in a band around the region, where both should
     show the same.
@@ -94,9 +95,10 @@ class EditAnswer(BaseModel):
     (transparency was laid over white), depth (16 bits became 8), orientation (it was turned upright), frames (only the
     first was read), metadata (EXIF, texts, resolution and the like were left behind).
     `candidates` are the things that may have been meant, best first, and `instances` the indices of those that were
-    repainted: the `chosen` one, or each of them where all were meant. `improved` says whether the best picture matches
-    the prompt better in the mask than the unedited one did. `timings` are in seconds. `LocateAnswer` describes the
-    other fields.
+    repainted: the `chosen` one, or each of them where all were meant. `fill_method` says how a removal was filled (null
+    where the prompt was painted), and `method` what that is. `improved` says whether the best picture matches the
+    prompt better in the mask than the unedited one did, or after a removal, whether it matches what was removed less.
+    `timings` are in seconds. `LocateAnswer` describes the other fields.
     """
 
     created: int
@@ -107,6 +109,7 @@ class EditAnswer(BaseModel):
     quality: Literal["low", "medium", "high", "auto"]
     mode: Mode
     method: Literal["diffusion", "classical fill"]
+    fill_method: FillMethod | None
     target: str
     phrase: str
     point: Point

@@ -11,9 +11,11 @@ from diffusers import StableDiffusionInpaintPipeline
 from transformers import CLIPTextModel
 
 from deployments.config import InpaintArgs, ModelArgs
+from deployments.errors import InvalidInput
 from deployments.inpaint import checkpoint, defaults, lora
 from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.safety import SafetyChecker
+from deployments.language.texts import check_tokens
 from deployments.serving.checkpoints import devices
 from deployments.serving.checkpoints.hub import LOADING_PATIENCE_S, Hub
 from deployments.serving.checkpoints.source import ModelSource
@@ -38,7 +40,7 @@ def load(args: ModelArgs) -> tuple[StableDiffusionInpaintPipeline, SafetyChecker
     pipeline.to(device)
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         part.eval().requires_grad_(False)
-    return pipeline, checker, defaults.read(source.location)
+    return pipeline, checker, _defaults(source, pipeline)
 
 
 def _on_disk(source: ModelSource, args: ModelArgs) -> ModelSource:
@@ -74,6 +76,17 @@ def _pipeline(source: ModelSource, args: ModelArgs) -> StableDiffusionInpaintPip
     for part in ("unet", "vae"):
         _refuse_incomplete(source, part, getattr(pipeline, part))
     return pipeline
+
+
+def _defaults(source: ModelSource, pipeline: StableDiffusionInpaintPipeline) -> PaintingDefaults:
+    """Return what suits the model. Refuse a removal prompt that its own text encoder cannot read to the end."""
+    read = defaults.read(source.location)
+    tokenizer = pipeline.tokenizer
+    try:
+        check_tokens(read.removal_prompt, "removal_prompt", tokenizer, tokenizer.model_max_length, "the model")
+    except InvalidInput as error:
+        raise defaults.wrong(error.message) from error
+    return read
 
 
 def _checker(source: ModelSource, args: ModelArgs, device: torch.device) -> SafetyChecker | None:

@@ -78,10 +78,11 @@ class InpaintModel:
 
     def _text(self, request: InpaintRequest, scale: float) -> torch.Tensor:
         """Return what the UNet reads: the negative prompt too where there is guidance."""
+        prompt = self.defaults.removal_prompt if request.prompt is None else request.prompt
         negative_prompt = request.options.negative_prompt
         check_negative_prompt(negative_prompt, scale)
         guiding = {"negative_prompt": negative_prompt} if scale > 1 else {}
-        return torch.cat([self._read(each, param) for param, each in {**guiding, "prompt": request.prompt}.items()])
+        return torch.cat([self._read(each, param) for param, each in {**guiding, "prompt": prompt}.items()])
 
     def _canvas(self, request: InpaintRequest, square: Square, side: int, text: torch.Tensor, scale: float) -> Canvas:
         image, mask = resized(square.image, side), resized(square.mask, side)

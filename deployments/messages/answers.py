@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from deployments.messages.requests import Box, Mode, Point
+from deployments.messages.requests import Box, FillMethod, Mode, Point
 from deployments.messages.stages import PackedMask, Span
 
 Source = Literal["peak", "peaks", "box", "heat", "points", "around", "mask"]
@@ -111,7 +111,8 @@ class Score:
 class Edit:
     """One finished picture (HxWx3 uint8), the seed it was painted with and how well it matches the prompt.
 
-    A removal has no seed, and a score only where a text names what was removed: that text's score. `seam` is the mean
+    A classical fill has no seed. A removal has a score only where a text names what was removed: that text's score, so
+    less is better. `seam` is the mean
     difference, 0..255, between painting and picture in bands just outside what was repainted, where both should show
     the same.
     """
@@ -127,16 +128,18 @@ class EditResult:
     """The answer to an `EditRequest`: `edits` are the pictures, best first.
 
     `mask` is HxW bool, True where pixels were allowed to change. `changed_outside_px` counts the pixels that changed
-    elsewhere (it is always 0, and checked). `improved` says whether the best picture matches the prompt better in the
-    mask than the unedited one did. `filtered_seeds` are the seeds whose pictures the safety checker holds back.
-    `timings_s` has the seconds that each stage took, and `trace` the times of all work, as the driver ("locate") and as
-    the replicas ("clip.locate") saw it.
+    elsewhere (it is always 0, and checked). `fill_method` says how a removal was filled, and is None where the prompt
+    was painted. `improved` says whether the best picture matches the prompt better in the mask than the unedited one
+    did, or after a removal, whether it matches what was removed less. `filtered_seeds` are the seeds whose pictures the
+    safety checker holds back. `timings_s` has the seconds that each stage took, and `trace` the times of all work, as
+    the driver ("locate") and as the replicas ("clip.locate") saw it.
     """
 
     edits: tuple[Edit, ...]
     location: Location
     mask: np.ndarray
     mode: Mode
+    fill_method: FillMethod | None
     num_inference_steps: int
     guidance_scale: float
     changed_outside_px: int

@@ -19,6 +19,7 @@ Points = Sequence[Sequence[int]] | Sequence[int] | np.ndarray
 Labels = Sequence[int] | int | np.ndarray
 BoxLike = Sequence[int] | np.ndarray
 Mode = Literal["replace", "remove"]
+FillMethod = Literal["classical", "painter"]
 MaskShape = Literal["silhouette", "hull", "box"]
 Fill = Literal["noise", "original", "blur"]
 Scheduler = Literal["ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm"]
@@ -149,10 +150,13 @@ class EditRequest(PaintOptions):
     says what the painter is offered: the mask as it is, its convex hull, or its box; `dilation`, a share of the
     region's longest side, says how far that is grown.
 
-    How it is repainted: `mode` "remove" fills the region from its surroundings by a classical method, without a model,
-    and takes no prompt and none of the `PaintOptions`. A missing `seed` is drawn and reported. With `n` > 1, picture k
-    has the seed `seed + k`. While the best picture's region scores below `min_score`, others are painted from further
-    seeds, as often as the service allows.
+    How it is repainted: `mode` "remove" without a prompt, or a prompt like "remove the dog", fills the region as if
+    nothing had stood there. `fill_method` says how a removal does that: "classical" closes the region from its
+    surroundings without a model, and takes no `n`, no `seed` and none of the `PaintOptions`; with "painter" the inpaint
+    model paints the ground, and they act; None is the service's setting. A missing `seed` is drawn and reported. With
+    `n` > 1, picture k has the seed `seed + k`. While the best picture's region scores below `min_score`, others are
+    painted from further seeds, as often as the service allows. A removal takes no `min_score`: the less a picture
+    matches what was removed, the better it is.
     """
 
     image: np.ndarray
@@ -163,10 +167,18 @@ class EditRequest(PaintOptions):
     mode: Annotated[
         Mode,
         About(
-            "`remove` fills the region from its surroundings by a classical method. It paints nothing, so it takes no "
-            "prompt and none of the painter's fields."
+            "`remove` fills the region as if nothing had stood there, so it takes no prompt; `fill_method` says how it "
+            "is filled."
         ),
     ] = "replace"
+    fill_method: Annotated[
+        FillMethod | None,
+        About(
+            "How a removal fills the region: `classical` from its surroundings, without a model and without the "
+            "painter's fields; `painter` lets the painter continue the ground, and its fields act. Only for a removal. "
+            "Without it the service's own setting."
+        ),
+    ] = None
     points: _Points = ()
     labels: _Labels = ()
     box: _Box = None
@@ -197,7 +209,8 @@ class EditRequest(PaintOptions):
     min_score: Annotated[
         float | None,
         About(
-            "While the best region scores below this, others are painted, as often as the service allows.",
+            "While the best region scores below this, others are painted, as often as the service allows. Not for a "
+            "removal, whose score is the better the less it is.",
             "the cosine of CLIP",
             least=-1,
             most=1,

@@ -138,6 +138,9 @@ class Square:
 class InpaintRequest:
     """Ask to repaint the mask of each of `squares`, which may differ in size, as `prompt`, once for each of `seeds`.
 
+    A `prompt` of None asks for the bare ground, as a removal does: the model has its own words for that, see
+    `inpaint/defaults.py`.
+
     The paintings are made together and answered together. The noise of square j for seed s is drawn from s itself for
     the first square, and from (s + 2654435769 * j) modulo 2**32 for the others: next to each other the squares would
     otherwise show the same picture. That multiplier, 2**32 over the golden ratio, keeps them more than a million apart
@@ -148,7 +151,7 @@ class InpaintRequest:
     """
 
     squares: tuple[Square, ...]
-    prompt: str
+    prompt: str | None
     seeds: tuple[int, ...]
     options: PaintOptions
     model_px: int | None = None

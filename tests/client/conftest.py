@@ -105,7 +105,11 @@ class FakeService:
         seed = int(seen.texts.get("seed", 1234))
         target = seen.texts.get("target", seen.texts.get("prompt", ""))
         size = Image.open(io.BytesIO(seen.form["image"].content)).size
-        answer = edit_answer(size, target, seed, n) if "prompt" in seen.texts else removal_answer(size, target)
+        answer = edit_answer(size, target, seed, n)
+        if seen.texts.get("fill_method") == "painter":
+            answer |= {"mode": "remove", "fill_method": "painter"}
+        elif "prompt" not in seen.texts:
+            answer = removal_answer(size, target)
         return answer | self.changes
 
     def _locate(self, seen: Seen) -> dict[str, Any]:
@@ -139,6 +143,7 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
         "size": f"{size[0]}x{size[1]}",
         "mode": "replace",
         "method": "diffusion",
+        "fill_method": None,
         "target": target,
         "phrase": "apple",
         "point": [20, 10],
@@ -165,7 +170,8 @@ def removal_answer(size: tuple[int, int], target: str) -> dict[str, Any]:
     answer = edit_answer(size, target)
     score = {"before": 0.29, "after": 0.2, "delta": -0.09, "region_before": 0.31, "region_after": 0.18}
     answer["data"][0] |= {"seed": None, "score": score if target else None}
-    return answer | {"mode": "remove", "method": "classical fill", "timings": {"locate": 0.25}}
+    filled = {"mode": "remove", "method": "classical fill", "fill_method": "classical"}
+    return answer | filled | {"timings": {"locate": 0.25}}
 
 
 def location_answer(size: tuple[int, int], target: str) -> dict[str, Any]:

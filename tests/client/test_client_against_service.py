@@ -43,13 +43,15 @@ class Painter:
             raise errors.ContentFiltered((7,))
         painted = np.full_like(request.image, 200)
         first = 7 if request.seed is None else request.seed
-        seeds = [None] if request.mode == "remove" else [first + k for k in range(request.n)]
-        score = None if request.mode == "remove" else messages.Score(0.2, 0.3, 0.1, 0.4)
+        filling = (request.fill_method or "classical") if request.mode == "remove" else None
+        seeds = [None] if filling == "classical" else [first + k for k in range(request.n)]
+        score = None if filling == "classical" else messages.Score(0.2, 0.3, 0.1, 0.4)
         return messages.EditResult(
             edits=tuple(messages.Edit(painted, seed, score, 1.5) for seed in seeds),
             location=location,
             mask=MASK,
             mode=request.mode,
+            fill_method=filling,
             num_inference_steps=request.num_inference_steps or 20,
             guidance_scale=7.5 if request.guidance_scale is None else request.guidance_scale,
             changed_outside_px=0,
@@ -165,6 +167,26 @@ def test_a_removal(painter: Painter, photo: Path) -> None:
     assert (request.avoid, request.mask_shape) == ("the pear", "hull")
     assert (result.mode, result.seed, result.score) == ("remove", None, None)
     assert "classical" in result.method
+    assert (request.fill_method, result.fill_method) == (None, "classical")
+
+
+def test_a_removal_by_the_painter(painter: Painter, photo: Path) -> None:
+    how = {"fill_method": "painter", "n": 2, "seed": 11, "num_inference_steps": 9}
+    result = ask(painter, lambda client: client.remove(photo, "the apple", **how))
+    (request,) = painter.requests
+    assert (request.mode, request.fill_method, request.n, request.seed) == ("remove", "painter", 2, 11)
+    assert (result.mode, result.method, result.fill_method) == ("remove", "diffusion", "painter")
+    assert ([edit.seed for edit in result.edits], result.num_inference_steps) == ([11, 12], 9)
+
+
+def test_what_a_removal_cannot_heed_is_refused_by_the_service(painter: Painter, photo: Path) -> None:
+    with pytest.raises(UnprocessableEntityError, match="send `fill_method` as painter") as refused:
+        ask(painter, lambda client: client.remove(photo, "the apple", seed=11))
+    assert refused.value.param == "seed"
+    with pytest.raises(UnprocessableEntityError) as refused:
+        ask(painter, lambda client: client.edit(photo, "a lemon", fill_method="painter"))
+    assert refused.value.param == "fill_method"
+    assert not painter.requests
 
 
 def test_locate_and_score(painter: Painter, photo: Path) -> None:

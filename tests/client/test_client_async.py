@@ -23,6 +23,7 @@ CALLS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("edit", ("a lemon",), {"points": [(20, 10), (5, 6)], "labels": [1, 0], "box": (1, 2, 30, 20), "fill": "blur"}),
     ("edit", ("a lemon",), {"mask": Image.new("L", (48, 32), 255), "mask_mode": "luminance", "min_score": 0.2}),
     ("remove", ("the apple",), {"avoid": "the pear", "candidate": 1, "mask_shape": "box", "dilation": 0.1}),
+    ("remove", ("the apple",), {"fill_method": "painter", "n": 2, "seed": 3}),
     ("locate", ("the apple",), {"avoid": "the pear"}),
     ("locate", (), {"points": [(20, 10)]}),
     ("score", ("a lemon",), {}),

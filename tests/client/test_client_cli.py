@@ -90,6 +90,7 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
         "mask_read",
         "mode",
         "method",
+        "fill_method",
         "target",
         "phrase",
         "point",

@@ -104,6 +104,22 @@ def test_a_removal_is_said_to_be_a_classical_fill(service: Any, photo: Path, cap
     assert photo.with_name("photo.edited.png").exists()
 
 
+def test_a_removal_by_the_painter_is_said_to_be_one(service: Any, photo: Path, capsys: Capture) -> None:
+    how = ["--fill-method", "painter", "--n", 2, "--seed", 7, "--steps", 9]
+    assert service.run("remove", photo, "--target", "the apple", *how) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  how     the painter continued the ground" in lines
+    assert "  seed    7" in lines
+    assert "  match   0.200 → 0.290 (+0.090), less is better" in lines
+    (seen,) = service.seen
+    sent = {"mode": "remove", "target": "the apple", "response_format": "b64_json"}
+    assert seen.texts == sent | {"fill_method": "painter", "n": "2", "seed": "7", "num_inference_steps": "9"}
+    assert photo.with_name("photo.edited-2.png").exists()
+    assert service.run("edit", photo, "remove the apple", "--fill-method", "painter", "--json") == 0
+    assert service.seen[1].texts["fill_method"] == "painter"
+    assert json.loads(capsys.readouterr().out)["fill_method"] == "painter"
+
+
 def test_a_removal_of_what_has_no_name(service: Any, photo: Path, capsys: Capture) -> None:
     assert service.run("remove", photo, *REGION) == 0
     out, err = capsys.readouterr()
@@ -311,7 +327,8 @@ def test_other_commands_that_find_nothing(
         (["edit", "{photo}", "x", "--fill", "grey"], "argument --fill: invalid choice: 'grey'"),
         (["edit", "{photo}", "x", "--mask", "{folder}/none.png"], "there is no file {folder}/none.png"),
         (["remove", "{photo}", "a lemon"], "unrecognized arguments: a lemon"),
-        (["remove", "{photo}", "--target", "x", "--seed", "3"], "unrecognized arguments: --seed 3"),
+        (["remove", "{photo}", "--target", "x", "--min-score", "3"], "unrecognized arguments: --min-score 3"),
+        (["remove", "{photo}", "--fill-method", "telea"], "argument --fill-method: invalid choice: 'telea'"),
         (["remove", "{photo}", "--mask", "{photo}", "--mask-out", "{photo}"], "is the picture itself"),
         (["remove", "{photo}"], "say what to remove with --target, --point, --box or --mask"),
         (["remove", "{photo}", "--not-point", "1,2"], "say what to remove with"),

@@ -13,9 +13,9 @@ import pytest
 import retouch
 from PIL import Image
 from retouch.cli.main import main
-from retouch.options import EditOptions, PaintingOptions, RegionOptions, SearchOptions, options_of
+from retouch.options import EditOptions, PaintingOptions, RemovalOptions, SearchOptions, options_of
 
-CALLS = {"edit": EditOptions, "remove": RegionOptions, "locate": SearchOptions}
+CALLS = {"edit": EditOptions, "remove": RemovalOptions, "locate": SearchOptions}
 CLIENTS = [retouch.Retouch, retouch.AsyncRetouch]
 
 
@@ -64,7 +64,7 @@ def test_what_is_not_an_option_is_refused_before_anything_is_sent(service: Any, 
     client = service.client()
     wrong: list[tuple[Any, str, Any]] = [
         (client.edit, "tagret", "x"),
-        (client.remove, "n", 2),
+        (client.remove, "min_score", 0.2),
         (client.locate, "mask", photo),
     ]
     for call, name, value in wrong:
@@ -72,9 +72,9 @@ def test_what_is_not_an_option_is_refused_before_anything_is_sent(service: Any, 
             call(photo, **{name: value})
 
     async def awaited() -> None:
-        await service.async_client().remove(photo, n=2)
+        await service.async_client().remove(photo, min_score=0.2)
 
-    with pytest.raises(TypeError, match="'n'"):
+    with pytest.raises(TypeError, match="'min_score'"):
         asyncio.run(awaited())
     assert service.seen == []
 
@@ -104,6 +104,7 @@ WORDS: dict[str, tuple[list[str], str | None]] = {
     "guidance_scale": (["--guidance", "2.5"], "2.5"),
     "strength": (["--strength", "0.4"], "0.4"),
     "fill": (["--fill", "blur"], "blur"),
+    "fill_method": (["--fill-method", "painter"], "painter"),
     "scheduler": (["--scheduler", "euler"], "euler"),
     "min_score": (["--min-score", "-0.25"], "-0.25"),
 }
@@ -135,5 +136,5 @@ def test_the_help_of_the_command_line_has_the_same_sentences(command: str, capsy
             assert "".join(f"{about.sentence} {limits}".split()) in shown, name
 
 
-def test_painting_options_are_no_options_of_a_removal() -> None:
-    assert not set(options_of(RegionOptions)) & set(options_of(PaintingOptions))
+def test_a_removal_has_all_options_of_the_painter_but_a_least_score() -> None:
+    assert set(options_of(PaintingOptions)) - set(options_of(RemovalOptions)) == {"min_score"}

@@ -29,7 +29,7 @@ def test_the_python_runs(
     for name in ("Retouch", "AsyncRetouch"):
         monkeypatch.setattr(retouch, name, partial(getattr(retouch, name), transport=transport))
     exec(compile(blocks(client_folder, "python")[number], "README.md", "exec"), {"__name__": "__main__"})
-    assert len(service.seen) == (6, 2)[number]
+    assert len(service.seen) == (7, 2)[number]
     assert service.seen[0].texts["target"] == "the apple"
 
 

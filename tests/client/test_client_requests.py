@@ -43,6 +43,7 @@ EVERY_OPTION = {
     "guidance_scale": 7.5,
     "strength": 0.4,
     "fill": "blur",
+    "fill_method": "painter",
     "scheduler": "euler",
     "min_score": -0.25,
 }

@@ -68,7 +68,7 @@ def test_what_reading_the_file_converted(service: Any, photo: Path) -> None:
 def test_a_removal_has_no_seed_and_a_score_only_for_a_text(service: Any, photo: Path) -> None:
     named = service.client().remove(photo, "the apple")
     pointed = service.client().remove(photo, points=[(20, 10)])
-    assert (named.mode, named.method, named.seed) == ("remove", "classical fill", None)
+    assert (named.mode, named.method, named.fill_method, named.seed) == ("remove", "classical fill", "classical", None)
     assert named.score.delta == pytest.approx(-0.09)
     assert (pointed.seed, pointed.score, pointed.scores) == (None, None, (None,))
     assert pointed.image.size == (48, 32)

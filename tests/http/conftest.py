@@ -62,14 +62,17 @@ class RectanglePainter:
         if not location.found:
             raise TargetNotFound(location, request.image.shape[1::-1])
         mask = location.candidates[location.chosen].mask.unpack()
-        removing = request.mode == "remove" or request.prompt.startswith("remove ")
-        edits = (self._remove(request, mask),) if removing else self._paint(request, mask)
+        removing = request.mode == "remove" or (request.target is None and request.prompt.startswith("remove "))
+        filling = (request.fill_method or self.settings.painting.fill_method) if removing else None
+        classical = filling == "classical"
+        edits = (self._remove(request, mask),) if classical else self._paint(request, mask)
         return EditResult(
             edits=edits,
             location=location,
             mask=mask,
             mode="remove" if removing else "replace",
-            num_inference_steps=0 if removing else request.num_inference_steps or self.settings.num_inference_steps,
+            fill_method=filling,
+            num_inference_steps=0 if classical else request.num_inference_steps or self.settings.num_inference_steps,
             guidance_scale=7.5 if request.guidance_scale is None else request.guidance_scale,
             changed_outside_px=0,
             improved=not removing,

@@ -62,6 +62,7 @@ def test_edit(client, driver, picture, opened):
         "quality": "auto",
         "mode": "replace",
         "method": "diffusion",
+        "fill_method": None,
         "target": "the apple",
         "phrase": "apple",
         "point": [32, 21],

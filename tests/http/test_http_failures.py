@@ -66,6 +66,7 @@ def fail(client, driver, picture):
         (InvalidInput("`prompt` is bad.", "prompt"), 422, "prompt"),
         (TargetNotFound(Location("the unicorn", "unicorn", (3, 4), 0.1, -2.5, False, None), (96, 64)), 422, "target"),
         (ContentFiltered((7, 8)), 422, "prompt"),
+        (ContentFiltered((7, 8), removes=True), 422, "seed"),
         (Overloaded(), 429, None),
         (DeadlineExceeded("The edit took too long."), 504, None),
         (ModelFailed("The stage `sam` failed."), 500, None),

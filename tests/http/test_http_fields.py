@@ -37,6 +37,7 @@ EDITS = "/v1/images/edits"
         *[("mode", value, "one of replace, remove") for value in ("erase", "Remove")],
         ("mask_shape", "circle", "one of silhouette, hull, box"),
         ("fill", "white", "one of noise, original, blur"),
+        *[("fill_method", value, "one of classical, painter") for value in ("telea", "Painter")],
         *[("dilation", value, "a number from 0 to 1") for value in ("-0.1", "1.1", "nan", "inf", "x")],
         *[("min_score", value, "a number from -1 to 1") for value in ("-1.1", "1.1", "nan", "-inf", "x")],
         ("mask_mode", "invert", "one of auto, alpha, luminance"),

@@ -38,6 +38,14 @@ IMAGE = np.zeros((64, 96, 3), np.uint8)
         ({"mode": "remove", "target": "x"}, {"mode": "remove", "target": "x"}),
         ({**REMOVAL, "strength": "1"}, {**REMOVAL, "strength": 1}),
         ({"prompt": "remove the dog", "n": "2"}, {"prompt": "remove the dog", "n": 2}),
+        ({"fill_method": "painter"}, {"fill_method": "painter"}),
+        ({"fill_method": "telea"}, {"fill_method": "telea"}),
+        ({**REMOVAL, "fill_method": "classical", "n": "2"}, {**REMOVAL, "fill_method": "classical", "n": 2}),
+        (
+            {**REMOVAL, "fill_method": "painter", "min_score": "0"},
+            {**REMOVAL, "fill_method": "painter", "min_score": 0},
+        ),
+        ({**REMOVAL, "fill_method": "painter", "prompt": "x"}, {**REMOVAL, "fill_method": "painter", "prompt": "x"}),
     ],
     ids=str,
 )

@@ -4,6 +4,8 @@ import base64
 
 import pytest
 
+from deployments.config import PaintingSettings
+
 EDITS = "/v1/images/edits"
 
 
@@ -14,6 +16,7 @@ def test_removal(client, driver, picture, opened):
     assert (request.mode, request.prompt, request.target) == ("remove", "", "the apple")
     assert (request.seed, request.num_inference_steps, request.guidance_scale) == (None, None, None)
     assert (body["mode"], body["method"], body["quality"]) == ("remove", "classical fill", "auto")
+    assert (request.fill_method, body["fill_method"]) == (None, "classical")
     assert (body["improved"], body["num_inference_steps"], body["changed_outside_px"]) == (False, 0, 0)
     (edited,) = body["data"]
     assert (edited["seed"], edited["seam"]) == (None, 0.5)
@@ -58,7 +61,6 @@ def in_the_words_of(name: str, value: str, why: str) -> str:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("prompt", "a lemon"),
         ("negative_prompt", "blur"),
         ("n", "2"),
         ("seed", "0"),
@@ -68,14 +70,23 @@ def in_the_words_of(name: str, value: str, why: str) -> str:
         ("strength", "1"),
         ("fill", "noise"),
         ("scheduler", "ddim"),
-        ("min_score", "0"),
     ],
 )
-def test_removal_takes_no_field_of_the_painters(refused_edit, name, value):
-    message = refused_edit(name, {"prompt": None, "mode": "remove", "target": "x", name: value})
-    assert message == in_the_words_of(
-        name, value, "is for the painter, and `mode` remove paints nothing: leave it out."
-    )
+@pytest.mark.parametrize("classical", [{}, {"fill_method": "classical"}], ids=["unsaid", "said"])
+def test_a_classical_removal_takes_no_field_of_the_painters(refused_edit, name, value, classical):
+    message = refused_edit(name, {"prompt": None, "mode": "remove", "target": "x", name: value} | classical)
+    why = "is for the painter, and `mode` remove fills without it: leave it out, or send `fill_method` as painter."
+    assert message == in_the_words_of(name, value, why)
+
+
+@pytest.mark.parametrize("method", ["classical", "painter"])
+def test_no_removal_takes_a_prompt_or_a_least_score(refused_edit, method):
+    removal = {"prompt": None, "mode": "remove", "target": "x", "fill_method": method}
+    message = refused_edit("prompt", removal | {"prompt": "a lemon"})
+    assert message == "`prompt` says what to paint, and `mode` remove takes something away: leave it out."
+    for data in (removal, {"prompt": "remove the apple", "fill_method": method}):
+        message = refused_edit("min_score", data | {"min_score": "0"})
+        assert message.startswith("`min_score` is for a painting.")
 
 
 def test_prompt_that_asks_for_a_removal(client, picture):
@@ -99,8 +110,54 @@ def test_prompt_that_asks_for_a_removal(client, picture):
 )
 def test_prompt_that_asks_for_a_removal_takes_no_field_of_the_painters(refused_edit, name, value):
     message = refused_edit(name, {"prompt": "remove the apple", name: value})
-    why = "is for the painter, and a `prompt` that removes paints nothing: leave it out."
+    why = (
+        "is for the painter, and a `prompt` that removes fills without it: leave it out, or send `fill_method` as "
+        "painter."
+    )
     assert message == in_the_words_of(name, value, why)
+
+
+PAINTERS = {
+    **{"n": "3", "seed": "40", "num_inference_steps": "12", "guidance_scale": "2.5", "strength": "0.5"},
+    **{"fill": "blur", "scheduler": "ddim", "negative_prompt": "a dog"},
+}
+
+
+@pytest.mark.parametrize("removal", [{"mode": "remove", "target": "the apple"}, {"prompt": "remove the apple"}])
+def test_a_removal_by_the_painter_takes_all_that_the_painter_heeds(client, driver, picture, removal):
+    driver.unsafe_seeds = (41,)
+    body = client.post(EDITS, files={"image": picture}, data=removal | PAINTERS | {"fill_method": "painter"}).json()
+    (request,) = driver.requests
+    assert (request.fill_method, request.n, request.seed, request.guidance_scale) == ("painter", 3, 40, 2.5)
+    assert (request.strength, request.fill, request.scheduler) == (0.5, "blur", "ddim")
+    assert (request.num_inference_steps, request.negative_prompt) == (12, "a dog")
+    assert (body["mode"], body["method"], body["fill_method"]) == ("remove", "diffusion", "painter")
+    assert [edited["seed"] for edited in body["data"]] == [42, 40]
+    assert [one["seed"] for one in body["filtered"]] == [41]
+    assert body["num_inference_steps"] == 12
+
+
+def test_quality_sets_the_steps_of_a_removal_by_the_painter(client, driver, picture):
+    data = {"mode": "remove", "target": "x", "fill_method": "painter", "quality": "high"}
+    body = client.post(EDITS, files={"image": picture}, data=data).json()
+    assert (driver.requests[0].num_inference_steps, body["quality"]) == (40, "high")
+
+
+def test_the_services_own_method_decides_where_none_is_sent(client, driver, picture, refused_edit):
+    driver.settings = driver.settings.model_copy(update={"painting": PaintingSettings(fill_method="painter")})
+    removal = {"mode": "remove", "target": "x"}
+    body = client.post(EDITS, files={"image": picture}, data=removal | {"n": "2"}).json()
+    assert (body["fill_method"], len(body["data"])) == ("painter", 2)
+    driver.requests.clear()
+    refused_edit("n", removal | {"prompt": None, "n": "2", "fill_method": "classical"})
+
+
+@pytest.mark.parametrize("data", [{"prompt": "a lemon"}, {"prompt": "remove the apple", "target": "the apple"}])
+@pytest.mark.parametrize("method", ["classical", "painter"])
+def test_only_a_removal_has_a_method_of_filling(client, picture, refused_edit, data, method):
+    message = refused_edit("fill_method", data | {"fill_method": method})
+    assert message == "`fill_method` is for a removal, and this edit paints its `prompt`: leave it out."
+    assert client.post(EDITS, files={"image": picture}, data=data).json()["fill_method"] is None
 
 
 def test_prompt_beside_a_target_is_painted(client, driver, picture):
@@ -116,7 +173,7 @@ def test_prompt_may_ask_to_remove_what_is_pointed_at(client, picture, refused_ed
     answer = client.post(EDITS, files=files, data={"prompt": "remove the apple"} | fields)
     assert answer.status_code == 200, answer.text
     if "mask" not in fields:
-        assert "paints nothing" in refused_edit("quality", {"prompt": "remove the apple", "quality": "high"} | fields)
+        assert "fills without it" in refused_edit("quality", {"prompt": "remove the apple", "quality": "high"} | fields)
 
 
 def test_removal_needs_to_know_of_what(refused_edit):
@@ -132,6 +189,7 @@ def test_removal_as_a_picture_has_no_seed_to_tell(client, picture, opened):
         assert "x-retouch-seed" not in answer.headers
         assert ("x-retouch-score" in answer.headers) == scored
         assert answer.headers["x-retouch-improved"] == "false"
+        assert answer.headers["x-retouch-fill-method"] == "classical"
         assert answer.headers["x-retouch-candidate"] == "0"
 
 

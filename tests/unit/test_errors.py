@@ -22,6 +22,7 @@ EXAMPLES = [
     errors.ModelNotFound("no such model", "model"),
     errors.TargetNotFound(Location("the cat", "cat", (3, 4), 0.2, -1.4, False, None), (640, 480)),
     errors.ContentFiltered((7, 8)),
+    errors.ContentFiltered((7, 8), removes=True),
     errors.Overloaded("busy", 2.5),
     errors.DeadlineExceeded("too slow"),
     errors.NotReady("Not ready: sam."),

@@ -51,7 +51,7 @@ def test_an_instruction_says_what_to_find_and_what_to_paint():
 
 def test_a_prompt_that_asks_to_remove_something_is_a_removal():
     request = edit(prompt="remove the dog")
-    assert (request.mode, request.prompt, request.where.target) == ("remove", "", "dog")
+    assert (request.mode, request.prompt, request.where.target) == ("remove", None, "dog")
     assert request.where.wordings[0].phrase == "dog"
     with pytest.raises(InvalidInput, match="seed"):
         edit(prompt="remove the dog", seed=3)
@@ -103,7 +103,7 @@ def test_several_things_can_be_avoided():
 
 def test_a_removal_needs_no_prompt_and_takes_nothing_that_only_a_painter_heeds():
     request = edit(mode="remove", prompt="", target="x")
-    assert (request.prompt, request.seeds, request.scored) == ("", (), "x")
+    assert (request.prompt, request.seeds, request.scored) == (None, (), "x")
     assert edit(mode="remove", prompt="", mask=MASK).scored is None
     painters = {
         **{"prompt": "a lemon", "negative_prompt": "x", "n": 2, "seed": 1, "num_inference_steps": 3},

@@ -83,7 +83,7 @@ def test_a_result_that_can_be_saved_nowhere_is_said_without_a_number_of_the_syst
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = Location("x", "x", (3, 4), 0.9, 1.0, True, None)
     mask = np.zeros((32, 48), bool)
-    result = EditResult((Edit(IMAGE, 7, None, 1.0),), found, mask, "replace", 1, 3.0, 0, True)
+    result = EditResult((Edit(IMAGE, 7, None, 1.0),), found, mask, "replace", None, 1, 3.0, 0, True)
     with pytest.raises(OSError, match=r"^The temporary folder \S+ cannot be written: No space left on device\.$"):
         main.save(EditRequest(IMAGE, "y"), result, tmp_path / "out")
     said = f"error: --output_dir {tmp_path / 'out'} cannot be written: No space left on device.\n"

@@ -1,5 +1,6 @@
 """What `main.py` says of a result besides the two printed lines."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ def result(location):
         location=location,
         mask=np.zeros((32, 48), bool),
         mode="replace",
+        fill_method=None,
         num_inference_steps=1,
         guidance_scale=3.0,
         changed_outside_px=0,
@@ -43,3 +45,18 @@ def test_what_reading_the_file_converted_is_said(converted, said, capsys):
     assert len(out.splitlines()) == 2
     assert ("converted" in err) == (said is not None)
     assert said is None or said in err
+
+
+@pytest.mark.parametrize(
+    ("mode", "method", "words"),
+    [
+        ("replace", None, ["matches the text no better than before", "seed 7"]),
+        ("remove", "painter", ["matches the text no less than before", "seed 7"]),
+        ("remove", "classical", ["matches the text no less than before", "filled by a classical method"]),
+    ],
+)
+def test_what_was_done_and_that_it_did_not_help_is_said(mode, method, words, capsys):
+    found = Location("x", "x", (3, 4), 0.9, 1.0, True, None)
+    main.report(replace(result(found), mode=mode, fill_method=method, improved=False), Path("out"), ())
+    said = capsys.readouterr().err
+    assert all(each in said for each in words)

@@ -275,7 +275,7 @@ def test_a_target_that_only_looks_like_one_of_these_is_not_refused(target):
         ("replace the cat with a fox, and don't touch the dog", ("cat",), "a fox"),
         ("a cat and its kitten", ("cat", "cat and its kitten"), "a cat and its kitten"),
         ("a mirror on the wall", ("mirror", "mirror on the wall"), "a mirror on the wall"),
-        ("remove the text 'buy and save'", ("text buy and save",), ""),
+        ("remove the text 'buy and save'", ("text buy and save",), None),
     ],
 )
 def test_a_prompt_that_only_looks_like_one_of_these_is_acted_on(prompt, targets, painted):

@@ -11,7 +11,7 @@ from deployments.driver.fields import declared, schemas, wanted
 from deployments.errors import InvalidInput
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM
 from deployments.limits import Limits
-from deployments.messages import EditRequest, LocateRequest, MaskShape, Scheduler, ScoreRequest
+from deployments.messages import EditRequest, FillMethod, LocateRequest, MaskShape, Scheduler, ScoreRequest
 
 IMAGE = np.zeros((32, 32, 3), np.uint8)
 LIMITS = Limits()
@@ -83,3 +83,4 @@ def test_a_form_has_every_field_of_its_request_under_the_same_name(form):
 def test_settings_have_the_same_choices_as_requests():
     assert get_args(Scheduler) == get_args(SchedulerName)
     assert get_args(MaskShape) == get_args(PaintingSettings.model_fields["mask_shape"].annotation)
+    assert get_args(FillMethod) == get_args(PaintingSettings.model_fields["fill_method"].annotation)

@@ -14,7 +14,7 @@ from retouch.cli.overlay import heat_overlay
 from retouch.cli.records import edit_record, location_record
 from retouch.cli.wording import candidate_rows, edit_facts, location_facts, named
 from retouch.client import Retouch
-from retouch.options import EditOptions, RegionOptions, SearchOptions, options_of
+from retouch.options import EditOptions, RemovalOptions, SearchOptions, options_of
 from retouch.pictures import write_picture
 from retouch.results import EditResult
 
@@ -36,7 +36,7 @@ def remove(options: argparse.Namespace, client: Retouch, display: Display) -> in
     what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
 
     def call() -> EditResult:
-        return client.remove(options.image, options.target, **_given(options, RegionOptions))
+        return client.remove(options.image, options.target, **_given(options, RemovalOptions))
 
     return _edited(options, display, f"Removing {what}", call)
 

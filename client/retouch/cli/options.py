@@ -16,7 +16,16 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from retouch import __version__
 from retouch.cli.commands import edit, locate, remove, score
 from retouch.connection import BASE_URL, TIMEOUT_S
-from retouch.options import About, PaintingOptions, RegionOptions, SearchOptions, TargetOption, options_of
+from retouch.options import (
+    About,
+    FillOption,
+    PainterOptions,
+    PaintingOptions,
+    RegionOptions,
+    SearchOptions,
+    TargetOption,
+    options_of,
+)
 from retouch.pictures import ImageInput
 from retouch.results import Box, Point
 
@@ -66,16 +75,17 @@ def _add_edit(commands: Commands[OneLineParser]) -> OneLineParser:
     parser.add_argument("prompt", type=text, help='What to paint, such as "a lemon".')
     _add_outputs(parser)
     _add_search(parser, TargetOption, RegionOptions)
-    _add_options(parser.add_argument_group("how to paint it"), PaintingOptions)
+    _add_options(parser.add_argument_group("how to paint it"), PaintingOptions, FillOption)
     return parser
 
 
 def _add_remove(commands: Commands[OneLineParser]) -> OneLineParser:
-    what = "Find something in a picture and fill its place from the surroundings, without a model."
+    what = "Find something in a picture and fill its place as if it had never stood there."
     parser = _add_command(commands, "remove", remove, what)
-    parser.set_defaults(n=None)
     _add_outputs(parser)
     _add_search(parser, TargetOption, RegionOptions)
+    _add_options(parser.add_argument_group("how to fill it"), FillOption)
+    _add_options(parser.add_argument_group("with --fill-method painter"), PainterOptions)
     return parser
 
 

@@ -23,6 +23,7 @@ def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, el
         "mask_read": asdict(result.mask_read) if result.mask_read else None,
         "mode": result.mode,
         "method": result.method,
+        "fill_method": result.fill_method,
         **_place(result),
         "num_inference_steps": result.num_inference_steps,
         "guidance_scale": result.guidance_scale,

@@ -40,7 +40,7 @@ def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, ela
     if result.mask_read:
         facts.append(("marked", _marked(result.mask_read)))
     if result.mode == "remove":
-        facts.append(("how", f"{result.method} from the surroundings, without a model"))
+        facts.append(("how", _filled(result)))
     if best.score:
         facts += _scored(best.score, ", less is better" if result.mode == "remove" else "")
     if best.seed is not None:
@@ -52,6 +52,12 @@ def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, ela
         facts.append(("converted", ", ".join(result.converted)))
     facts += [(NOTE, note) for note in _edit_notes(result)]
     return [*facts, ("took", seconds(elapsed_s, result.timings_s))]
+
+
+def _filled(result: EditResult) -> str:
+    if result.fill_method == "painter":
+        return "the painter continued the ground"
+    return f"{result.method} from the surroundings, without a model"
 
 
 def location_facts(location: Location, heat: Path | None, masks: Sequence[Path]) -> Facts:
