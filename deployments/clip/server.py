@@ -21,11 +21,12 @@ class ClipServer:
     """
 
     def __init__(self, args: dict[str, Any] | ModelArgs, metrics: Recorder | None = None) -> None:
-        # torch and transformers take seconds to import; only the replica that runs the model pays for them.
-        from deployments.clip.model import ClipMatcher
-
         self._metrics = metrics = metrics or recorder()
-        with loading("clip"):
+        with loading("clip") as imported:
+            # torch and transformers take seconds to import; only the replica that runs the model pays for them.
+            from deployments.clip.model import ClipMatcher
+
+            imported()
             self._matcher = ClipMatcher.load(ModelArgs.model_validate(args), metrics)
         self._settings = ClipSettings()
         self._locating: Batcher[SearchRequest, Search] = Batcher(

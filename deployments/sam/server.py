@@ -28,10 +28,11 @@ class SamServer:
     def __init__(
         self, args: ModelArgs | dict[str, Any], cache_entries: int = 32, metrics: Recorder | None = None
     ) -> None:
-        # Here and not above: whoever only builds the graph needs no torch.
-        from deployments.sam.model import SamSegmenter
+        with loading("sam") as imported:
+            # Here and not above: whoever only builds the graph needs no torch.
+            from deployments.sam.model import SamSegmenter
 
-        with loading("sam"):
+            imported()
             self._segmenter = SamSegmenter.load(ModelArgs.model_validate(args))
         self._metrics = metrics = metrics or recorder()
         self._embeddings: SharedCache[Embedding] = SharedCache(cache_entries, lookups(metrics, "sam", "embeddings"))
