@@ -48,6 +48,7 @@ from deployments.messages.stages import (
     SegmentRequest,
     Span,
     Square,
+    ViewsRequest,
 )
 
 __all__ = [
@@ -87,4 +88,5 @@ __all__ = [
     "Span",
     "Square",
     "Stage",
+    "ViewsRequest",
 ]

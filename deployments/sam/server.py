@@ -70,6 +70,10 @@ class SamServer:
             masks = await self._decoder.submit((embedding, request))
         return replace(masks, spans=(*embedding.spans, Span("sam.segment", start, time.time())))
 
+    async def cut_out(self, image: np.ndarray, request: SegmentRequest) -> Masks:
+        """Return masks for the prompts of `request` in `image` (HxWx3 uint8 RGB): both of the above in one call."""
+        return await self.segment(await self.encode(image), request)
+
     def _decode_each(self, items: list[tuple[Embedding, SegmentRequest]]) -> list[Masks | Exception]:
         """One after the other: prompts differ in length and pictures in size, and the decoder takes milliseconds."""
         return [self._decode(embedding, request) for embedding, request in items]
