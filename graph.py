@@ -23,15 +23,17 @@ from deployments.inpaint.server import InpaintServer
 from deployments.launch import preflight
 from deployments.sam.server import SamServer
 
-# Small models gain little from a second thread within an operator and, where the stages share two cores, lose a lot
-# by waiting for it. The inpaint engine uses the other cores by whole rows instead (`row_threads`). Ray's own rule, a
-# thread for each CPU of the replica, holds where a config file sets `num_cpus`.
-ONE_THREAD = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}}}
+# Ray gives an operator a thread for each whole CPU of its replica, and at least one. Small models gain little from a
+# second one and, where the stages share two cores, lose a lot by waiting for it. The inpaint engine uses the other
+# cores by whole rows instead (`row_threads`). An environment of their own (`runtime_env`) would keep the replicas from
+# taking over the processes that Ray has started ahead.
+# Nobody calls the models but the driver, which logs each request; a line for each of their calls cost as much as a hop.
+QUIET = {"logging_config": {"enable_access_log": False}}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "clip": {"ray_actor_options": {"num_cpus": 0.2, **ONE_THREAD}, "max_ongoing_requests": 64},
-    "sam": {"ray_actor_options": {"num_cpus": 0.2, **ONE_THREAD}, "max_ongoing_requests": 32},
-    "inpaint": {"ray_actor_options": {"num_cpus": 0.4, **ONE_THREAD}, "max_ongoing_requests": 64},
+    "clip": {"ray_actor_options": {"num_cpus": 0.2}, "max_ongoing_requests": 64, **QUIET},
+    "sam": {"ray_actor_options": {"num_cpus": 0.2}, "max_ongoing_requests": 32, **QUIET},
+    "inpaint": {"ray_actor_options": {"num_cpus": 0.4}, "max_ongoing_requests": 64, **QUIET},
     "driver": {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 64, "max_queued_requests": 128},
 }
 

@@ -12,8 +12,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -21,13 +22,10 @@ from deployments.config import POCKET, DriverSettings, GraphArgs, InpaintArgs, M
 from deployments.driver.jobs import complete_edit
 from deployments.errors import NotOnThisMachine, ServiceError, StartFailed
 from deployments.launch import preflight
-from deployments.launch.progress_bar import Show, progress_bar
+from deployments.launch.progress_bar import progress_bar
 from deployments.limits import Limits
 from deployments.messages import MIN_STRENGTH, EditRequest, EditResult, FillMethod, Location, Scheduler
 from deployments.pixels.files import decode, encode, mask_png
-
-if TYPE_CHECKING:
-    from deployments.serving.status import StageStatus
 
 FLAGS = {"clip.model": "--clip_model", "sam.model": "--sam_ckpt", "inpaint.model": "--sd_model"}
 
@@ -149,7 +147,7 @@ def graph_args(options: argparse.Namespace) -> GraphArgs:
 
 def wrong_models(args: GraphArgs) -> Iterator[str]:
     """Yield what keeps a model from being loaded; say what may be all right, because a cluster has other machines."""
-    from deployments.launch.one_shot import joins_a_cluster
+    from deployments.launch.session import joins_a_cluster
 
     for problem in preflight.problems(args):
         if isinstance(problem, NotOnThisMachine) and joins_a_cluster():
@@ -162,31 +160,28 @@ def edit_through_graph(
     args: GraphArgs, request: EditRequest, settings: DriverSettings, keep: Callable[[EditResult], Path]
 ) -> Path:
     """Start the graph, edit, `keep` the result, and stop the graph. Return the folder that it was kept in."""
-    from deployments.launch.one_shot import edit, running
-    from graph import build
+    from deployments.launch.session import ray_session
 
     with progress_bar() as show:
-        say("Starting the graph ...")
-        with running(build(args, settings.model_dump()), start_watcher(show)) as handle:
-            say(f"{doing('locate', request)} ...")
-            result = edit(handle, request, lambda news: show(doing(news.stage, request), news.done, news.total))
-            folder = keep(result)  # at once: whatever goes wrong while the graph is stopped, the result is there
+        start = time.monotonic()
+        say("Starting Ray ...")
+        with ray_session(meanwhile=import_graph) as own_ray:
+            from deployments.launch.one_shot import edit, running
+            from deployments.launch.watching import start_watcher
+            from graph import build
+
+            say(f"Ray runs after {time.monotonic() - start:.1f} s. Starting the graph ...")
+            with running(build(args, settings.model_dump()), own_ray, start_watcher(show, say)) as handle:
+                say(f"The graph runs after {time.monotonic() - start:.1f} s. {doing('locate', request)} ...")
+                result = edit(handle, request, lambda news: show(doing(news.stage, request), news.done, news.total))
+                folder = keep(result)  # at once: whatever goes wrong while the graph is stopped, the result is there
     return folder
 
 
-def start_watcher(show: Show) -> Callable[[Mapping[str, StageStatus]], None]:
-    """Return a function that shows which deployments are still starting, and says once what one of them waits for."""
-    said: set[str] = set()
-
-    def watch(stages: Mapping[str, StageStatus]) -> None:
-        starting = [name for name, stage in stages.items() if not stage.running]
-        show(f"Starting {', '.join(starting)}", len(stages) - len(starting), len(stages))
-        for name, stage in stages.items():
-            if stage.lacks is not None and name not in said:
-                said.add(name)
-                say(f"{name} cannot start yet: {stage.lacks}.")
-
-    return watch
+def import_graph() -> None:
+    """Import what the start of the graph needs beside Ray, which takes a second."""
+    import_module("deployments.launch.one_shot")
+    import_module("graph")
 
 
 def doing(stage: str, request: EditRequest) -> str:

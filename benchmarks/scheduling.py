@@ -138,16 +138,20 @@ def clip_batches(rounds: int, setup: Setup, known: list[EditCase], say: Callable
     single = _start(CountedClip, "bench-clip-single", options, args, user_config={"max_batch_size": 1})
     serves = _start(ServeBatchedScores, "bench-clip-serve", options, args)
     handles = {"batched": ours, "unbatched": single, "@serve.batch": serves}
-    requests = [
-        ScoreRequest(known[index % len(known)].image, known[index % len(known)].prompt) for index in range(SCORES)
-    ]
+
+    def asked(number: int) -> list[ScoreRequest]:
+        """Never the same picture in two rounds, or the cache would answer."""
+        many = ((known[index % len(known)], number * SCORES + index) for index in range(SCORES))
+        return [ScoreRequest(case.marked(mark).image, case.prompt) for case, mark in many]
 
     def scores_per_s(handle: Any) -> Callable[[int], float]:
-        return lambda _: SCORES / closed_loop(lambda one: handle.score.remote(one).result(), requests, CALLERS)
+        return lambda number: (
+            SCORES / closed_loop(lambda one: handle.score.remote(one).result(), asked(number), CALLERS)
+        )
 
     try:
         for handle in handles.values():
-            scores_per_s(handle)(0)
+            scores_per_s(handle)(rounds)
             handle.mean_batch.remote().result()
         say(f"CLIP scores/s, {CALLERS} callers")
         made = interleaved(rounds, {name: scores_per_s(handle) for name, handle in handles.items()}, say)

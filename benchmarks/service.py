@@ -11,13 +11,11 @@ import numpy as np
 from ray import serve
 
 from benchmarks.baselines import SequentialProcess
-from benchmarks.engine import paint
+from benchmarks.core_seconds import outside_the_unet
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
 from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase, arrivals, closed_loop, open_loop
-from deployments.config import GraphArgs, InpaintSettings
-from deployments.inpaint.engine import InpaintEngine
-from deployments.inpaint.model import InpaintModel
+from deployments.config import GraphArgs
 from deployments.limits import Limits
 from deployments.messages import EditRequest
 from deployments.pixels import pasting
@@ -38,6 +36,7 @@ class Service:
         self._client = httpx.Client(base_url=url, timeout=300, limits=httpx.Limits(max_connections=200))
         self.answers: list[tuple[EditCase, dict[str, Any]]] = []
         self.seed = 0
+        self.steps = STEPS
         self._known = known
 
     def cases(self, count: int) -> list[tuple[int, EditCase]]:
@@ -53,7 +52,7 @@ class Service:
             "prompt": case.prompt,
             "target": case.target,
             "seed": str(number),
-            "num_inference_steps": str(STEPS),
+            "num_inference_steps": str(self.steps),
             "guidance_scale": str(GUIDANCE_SCALE),
         }
         answer = self._client.post("/v1/images/edits", data=fields, files={"image": ("a.png", case.png, "image/png")})
@@ -63,6 +62,14 @@ class Service:
         if number % CHECKED_EVERY == 0:
             self.answers.append((case, answer.json()))
         return True
+
+    def edit_of(self, steps: int) -> None:
+        """Make one edit of that number of steps."""
+        self.steps, usual = steps, self.steps
+        try:
+            self.edit(self.cases(1)[0])
+        finally:
+            self.steps = usual
 
     def changed_outside(self) -> int:
         """Pixels outside the mask that are not what was sent, in the answers that were kept."""
@@ -82,6 +89,7 @@ def measure(rounds: int, setup: Setup, url: str, known: list[EditCase], say: Cal
         closed_loop(service.edit, service.cases(4), 2)
         speed: list[float] = []
         yield from _against_sequential(rounds, setup.args, service, known, speed, say)
+        yield outside_the_unet(rounds, service.edit_of, say)
         yield from _again(handle, known)
         yield from _overload(rounds, service, float(np.median(speed)), say)
         parts = {"answers compared": float(len(service.answers))}
@@ -99,25 +107,16 @@ def _against_sequential(
     say: Callable[[str], None],
 ) -> Iterator[Figure]:
     baseline = SequentialProcess(args)
-    settings = InpaintSettings(max_pictures=10_000)
-    engine = InpaintEngine(InpaintModel.load(args.inpaint), args.inpaint, settings)
-
-    def offline(number: int) -> float:
-        requests = [known[index % len(known)].inpaint(AT_ONCE * number + index) for index in range(AT_ONCE)]
-        return AT_ONCE / closed_loop(lambda request: paint(engine, request), requests, CALLERS)
-
     sides = {
         "service images/s": lambda _: AT_ONCE / closed_loop(service.edit, service.cases(AT_ONCE), CALLERS),
         "sequential s": lambda number: baseline.seconds_per_edit(ONE_BY_ONE, number),
-        "engine images/s": offline,
         "service s alone": lambda _: closed_loop(service.edit, service.cases(ONE_BY_ONE), 1) / ONE_BY_ONE,
     }
-    say(f"service with {CALLERS} callers and with one; sequential on {baseline.threads} threads; engine offline")
+    say(f"service with {CALLERS} callers and with one; sequential on {baseline.threads} threads")
     try:
         made = interleaved(rounds, sides, say)
     finally:
         baseline.close()
-        engine.close()
     speed += made["service images/s"]
     parts = {name: float(np.median(values)) for name, values in made.items()}
     sequential = [1 / seconds for seconds in made["sequential s"]]
@@ -132,11 +131,6 @@ def _against_sequential(
         ratios(made["service s alone"], made["sequential s"]),
         1.1,
         below=True,
-    )
-    yield Figure(
-        "service images/s over the engine offline in process",
-        ratios(made["service images/s"], made["engine images/s"]),
-        0.75,
     )
 
 

@@ -24,6 +24,7 @@ GUIDANCE_SCALE = 3.0
 MIX = (10, 20, 30, 50)  # steps, equally often
 
 Item = TypeVar("Item")
+MARKED_EVERY = 16  # pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +38,10 @@ class EditCase:
     mask: np.ndarray
 
     def marked(self, number: int) -> EditCase:
-        """The same with one other pixel, a different one for each number."""
+        """The same with other pixels here and there, different ones for each number: no view of it was seen before."""
+        rng = np.random.default_rng(number % 2**32)
         image = self.image.copy()
-        image[0, 0] = np.frombuffer(number.to_bytes(4, "little", signed=True), np.uint8)[:3]
+        image[::MARKED_EVERY, ::MARKED_EVERY] = rng.integers(0, 256, image[::MARKED_EVERY, ::MARKED_EVERY].shape)
         return replace(self, image=image, png=encode(image))
 
     def inpaint(self, seed: int, steps: int = STEPS) -> InpaintRequest:

@@ -101,10 +101,11 @@ def painted(scenes: int) -> Iterable[Case]:
     """Paint the scenes through the real graph, the same number on each kind of ground."""
     from deployments.config import GraphArgs
     from deployments.launch.one_shot import running
+    from deployments.launch.session import ray_session
     from graph import build
 
     asked = [(seed, ground) for ground in world.GROUNDS for seed in range(scenes)]
-    with running(build(GraphArgs())) as handle, ThreadPoolExecutor(AT_ONCE) as pool:
+    with ray_session() as own, running(build(GraphArgs()), own) as handle, ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda each: paint(handle, *each), asked))
 
 

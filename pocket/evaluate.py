@@ -145,9 +145,10 @@ class Edited:
 
 def editing(count: int) -> Iterator[ReportLine]:
     from deployments.launch.one_shot import running
+    from deployments.launch.session import ray_session
     from graph import build
 
-    with running(build(GraphArgs())) as handle, ThreadPoolExecutor(EDITS_AT_ONCE) as pool:
+    with ray_session() as own, running(build(GraphArgs()), own) as handle, ThreadPoolExecutor(EDITS_AT_ONCE) as pool:
         edits = list(pool.map(lambda seed: _edit(handle, seed), range(count)))
     for edit in edits:
         if not edit.right:

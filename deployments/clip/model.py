@@ -20,6 +20,7 @@ from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 
 from deployments.clip import checkpoint, dense, views
+from deployments.clip.scoring import Views
 from deployments.config import ClipSettings, ModelArgs
 from deployments.errors import InvalidInput
 from deployments.grounding.peaks import best_cell, to_pixel
@@ -81,6 +82,7 @@ class ClipMatcher:
         self._ensembles = dense.Phrases(self._embed, self._wordings, texts)
         self._bare = dense.Phrases(self._embed, lambda phrase: self._wordings(phrase, [dense.PLAIN_TEMPLATE]), texts)
         self._texts = dense.Phrases(self._embed, lambda text: [text], texts)
+        self._views = Views(self._embed_views, lookups(metrics, "clip", "views"))
         self._remembered: Lru[Key, PictureFeatures] = Lru(self._memory(), lookups(metrics, "clip", "pictures"))
 
     @classmethod
@@ -148,12 +150,7 @@ class ClipMatcher:
 
     def _scored(self, requests: Sequence[ScoreRequest]) -> list[float]:
         pictures = [Image.fromarray(request.image) for request in requests]
-        pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
-        seen = [
-            self._model.get_image_features(pixel_values=self._to_model(chunk)).pooler_output
-            for chunk in pixels.split(VIEWS_PER_PASS)
-        ]
-        images = dense.unit(torch.cat(seen))
+        images = self._views(self._processor(images=pictures, return_tensors="pt")["pixel_values"])
         texts = self._texts([request.text for request in requests])
         return (images * texts).sum(-1).tolist()
 
@@ -260,6 +257,10 @@ class ClipMatcher:
         device = self._model.device
         features = self._model.get_text_features(input_ids=tokens.to(device), attention_mask=mask.to(device))
         return features.pooler_output
+
+    def _embed_views(self, pixels: torch.Tensor) -> torch.Tensor:
+        chunks = pixels.split(VIEWS_PER_PASS)
+        return torch.cat([self._model.get_image_features(self._to_model(chunk)).pooler_output for chunk in chunks])
 
     def _memory(self) -> int:
         """How many pictures can be remembered, if each needs as many windows as a scale may have."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from deployments.config import ClipSettings, ModelArgs
-from deployments.messages import ScoreRequest, Search, SearchRequest, Span
+from deployments.messages import ScoreRequest, Search, SearchRequest, Span, ViewsRequest
 from deployments.serving.batching import Batcher
 from deployments.serving.metrics import Recorder, batches, recorder, result
 from deployments.serving.placement import loading
@@ -21,11 +22,12 @@ class ClipServer:
     """
 
     def __init__(self, args: dict[str, Any] | ModelArgs, metrics: Recorder | None = None) -> None:
-        # torch and transformers take seconds to import; only the replica that runs the model pays for them.
-        from deployments.clip.model import ClipMatcher
-
         self._metrics = metrics = metrics or recorder()
-        with loading("clip"):
+        with loading("clip") as imported:
+            # torch and transformers take seconds to import; only the replica that runs the model pays for them.
+            from deployments.clip.model import ClipMatcher
+
+            imported()
             self._matcher = ClipMatcher.load(ModelArgs.model_validate(args), metrics)
         self._settings = ClipSettings()
         self._locating: Batcher[SearchRequest, Search] = Batcher(
@@ -58,6 +60,12 @@ class ClipServer:
         """Return the cosine of picture and text, -1..1."""
         with result(self._metrics, "clip", "score"):
             return await self._scoring.submit(request)
+
+    async def score_views(self, request: ViewsRequest) -> list[float]:
+        """Return the cosine of each view and the text, -1..1. They share batches with the views of other requests."""
+        with result(self._metrics, "clip", "score"):
+            each = (ScoreRequest(view, request.text, request.param) for view in request.views)
+            return await asyncio.gather(*map(self._scoring.submit, each))
 
     def check_health(self) -> None:
         """Raise RuntimeError when one of the two batchers would never answer again."""

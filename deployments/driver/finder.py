@@ -98,7 +98,7 @@ class Finder:
         view = search.closer_view(found[0], max(masks.small.shape[1:])) if self._settings.look_closer else None
         if view is not None:
             asked = search.questions(view)
-            masks = await self._segment(view, asked, self._calls.begin(self._sam.encode.remote(view.image)))
+            masks = await self._segment(view, asked)
             found = pointing.with_nearby(found, await asyncio.to_thread(search.answers, view, asked, masks))
         return _pointed_location(sought, found[: self._settings.max_candidates])
 
@@ -120,7 +120,7 @@ class Finder:
             search = replace(search, things=(*search.things, *more))
         meant = await asyncio.to_thread(lambda: every.meant(search, every.distinct(found)))
         if self._settings.look_closer:
-            # One after the other: two calls of SAM that wait for a replica at the same time can wait for each other.
+            # One after the other: many at once would fill SAM's queue before others.
             nearby = [(await self._look_closer(search, [one], small_side))[0] for one in meant]
             others = [[other for other in meant if other is not one] for one in meant]
             meant = await asyncio.to_thread(lambda: list(map(every.sharpened, meant, nearby, others)))
@@ -153,20 +153,28 @@ class Finder:
         return GroundedPhrase(found, wording, anchor_point(maps[anchor.phrase], anchor, sought.image.shape[:2]))
 
     async def _propose(
-        self, search: TargetSearch, view: View, embedding: Response[Embedding], only: Collection[int] | None = None
+        self,
+        search: TargetSearch,
+        view: View,
+        embedding: Response[Embedding] | None = None,
+        only: Collection[int] | None = None,
     ) -> tuple[list[Proposal], int]:
         """Return SAM's proposals in a view, for all things or `only` some, and the longer side of its small masks."""
         asked = await asyncio.to_thread(search.questions, view, only)
         masks = await self._segment(view, asked, embedding)
         return await asyncio.to_thread(search.proposals, view, asked, masks), max(masks.small.shape[1:])
 
-    async def _segment(self, view: View, asked: Sequence[Question], embedding: Response[Embedding]) -> Masks:
+    async def _segment(
+        self, view: View, asked: Sequence[Question], embedding: Response[Embedding] | None = None
+    ) -> Masks:
+        """What SAM answers about a view; without an `embedding` that is under way, it sees the view first."""
         request = SegmentRequest(tuple(question.prompt for question in asked))
 
         def call(attempt: int) -> Response[Masks]:
             # The replica that died may be the one that held the embedding.
-            source = embedding if attempt == 0 else self._calls.begin(self._sam.encode.remote(view.image))
-            return self._sam.segment.remote(source, request)
+            if embedding is None or attempt > 0:
+                return self._sam.cut_out.remote(view.image, request)
+            return self._sam.segment.remote(embedding, request)
 
         masks = await self._calls.run("segment", call)
         self.spans += masks.spans
@@ -178,8 +186,7 @@ class Finder:
         view = nearby_view(search.image, first.candidate, small_side)
         if view is None:
             return arranged
-        embedding = self._calls.begin(self._sam.encode.remote(view.image))
-        nearby, _ = await self._propose(search, view, embedding, (first.thing,))
+        nearby, _ = await self._propose(search, view, only=(first.thing,))
         return await asyncio.to_thread(with_nearby, arranged, nearby)
 
 

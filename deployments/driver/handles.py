@@ -20,6 +20,7 @@ from deployments.messages import (
     Search,
     SearchRequest,
     SegmentRequest,
+    ViewsRequest,
 )
 
 Result = TypeVar("Result", covariant=True)
@@ -56,6 +57,12 @@ class SegmentMethod(Protocol):
     def remote(self, embedding: Response[Embedding], request: SegmentRequest, /) -> Response[Masks]: ...
 
 
+class CutOutMethod(Protocol):
+    """SAM's encoder and decoder in one call."""
+
+    def remote(self, image: np.ndarray, request: SegmentRequest, /) -> Response[Masks]: ...
+
+
 class InpaintStream(Protocol):
     """The inpaint model's method that gives the progress of its steps, and last what it painted."""
 
@@ -71,15 +78,21 @@ class ClipHandle(Protocol):
     @property
     def score(self) -> Method[ScoreRequest, float]: ...
 
+    @property
+    def score_views(self) -> Method[ViewsRequest, list[float]]: ...
+
 
 class SamHandle(Protocol):
-    """The handle of the stage that cuts out; `encode` takes a picture, HxWx3 uint8."""
+    """The handle of the stage that cuts out; pictures are HxWx3 uint8."""
 
     @property
     def encode(self) -> Method[np.ndarray, Embedding]: ...
 
     @property
     def segment(self) -> SegmentMethod: ...
+
+    @property
+    def cut_out(self) -> CutOutMethod: ...
 
 
 class StreamingInpaintHandle(Protocol):

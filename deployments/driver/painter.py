@@ -16,7 +16,7 @@ from deployments.driver.handles import ClipHandle, InpaintHandle
 from deployments.driver.jobs import EditJob
 from deployments.errors import ContentFiltered
 from deployments.limits import SEED_LIMIT
-from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score, ScoreRequest, Span
+from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score, Span, ViewsRequest
 from deployments.pixels import colours, pasting, removal
 from deployments.pixels.regions import Plan
 
@@ -58,7 +58,6 @@ class Painter:
         self._settings = settings
         self.spans: list[Span] = []
         self._guidance_scale = 0.0
-        self._scored_at_once = asyncio.Semaphore(MOST_SCORED_AT_ONCE)
 
     async def paint(self, job: EditJob, plan: Plan) -> Finished:
         """Return as many pictures as there are seeds, the best of all that were painted.
@@ -143,20 +142,19 @@ class Painter:
 
     async def _scores(self, job: EditJob, pictures: Sequence[np.ndarray], plan: Plan) -> list[Scores | None]:
         """Return how well each picture and its regions match the text of the job, None where it has no text."""
-        text = job.scored
+        text, param = job.scored, job.scored_param
         if text is None:
             return [None for _ in pictures]
-
-        async def score(view: np.ndarray) -> float:
-            request = ScoreRequest(view, text, job.scored_param)
-            async with self._scored_at_once:
-                return float(await self._calls.run("score", lambda _: self._clip.score.remote(request)))
-
         crops = await asyncio.to_thread(lambda: [region.crop(each) for each in pictures for region in plan.regions])
-        # Many views at once: CLIP batches them.
-        scores = await asyncio.gather(*map(score, [*pictures, *crops]))
+        views = (*pictures, *crops)
+        scores: list[float] = []
+        for start in range(0, len(views), MOST_SCORED_AT_ONCE):
+            scores += await self._score(ViewsRequest(views[start : start + MOST_SCORED_AT_ONCE], text, param))
         whole, of_regions = scores[: len(pictures)], np.reshape(scores[len(pictures) :], (len(pictures), -1))
         return list(zip(whole, of_regions.mean(axis=1).tolist(), strict=True))
+
+    async def _score(self, request: ViewsRequest) -> list[float]:
+        return await self._calls.run("score", lambda _: self._clip.score_views.remote(request))
 
 
 def _closed(image: np.ndarray, plan: Plan) -> tuple[np.ndarray, float]:

@@ -34,14 +34,15 @@ class InpaintServer:
     """The stage that repaints: all requests together, step by step. A cancelled one leaves between two steps."""
 
     def __init__(self, args: dict[str, Any] | InpaintArgs, metrics: Recorder | None = None) -> None:
-        # torch and diffusers take seconds to import; only the replica that runs the model pays for them.
-        from deployments.inpaint.engine import InpaintEngine
-        from deployments.inpaint.model import InpaintModel
-
         self._metrics = metrics = metrics or recorder()
         self._pictures = Occupancy(metrics, PICTURES, STAGE)
         args = InpaintArgs.model_validate(args)
-        with loading("inpaint"):
+        with loading("inpaint") as imported:
+            # torch and diffusers take seconds to import; only the replica that runs the model pays for them.
+            from deployments.inpaint.engine import InpaintEngine
+            from deployments.inpaint.model import InpaintModel
+
+            imported()
             self._engine = InpaintEngine(InpaintModel.load(args, metrics), args, on_step=_steps(metrics))
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

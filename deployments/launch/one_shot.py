@@ -1,15 +1,10 @@
 """The graph for one program: it starts, serves this program alone, and leaves nothing behind.
 
-Where `RAY_ADDRESS` names a running cluster the graph runs there, as an application of its own among others; else it
-runs on a Ray of its own on this machine, whatever other Ray is running here.
+On somebody's cluster it runs as an application of its own among others.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -26,20 +21,20 @@ from deployments.messages import EditRequest, EditResult, Progress
 from deployments.serving import status
 from deployments.serving.status import StageStatus
 
-POLL_S = 0.2
+POLL_S = 0.5  # each reading takes the controller some 20 ms, of the cores that the models are loaded with
 CONTROLLER = {"name": "SERVE_CONTROLLER_ACTOR", "namespace": "serve"}
-ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 OnStart = Callable[[Mapping[str, StageStatus]], None]
 
 
 @contextmanager
-def running(application: serve.Application, on_start: OnStart = lambda stages: None) -> Iterator[Any]:
+def running(application: serve.Application, own_ray: bool, on_start: OnStart = lambda stages: None) -> Iterator[Any]:
     """Yield the handle of the application's driver once all its deployments run. `on_start` watches them start.
 
-    Raises StartFailed as soon as a replica has said why it cannot start.
+    This process has to be connected to Ray; `own_ray` says that it ends soon. Raises StartFailed as soon as a replica
+    has said why it cannot start.
     """
-    with _ray() as own, _application(own) as name:
+    with _application(own_ray) as name:
         target = serve.RunTarget(application, name=name, route_prefix=None)
         serve.run_many([target], wait_for_applications_running=False)
         _wait(name, on_start)
@@ -68,48 +63,6 @@ def edit(handle: Any, request: EditRequest, on_progress: Callable[[Progress], No
         with suppress(Exception):
             news.cancel()
     raise RuntimeError("The graph ended without a result.")
-
-
-def joins_a_cluster() -> bool:
-    """Return whether the graph would run on a cluster that runs already, whose machines may have other files."""
-    return ray.is_initialized() or os.environ.get("RAY_ADDRESS", "") not in ("", "local")
-
-
-@contextmanager
-def _ray() -> Iterator[bool]:
-    """Connect this process to Ray for a while; yield whether that Ray was started for it alone."""
-    if ray.is_initialized():
-        yield False
-        return
-    own = not joins_a_cluster()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.disable(logging.WARNING)  # Ray reports on its start, which does not help the user
-    try:
-        options: dict[str, Any] = {"address": "local", "include_dashboard": False} if own else {}
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        with _orderly_endings():
-            yield own
-    finally:
-        ray.shutdown()
-        logging.disable(logging.NOTSET)
-
-
-@contextmanager
-def _orderly_endings() -> Iterator[None]:
-    """Let the signals that end a program act as Ctrl-C does, so that everything is taken down.
-
-    Ray's own handler of SIGTERM prints a stack trace, and Ray makes exit code 1 of a SystemExit that reaches it while
-    it waits. Python allows handlers in the main thread alone.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDINGS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -145,10 +98,11 @@ def _take_down(name: str, also_serve: bool) -> None:
 def _wait(name: str, on_start: OnStart) -> None:
     known = False
     while True:
-        stages = status.read(name)
+        graph = status.read_graph(name)
+        stages = graph.stages
         causes = {stage: one.cause for stage, one in stages.items() if one.cause is not None}
-        if not causes and (given_up := status.given_up(name)) is not None:
-            causes = {"the graph": given_up}
+        if not causes and graph.given_up is not None:
+            causes = {"the graph": graph.given_up}
         if known and not stages:
             causes = {"the graph": "somebody deleted it"}
         if causes:

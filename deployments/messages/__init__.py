@@ -49,6 +49,7 @@ from deployments.messages.stages import (
     SegmentRequest,
     Span,
     Square,
+    ViewsRequest,
 )
 
 __all__ = [
@@ -89,4 +90,5 @@ __all__ = [
     "Span",
     "Square",
     "Stage",
+    "ViewsRequest",
 ]

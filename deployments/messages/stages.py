@@ -74,6 +74,18 @@ class Search:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class ViewsRequest:
+    """How well does `text` describe each of `views` (HxWx3 uint8 each)? One call for all of them.
+
+    `param` is the caller's field that the text comes from, for refusals.
+    """
+
+    views: tuple[np.ndarray, ...]
+    text: str
+    param: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Embedding:
     """SAM's features of one picture: `features` is CxGxG float32.
 

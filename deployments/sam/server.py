@@ -28,10 +28,11 @@ class SamServer:
     def __init__(
         self, args: ModelArgs | dict[str, Any], cache_entries: int = 32, metrics: Recorder | None = None
     ) -> None:
-        # Here and not above: whoever only builds the graph needs no torch.
-        from deployments.sam.model import SamSegmenter
+        with loading("sam") as imported:
+            # Here and not above: whoever only builds the graph needs no torch.
+            from deployments.sam.model import SamSegmenter
 
-        with loading("sam"):
+            imported()
             self._segmenter = SamSegmenter.load(ModelArgs.model_validate(args))
         self._metrics = metrics = metrics or recorder()
         self._embeddings: SharedCache[Embedding] = SharedCache(cache_entries, lookups(metrics, "sam", "embeddings"))
@@ -68,6 +69,10 @@ class SamServer:
         with result(self._metrics, "sam", "segment"):
             masks = await self._decoder.submit((embedding, request))
         return replace(masks, spans=(*embedding.spans, Span("sam.segment", start, time.time())))
+
+    async def cut_out(self, image: np.ndarray, request: SegmentRequest) -> Masks:
+        """Return masks for the prompts of `request` in `image` (HxWx3 uint8 RGB): both of the above in one call."""
+        return await self.segment(await self.encode(image), request)
 
     def _decode_each(self, items: list[tuple[Embedding, SegmentRequest]]) -> list[Masks | Exception]:
         """Decode one item after another: prompts and pictures differ in size, and the decoder takes milliseconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ray.serve.schema import DeploymentStatusOverview
@@ -44,16 +44,28 @@ class StageStatus:
         return named and named[0]
 
 
+@dataclass(frozen=True)
+class GraphStatus:
+    """The status of each deployment of an application, and why Serve has given up the whole of it, if it has."""
+
+    stages: dict[str, StageStatus]
+    given_up: str | None = None
+
+
+def read_graph(application: str) -> GraphStatus:
+    """Return the status of `application`, without stages while Serve does not know it."""
+    from ray import serve  # here: whoever runs the graph in one process has no Serve to ask
+
+    overview = serve.status().applications.get(application)
+    if overview is None:
+        return GraphStatus({})
+    stages = {name: stage_status(one) for name, one in overview.deployments.items()}
+    return GraphStatus(stages, _short(overview.message) if overview.status == "DEPLOY_FAILED" else None)
+
+
 def read(application: str) -> dict[str, StageStatus]:
     """Return the status of each deployment of `application`; nothing while Serve does not know it."""
-    overview = _overview(application)
-    return {} if overview is None else {name: stage_status(one) for name, one in overview.deployments.items()}
-
-
-def given_up(application: str) -> str | None:
-    """Return why Serve has given up the whole of `application`, or None if it has not."""
-    overview = _overview(application)
-    return _short(overview.message) if overview is not None and overview.status == "DEPLOY_FAILED" else None
+    return read_graph(application).stages
 
 
 def read_own() -> dict[str, StageStatus]:
@@ -61,13 +73,6 @@ def read_own() -> dict[str, StageStatus]:
     from ray import serve
 
     return read(serve.get_replica_context().app_name)
-
-
-def _overview(application: str) -> Any:
-    """Return what Serve says of the application, None while it does not know it."""
-    from ray import serve  # here: whoever runs the graph in one process has no Serve to ask
-
-    return serve.status().applications.get(application)
 
 
 def stage_status(overview: DeploymentStatusOverview) -> StageStatus:

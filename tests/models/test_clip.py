@@ -7,6 +7,7 @@ import itertools
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from deployments.clip.model import ClipMatcher
 from deployments.clip.server import ClipServer
 from deployments.config import POCKET_WEIGHTS, ClipSettings, ModelArgs
 from deployments.errors import InvalidInput
-from deployments.messages import HeatMap, ScoreRequest, SearchRequest
+from deployments.messages import HeatMap, ScoreRequest, SearchRequest, ViewsRequest
+from deployments.serving.metrics import BATCH_SIZE, CACHE_HITS
 from pocket import tokenizer, world
 from pocket.vocabulary import BY_NAME
 
@@ -180,6 +182,24 @@ def test_scores_equal_the_librarys(matcher: ClipMatcher, library: CLIPModel) -> 
         logits = library(**ids, **pixels).logits_per_image / library.logit_scale.exp()
     assert made == pytest.approx(logits.diag().tolist(), abs=1e-5)
     assert len({round(score, 3) for score in made}) == 3
+
+
+def test_a_view_is_seen_once_whatever_it_is_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    matcher, first, other = ClipMatcher.load(ModelArgs()), scene(5).image, scene(6).image
+    wanted = [ClipMatcher.load(ModelArgs()).score([ScoreRequest(first, text)])[0] for text in ("a dog", "a cat")]
+    seen: list[int] = []
+    features = CLIPModel.get_image_features
+
+    def counted(self: CLIPModel, pixels: torch.Tensor) -> object:
+        seen.append(len(pixels))
+        return features(self, pixels)
+
+    monkeypatch.setattr(CLIPModel, "get_image_features", counted)
+    scores = matcher.score([ScoreRequest(image, "a dog") for image in (first, other, first.copy())])
+    again = matcher.score([ScoreRequest(first, "a cat")])
+    assert seen == [2]
+    assert scores[0] == scores[2] != scores[1]
+    assert [scores[0], again[0]] == pytest.approx(wanted, abs=1e-6)
 
 
 LONGEST = " ".join(["lemon"] * 30)  # the model reads 32 tokens, two of which mark start and end
@@ -353,6 +373,17 @@ def test_searches_and_scores_do_not_disturb_each_other() -> None:
         searching.result(60)
     alone = ClipMatcher.load(ModelArgs())
     assert scores[-1] == pytest.approx(alone.score(asked[-1]), abs=1e-5)
+
+
+async def test_views_that_are_scored_in_one_call_share_a_batch_and_are_refused_together(metrics: Any) -> None:
+    server = ClipServer({"model": "pocket"}, metrics)
+    views = (scene(5).image, scene(6).image[:100, :150], scene(7).image)
+    scores = await server.score_views(ViewsRequest(views, "a dog", "prompt"))
+    assert scores == pytest.approx([await server.score(ScoreRequest(view, "a dog")) for view in views], abs=1e-6)
+    assert metrics.values(BATCH_SIZE, stage="clip", operation="score") == [3, 1, 1, 1]
+    assert len(metrics.values(CACHE_HITS, stage="clip", cache="views")) == 3
+    with pytest.raises(InvalidInput, match="prompt must have at most 30 tokens"):
+        await server.score_views(ViewsRequest(views, LONGEST + " dog", "prompt"))
 
 
 async def test_the_server_answers_together_and_obeys_new_settings() -> None:

@@ -47,10 +47,45 @@ def test_nobody_is_passed_over_for_long():
     assert taken == 3 * [*[False] * PATIENCE, True]
 
 
+@pytest.fixture
+def step(monkeypatch):
+    """Makes a step that takes as long as a function of its rows says, and remembers for which it was asked."""
+
+    def made(seconds):
+        now = 0.0
+        asked = []
+
+        def one(rows):
+            nonlocal now
+            asked.append(rows)
+            now += seconds(rows)
+
+        monkeypatch.setattr(profile.time, "monotonic", lambda: now)
+        return one, asked
+
+    return made
+
+
+def test_where_company_is_free_every_size_is_measured(step):
+    one, asked = step(lambda rows: 0.001)
+    measured = profile.measure(one)
+    assert list(measured) == sorted(set(asked)) == list(profile.CANDIDATES)
+
+
+def test_where_rows_cost_in_full_the_large_steps_are_not_tried(step):
+    one, asked = step(lambda rows: 0.005 * rows)
+    measured = profile.measure(one)
+    assert max(asked) == 8
+    assert measured == pytest.approx({rows: 0.005 * rows for rows in profile.CANDIDATES})
+
+
+def test_what_is_not_tried_is_no_longer_than_what_is(step):
+    one, _ = step(lambda rows: 0.02 * rows)
+    assert list(profile.measure(one)) == [2, 4, 8, 16]
+
+
 def test_measuring_stops_before_a_step_takes_too_long():
     asked = []
-    measured = profile.measure(asked.append)
-    assert list(measured) == sorted(set(asked)) == list(profile.CANDIDATES)
     clock = iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(profile.time, "monotonic", lambda: float(next(clock)))

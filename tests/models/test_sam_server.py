@@ -141,6 +141,16 @@ async def test_the_same_picture_is_encoded_once(encoded: list[int], photo: Photo
     server.check_health()
 
 
+async def test_what_is_cut_out_in_one_call_is_what_two_calls_give(encoded: list[int], photo: Photo) -> None:
+    server = SamServer({})
+    image, request = photo(), SegmentRequest((Prompt(((70, 55),), (1,), several=True),))
+    together = await server.cut_out(image, request)
+    apart = await server.segment(await server.encode(image), request)
+    np.testing.assert_array_equal(together.small, apart.small)
+    assert [span.name for span in together.spans] == ["sam.encode", "sam.segment"]
+    assert encoded == [1]
+
+
 async def test_different_pictures_share_calls_up_to_the_batch_size(
     encoded: list[int], pocket_sam: SamSegmenter, photo: Photo
 ) -> None:

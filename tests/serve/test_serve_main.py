@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import main
-from deployments.launch import one_shot
+from deployments.launch import one_shot, session
 from deployments.serving.status import StageStatus
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,7 +54,7 @@ def running_graph(handle, monkeypatch):
     monkeypatch.setattr(graph, "build", lambda args, settings: built.append(settings))
 
     @contextmanager
-    def running(application, on_start):
+    def running(application, own_ray, on_start):
         for _ in range(2):
             on_start({"sam": StageStatus(False, 0, lacks="it needs a GPU"), "clip": StageStatus(True, 1)})
             time.sleep(0.2)  # a start is seen for a while: the bar is drawn ten times a second
@@ -102,6 +102,7 @@ def test_a_bar_shows_stage_and_step_on_a_terminal(flags, monkeypatch, capsys):
     shown = capsys.readouterr().err
     assert "Starting sam" in shown
     assert "1/2" in shown
+    assert len(re.findall(r"clip runs after \d+\.\d s\.", shown)) == 1
     assert shown.count("sam cannot start yet: it needs a GPU.") == 1
     assert "Painting 'a lemon'" in shown
     assert re.search(r"\b\d+/40\b", shown)
@@ -126,7 +127,7 @@ def test_a_bad_picture_fails_before_anything_starts(flags, tmp_path, capsys):
 def test_models_that_cannot_be_loaded_are_named_by_flag_and_setting_before_anything_starts(
     flags, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(one_shot, "joins_a_cluster", lambda: False)
+    monkeypatch.setattr(session, "joins_a_cluster", lambda: False)
     (tmp_path / "text.pth").write_text("weights? no")
     (tmp_path / "empty").mkdir()
     models = [
@@ -211,7 +212,7 @@ def test_what_the_driver_would_refuse_is_refused_before_anything_starts(flags, c
 @pytest.mark.parametrize("ending", [TimeoutError("Serve does not answer"), KeyboardInterrupt()], ids=repr)
 def test_a_result_is_saved_whatever_happens_while_the_graph_is_stopped(flags, tmp_path, handle, monkeypatch, ending):
     @contextmanager
-    def running(application, on_start):
+    def running(application, own_ray, on_start):
         yield handle
         raise ending
 

@@ -9,7 +9,17 @@ from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import RayServeException, RequestCancelledError
 
 from deployments.driver.server import Driver
-from deployments.messages import EditRequest, Embedding, HeatMap, Masks, PackedMask, Painted, Progress, Search
+from deployments.messages import (
+    EditRequest,
+    Embedding,
+    HeatMap,
+    Masks,
+    PackedMask,
+    Painted,
+    Progress,
+    ScoreRequest,
+    Search,
+)
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
 POINT = (40, 30)
@@ -124,6 +134,9 @@ class Clip:
     async def score(self, request):
         return float(request.image.mean()) / 255
 
+    async def score_views(self, request):
+        return [await self.score(ScoreRequest(view, request.text, request.param)) for view in request.views]
+
 
 class Sam:
     def __init__(self):
@@ -150,6 +163,9 @@ class Sam:
         small = np.stack([mask[::2, ::2] for mask in masks])
         numbers = tuple(number for number in range(len(request.prompts)) for _ in range(2))
         return Masks(tuple(map(PackedMask.of, masks)), small, np.tile([0.9, 0.8], len(numbers) // 2), numbers)
+
+    async def cut_out(self, image, request):
+        return await self.segment(await self.encode(image), request)
 
     def _masks(self, size, prompt):
         mask = np.zeros(size, bool)

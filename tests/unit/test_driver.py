@@ -108,7 +108,7 @@ async def test_a_lost_replica_is_tried_again_with_a_new_embedding(graph):
     graph.sam.stage.failures = [ActorDiedError(), ActorDiedError()]
     result = await graph.edit()
     assert result.changed_outside_px == 0
-    assert len(graph.sam.responses) == 8  # encode and segment, three times, and once more from nearby
+    assert len(graph.sam.responses) == 5  # encode and segment, both in one call twice, and once more from nearby
 
 
 async def test_a_replica_that_is_lost_every_time_is_a_failure(graph):

@@ -1,6 +1,5 @@
 """What a request may choose, seen from the stages that it reaches."""
 
-import asyncio
 import threading
 
 import numpy as np
@@ -418,22 +417,19 @@ async def test_a_request_of_many_regions_and_pictures_leaves_room_in_the_queue_b
     image = np.tile(graph.image, (4, 4, 1))
     mask = np.zeros(image.shape[:2], bool)
     mask[20::80, 25::100] = True  # sixteen distant things
-    waiting, most = 0, 0
-    score = graph.clip.stage.score
+    sizes = []
+    score = graph.clip.stage.score_views
 
     async def counted(request):
-        nonlocal waiting, most
-        waiting += 1
-        most = max(most, waiting)
-        await asyncio.sleep(0)
-        waiting -= 1
+        sizes.append(len(request.views))
         return await score(request)
 
-    graph.clip.stage.score = counted
+    graph.clip.stage.score_views = counted
     result = await graph.edit(image=image, target=None, mask=mask, n=8)
     assert len(graph.inpaint.stage.requests[0].squares) == 16
     assert len(result.edits) == 8
-    assert 8 < most <= MOST_SCORED_AT_ONCE
+    assert sum(sizes) == 17 + 8 * 17  # the picture and its regions, before and after
+    assert max(sizes) == MOST_SCORED_AT_ONCE
 
 
 async def test_an_edit_would_repaint_nothing_of_what_was_not_found(graph):

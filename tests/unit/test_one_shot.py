@@ -6,9 +6,9 @@ import pytest
 import ray
 
 from deployments.errors import StartFailed
-from deployments.launch import one_shot
+from deployments.launch import one_shot, session
 from deployments.serving import status
-from deployments.serving.status import StageStatus
+from deployments.serving.status import GraphStatus, StageStatus
 
 UP, STARTING = StageStatus(True, 1), StageStatus(False, 0)
 FULL = StageStatus(False, 0, lacks="a replica needs a GPU")
@@ -21,8 +21,7 @@ def story(monkeypatch):
     def play(*readings, given_up=None):
         left = list(readings)
         shown = []
-        monkeypatch.setattr(status, "read", lambda name: left.pop(0))
-        monkeypatch.setattr(status, "given_up", lambda name: given_up if not left else None)
+        monkeypatch.setattr(status, "read_graph", lambda name: GraphStatus(left.pop(0), given_up if not left else None))
         monkeypatch.setattr(one_shot, "POLL_S", 0)
         one_shot._wait("app", shown.append)
         return shown
@@ -101,4 +100,4 @@ def test_serve_ends_although_deleting_the_application_failed(monkeypatch):
 def test_which_address_is_a_cluster(monkeypatch, address, joins):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", address)
-    assert one_shot.joins_a_cluster() is joins
+    assert session.joins_a_cluster() is joins
