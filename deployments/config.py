@@ -20,7 +20,8 @@ POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
 SEED_LIMIT = 2**63  # seeds are below it
 
 Dtype = Literal["float32", "float16", "bfloat16"]
-Execution = Literal["auto", "eager", "traced", "compiled"]
+Execution = Literal["auto", "eager", "traced", "compiled", "openvino"]
+Precision = Literal["auto", "float32", "bfloat16"]
 ClipMethod = Literal["patch", "maskclip", "clearclip", "naclip", "surgery"]
 SchedulerName = Literal["ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm"]
 
@@ -54,7 +55,12 @@ class InpaintArgs(ModelArgs):
 
     `execution`: "eager"; "traced" (bit-equal to eager, without Python between the operators, so that
     threads do not wait for each other; deprecated by torch but there); "compiled" (torch.compile, one graph for each
-    row bucket; the first step in each takes a minute or more). "auto" is traced on a CPU, eager on a GPU.
+    row bucket; the first step in each takes a minute or more); "openvino" (on a CPU; made in half a minute at the first
+    start and kept on disk). "auto" is eager on a GPU. On a CPU it is traced, and openvino as soon as that is ready,
+    where it is installed; the answer names what painted it.
+
+    `precision` is what "openvino" computes in; "auto" is bfloat16 where the CPU has matrix units for it (Intel AMX),
+    else float32. The others compute in `dtype`.
 
     `row_threads` CPU threads share the rows of a step; None takes one for each core that torch's own
     threads leave, at most 4. A step is padded with empty rows up to the next of `row_buckets`. Results are
@@ -67,6 +73,7 @@ class InpaintArgs(ModelArgs):
     lora_scale: float = 1.0
     safety_checker: bool = True
     execution: Execution = "auto"
+    precision: Precision = "auto"
     row_threads: int | None = Field(None, ge=1, le=64)
     row_buckets: tuple[int, ...] | None = None
 

@@ -42,9 +42,12 @@ class _Picture:
     seed: int
     seam: float
     scores: Scores
+    execution: str
+    precision: str
 
     def edit(self, before: Scores) -> Edit:
-        return Edit(self.image, self.seed, _score(before, self.scores), self.seam)
+        score = _score(before, self.scores)
+        return Edit(self.image, self.seed, score, self.seam, self.execution, self.precision)
 
 
 class Painter:
@@ -111,7 +114,7 @@ class Painter:
         done = await asyncio.to_thread(_put_back, job.image, squares, plan, self._settings.fit_colours)
         scores = await self._scores(job.prompt, "prompt", [image for image, _ in done], plan)
         pictures = [
-            _Picture(image, seeds[index], seam, score)
+            _Picture(image, seeds[index], seam, score, painted.execution, painted.precision)
             for index, (image, seam), score in zip(allowed, done, scores, strict=True)
         ]
         return _ranked(pictures), filtered

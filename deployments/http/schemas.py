@@ -55,13 +55,16 @@ class EditedImage(BaseModel):
     """One picture. A removal has no seed; it has a score where `target` says what is gone: that text's.
 
     `seam` is the mean difference, 0..255, of painting and picture in a band around the region, where both show the
-    same.
+    same. `execution` and `precision` say how the painter computed it, null for a removal: the same seed paints the
+    same picture where both are the same.
     """
 
     b64_json: str
     seed: int | None
     score: EditScore | None
     seam: float
+    execution: str | None
+    precision: str | None
 
 
 class FilteredImage(BaseModel):

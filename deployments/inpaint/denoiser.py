@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
-from deployments.config import Execution
+from deployments.config import Execution, Precision
+from deployments.inpaint.openvino_unet import OpenvinoUNet
+from deployments.serving.openvino import runtime
 
 MOST_ROW_THREADS = 4
 TRACE_SIDE = 8  # latents; a traced UNet takes any size, so the smallest that every UNet can halve thrice will do
@@ -36,6 +38,7 @@ class Denoiser:
         execution: Execution = "auto",
         threads: int | None = None,
         buckets: tuple[int, ...] | None = None,
+        precision: Precision = "auto",
     ) -> None:
         on_cpu = unet.device.type == "cpu"
         if execution == "auto":
@@ -43,8 +46,10 @@ class Denoiser:
         if not on_cpu:
             unet.to(memory_format=torch.channels_last)
         self.execution = execution
-        self._forward = _MAKERS[execution](unet)
         self.threads = (threads or _free_cores()) if on_cpu else 1
+        self.openvino = _openvino(unet, self.threads, precision) if execution == "openvino" else None
+        self._forward: Forward = self.openvino or _MAKERS[execution](unet)
+        self.precision: str = self.openvino.precision if self.openvino else str(unet.dtype).removeprefix("torch.")
         self._buckets = tuple(sorted(buckets or (() if on_cpu else GPU_BUCKETS)))
         self._pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="rows")
 
@@ -79,6 +84,8 @@ class Denoiser:
 
     def close(self) -> None:
         """End the threads."""
+        if self.openvino:
+            self.openvino.close()
         self._pool.shutdown()
 
 
@@ -128,6 +135,12 @@ def _compiled(unet: Any) -> Forward:
         return prediction
 
     return forward
+
+
+def _openvino(unet: Any, threads: int, precision: Precision) -> OpenvinoUNet:
+    """Converted and compiled in another process, or taken from the disk, when a size is first asked for."""
+    chosen = runtime.native_precision() if precision == "auto" else precision
+    return OpenvinoUNet(_Plain(unet), unet.config, chosen, threads)
 
 
 _MAKERS: dict[str, Callable[[Any], Forward]] = {"eager": _eager, "traced": _traced, "compiled": _compiled}
