@@ -16,6 +16,7 @@ from deployments.config import InpaintArgs
 from deployments.errors import SettingError
 from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.openvino_unet import OpenvinoUNet, Size
+from deployments.serving.checkpoints import devices
 from deployments.serving.openvino import runtime
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class Executions:
         try:
             self._later = later = self._denoiser("openvino")
             assert later.openvino is not None
+            if not later.openvino.fits():
+                raise RuntimeError("there is too little memory to compile it")
             while (size := self._wanted.get()) is not None and not self._closed:
                 self._prepare(later.openvino, size)
                 if size == self._native:
@@ -104,6 +107,14 @@ class Executions:
     def _prepare(self, unet: OpenvinoUNet, size: Size) -> None:
         unet.prepare(size)
         logger.info("OpenVINO runs latents of %dx%d from now on, in %s", size.width, size.height, unet.precision)
+
+
+def settled(args: InpaintArgs) -> InpaintArgs:
+    """Return the same with what "auto" comes to on this machine once OpenVINO is ready: for measurements."""
+    on_cpu = devices.chosen("inpaint.device", args.device).type == "cpu"
+    if args.execution == "auto" and on_cpu and args.dtype == "float32" and runtime.preferred():
+        return args.model_copy(update={"execution": "openvino"})
+    return args
 
 
 def _can_follow(unet: Any) -> bool:

@@ -1,8 +1,8 @@
 """The UNet on a CPU by OpenVINO: compiled for a few numbers of rows, of which every step is put together.
 
-OpenVINO is fast where all shapes are fixed. Instead of padding a step to the next of many buckets, its rows are cut into
-chunks of 8, 4, 2 and 1. A row comes out the same to the bit in whichever chunk it was: `prepare` tries that out on the
-very machine, and where it is not so there are only chunks of one row.
+OpenVINO is fast where all shapes are fixed. Instead of padding a step to the next of many buckets, its rows are cut
+into chunks of 8, 4, 2 and 1. A row comes out the same to the bit in whichever chunk it was: `prepare` tries that out on
+the very machine, and where it is not so there are only chunks of one row.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from deployments.serving.openvino.build import Shapes
+from deployments.serving.openvino.memory import available_bytes
 from deployments.serving.openvino.module import CompiledModule
 from deployments.serving.openvino.runtime import Precision
 from deployments.serving.openvino.store import Store
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 CHUNKS = (8, 4, 2, 1)  # rows
 ALONE = (1,)
 MOST_BYTES = 2**30  # that the weights of all chunks of a size may take; of a large UNet one row alone keeps a core busy
+WORKING_COPIES = 6  # of the weights that are in memory at once at most, while it is compiled and taken into use
 MOST_OTHER_SIZES = 4  # that are kept prepared besides the size that the model was trained at
 # How far the compiled UNet may be from torch's, as a share of the largest number: a wrong one is not near by chance.
 NEAR: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 0.1}
@@ -56,19 +58,18 @@ class OpenvinoUNet:
         public = {key: value for key, value in config.items() if not key.startswith("_")}
         settings = json.dumps(public, sort_keys=True, default=str)
         self._module = CompiledModule(plain, settings, precision, streams, torch.get_num_threads(), store)
-        weights = sum(parameter.nbytes for parameter in plain.parameters())
-        self._native_chunks = CHUNKS if weights * len(CHUNKS) <= MOST_BYTES else ALONE
+        self._weights = sum(parameter.nbytes for parameter in plain.parameters())
+        self._native_chunks = CHUNKS if self._weights * len(CHUNKS) <= MOST_BYTES else ALONE
         self._chunks: dict[Size, tuple[int, ...]] = {}
 
     def ready(self, size: Size) -> bool:
         """Return whether a step of this size would be run at once."""
         return size in self._chunks
 
-    def restore(self, size: Size) -> bool:
-        """Prepare for a size if all that takes is on disk; return whether it was."""
-        if not self.ready(size) and self._module.restore(self._wanted(size)):
-            self._admit(size)
-        return self.ready(size)
+    def fits(self) -> bool:
+        """Return whether there is memory enough to compile it, as far as that can be known."""
+        available = available_bytes()
+        return available is None or available >= WORKING_COPIES * self._weights
 
     def prepare(self, size: Size) -> None:
         """Prepare for a size, which may take half a minute. Raises RuntimeError when that fails."""

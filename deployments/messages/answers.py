@@ -110,9 +110,10 @@ class Score:
 class Edit:
     """One finished picture, the seed it was painted with and how well it matches the prompt.
 
-    A removal has no seed, execution and precision, and a score only where a text says what was removed: that text's. `seam` is the mean
+    A removal has no seed, and a score only where a text says what was removed: that text's. `seam` is the mean
     difference 0..255 between painting and picture in bands just outside what was repainted, where both show the same.
-    `execution` and `precision` are those of the model: the same seed paints the same picture where they are the same.
+    `execution` and `precision` say how the model computed it, None for a removal: the same seed paints the same picture
+    where both are the same.
     """
 
     image: np.ndarray

@@ -162,8 +162,9 @@ class Painted:
     """The answer to an `InpaintRequest`: `images` has nxSxSx3 uint8 for each square, one picture for each seed.
 
     They are whole squares as the model made them; whoever pastes them takes the masked part. `guidance_scale`,
-    `execution` (such as "traced") and `precision` (such as "float32") are those they were painted with. `flagged` says for each seed whether the checkpoint's safety checker objects to any of
-    its squares (never, where it has none); whoever gets them must not show those.
+    `execution` (such as "traced") and `precision` (such as "float32") are those they were painted with. `flagged` says
+    for each seed whether the checkpoint's safety checker objects to any of its squares (never, where it has none);
+    whoever gets them must not show those.
     """
 
     images: tuple[np.ndarray, ...]

@@ -1,7 +1,7 @@
 """The engine's correctness bar: each picture is what it would have been alone, and what diffusers would have made.
 
-Within one row bucket bit by bit, whoever shares the steps; against diffusers' own pipeline within float32 noise. OpenVINO
-has no buckets: with it that holds for any number of rows.
+Within one row bucket bit by bit, whoever shares the steps; against diffusers' own pipeline within float32 noise.
+OpenVINO has no buckets: with it that holds for any number of rows.
 """
 
 from dataclasses import replace

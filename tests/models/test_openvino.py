@@ -1,4 +1,4 @@
-"""OpenVINO under the UNet: prepared in the background, kept on disk, refused where it cannot be, silent to its maker."""
+"""OpenVINO under the UNet: prepared in the background, kept on disk, compared with torch, silent to its maker."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from deployments.inpaint import executions as executions_module
 from deployments.inpaint import openvino_unet
 from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.engine import InpaintEngine
-from deployments.inpaint.executions import Executions
+from deployments.inpaint.executions import Executions, settled
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.openvino_unet import ALONE, CHUNKS, OpenvinoUNet, Size
 from deployments.serving.openvino import build, module, runtime
@@ -83,14 +83,12 @@ def test_any_number_of_rows_of_any_size_is_computed(new_unet, rows, size):
 
 
 def test_a_second_process_finds_what_the_first_has_made(new_unet, built_here):
-    assert not new_unet().restore(NATIVE)
-    new_unet().prepare(NATIVE)
-    assert len(built_here) == 1
-    second = new_unet()
-    assert second.restore(NATIVE)
-    assert second.ready(NATIVE)
-    assert not second.ready(OTHER)
-    second.prepare(NATIVE)
+    for _ in range(2):
+        unet = new_unet()
+        assert not unet.ready(NATIVE)
+        unet.prepare(NATIVE)
+        assert unet.ready(NATIVE)
+    assert not unet.ready(OTHER)
     assert len(built_here) == 1
 
 
@@ -106,15 +104,17 @@ def changed_weights():
     [changed_weights, lambda: {"precision": "bfloat16"}, lambda: {"config": Config(norm_num_groups=2)}],
     ids=["weights", "precision", "config"],
 )
-def test_what_was_compiled_of_another_model_is_not_taken(new_unet, change):
+def test_what_was_compiled_of_another_model_is_not_taken(new_unet, change, built_here):
     new_unet().prepare(NATIVE)
-    assert not new_unet(**change()).restore(NATIVE)
+    new_unet(**change()).prepare(NATIVE)
+    assert [len(job.wanted) for job in built_here] == [len(CHUNKS)] * 2
 
 
-def test_another_version_of_openvino_compiles_anew(new_unet, monkeypatch):
+def test_another_version_of_openvino_compiles_anew(new_unet, monkeypatch, built_here):
     new_unet().prepare(NATIVE)
     monkeypatch.setattr(runtime, "machine", lambda: "another")
-    assert not new_unet().restore(NATIVE)
+    new_unet().prepare(NATIVE)
+    assert [len(job.wanted) for job in built_here] == [len(CHUNKS)] * 2
 
 
 def test_a_damaged_entry_is_built_anew(new_unet, built_here, tmp_path):
@@ -252,7 +252,9 @@ def test_an_engine_that_asks_for_openvino_starts_with_it(pipeline, new_engine, r
     assert paint(engine, replace(request_, model_px=40)).execution == "openvino"
 
 
-def test_what_openvino_cannot_run_goes_on_without_it(new_auto_engine, request_, followed_by_openvino, monkeypatch, caplog):
+def test_what_openvino_cannot_run_goes_on_without_it(
+    new_auto_engine, request_, followed_by_openvino, monkeypatch, caplog
+):
     tried = threading.Event()
 
     def fails(self, size):
@@ -264,6 +266,16 @@ def test_what_openvino_cannot_run_goes_on_without_it(new_auto_engine, request_, 
     assert tried.wait(WAIT_S)
     engine._executions._thread.join(WAIT_S)
     assert "goes on without OpenVINO" in caplog.text
+    assert paint(engine, request_).execution == "traced"
+
+
+def test_where_memory_is_short_nothing_is_compiled(
+    new_auto_engine, request_, followed_by_openvino, monkeypatch, caplog
+):
+    monkeypatch.setattr(openvino_unet, "available_bytes", lambda: 1000)
+    engine, _ = new_auto_engine()
+    engine._executions._thread.join(WAIT_S)
+    assert "too little memory" in caplog.text
     assert paint(engine, request_).execution == "traced"
 
 
@@ -284,9 +296,30 @@ def test_an_engine_that_closes_ends_the_build(new_auto_engine, followed_by_openv
     assert begun.process.returncode != 0
 
 
+def test_a_build_whose_parent_is_gone_keeps_what_is_finished(tmp_path, monkeypatch):
+    folder = tmp_path / "job"
+    folder.mkdir()
+    job = build.Job(torch.nn.Linear(2, 2), {f"{rows}": ((rows, 2),) for rows in (1, 2, 3)}, {}, tmp_path / "cache")
+    torch.save(job, folder / "job.pt")
+    parents = iter([1, 1, 1, 99])  # when it starts, and before each of the three
+    monkeypatch.setattr(build.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(build.os, "nice", lambda _: None)
+    build.main(folder / "job.pt")
+    store = Store(tmp_path / "cache")
+    assert [store.find(key) is not None for key in job.wanted] == [True, True, False]
+    assert not folder.exists()
+
+
+def test_what_is_measured_paints_in_one_execution(followed_by_openvino):
+    args = InpaintArgs(device="cpu")
+    assert settled(args).execution == "openvino"
+    for given in (InpaintArgs(device="cpu", execution="eager"), InpaintArgs(device="cpu", dtype="bfloat16")):
+        assert settled(given) == given
+
+
 def test_a_build_that_fails_says_why(tmp_path):
     job = build.Job(torch.nn.Linear(2, 2), {"key": ((1, 3),)}, {}, tmp_path)
-    with pytest.raises(RuntimeError, match="could not be compiled for OpenVINO: .*same reduction dim"):
+    with pytest.raises(RuntimeError, match=r"could not be compiled for OpenVINO: .*same reduction dim"):
         build.run(job)
 
 
@@ -311,6 +344,16 @@ def test_half_precision_weights_are_refused(new_pipeline):
     unet = new_pipeline().unet.to(torch.bfloat16)
     with pytest.raises(SettingError, match="needs dtype 'float32'"):
         Executions(unet, InpaintArgs(execution="openvino"), 77)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("avx512f amx_bf16 avx512_bf16 amx_tile", "bfloat16"), ("avx512f avx512_bf16", "float32"), (None, "float32")],
+)
+def test_bfloat16_is_taken_where_the_cpu_has_matrix_units_for_it(tmp_path, flags, precision):
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} flush_l1d\n")
+    assert runtime.native_precision(tmp_path / "cpuinfo") == precision
 
 
 # Telemetry

@@ -46,7 +46,7 @@ def run(job: Job, started: Callable[[subprocess.Popen[bytes]], None] = lambda _:
 
     Raises RuntimeError with the last line that it wrote when it fails.
     """
-    with tempfile.TemporaryDirectory(prefix="retouch-build-") as folder:
+    with tempfile.TemporaryDirectory(prefix="retouch-build-", ignore_cleanup_errors=True) as folder:
         written = Path(folder) / "job.pt"
         torch.save(job, written)
         environment = {
@@ -64,12 +64,14 @@ def run(job: Job, started: Callable[[subprocess.Popen[bytes]], None] = lambda _:
         raise RuntimeError(f"the model could not be compiled for OpenVINO: {lines[-1]}")
 
 
-def build(job: Job) -> None:
-    """Do the job in this process."""
+def build(job: Job, wanted: Callable[[], bool] = lambda: True) -> None:
+    """Do the job in this process, for as long as it is `wanted`; what is finished by then is kept."""
     store = Store(job.folder)
     for key, shapes in job.wanted.items():
+        if not wanted():
+            return
         compiled = runtime.core().compile_model(convert(job.module, shapes), runtime.DEVICE, job.properties)
-        store.keep(key, bytes(compiled.export_model().getvalue()))
+        store.keep(key, compiled.export_model().getbuffer())
 
 
 def convert(module: torch.nn.Module, shapes: Sequence[Sequence[int]]) -> Any:
@@ -84,6 +86,15 @@ def convert(module: torch.nn.Module, shapes: Sequence[Sequence[int]]) -> Any:
     return model
 
 
-if __name__ == "__main__":
+def main(written: Path) -> None:
+    """Do the job that `run` has just written, in a folder of its own that is removed at once."""
     os.nice(NICENESS)
-    build(torch.load(sys.argv[1], weights_only=False))  # what `run` has just written, in a folder of its own
+    parent = os.getppid()
+    job = torch.load(written, weights_only=False, mmap=True)  # what is unlinked stays readable
+    written.unlink()
+    written.parent.rmdir()
+    build(job, wanted=lambda: os.getppid() == parent)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -59,7 +59,7 @@ class CompiledModule:
         """Prepare it for all of these shapes from what the store has; return whether the store had all."""
         missing = [shapes for shapes in wanted if not self.prepared(shapes)]
         found = {shapes: self._store.find(self._key(shapes)) for shapes in missing}
-        if None in found.values():
+        if any(content is None for content in found.values()):
             return False
         for shapes, content in found.items():
             self._requests[shapes] = self._imported(content)
@@ -108,8 +108,8 @@ class CompiledModule:
         if self._closed:
             process.kill()
 
-    def _imported(self, content: bytes | None) -> queue.SimpleQueue[Any]:
-        compiled = runtime.core().import_model(content, runtime.DEVICE, self._properties)
+    def _imported(self, content: np.ndarray | None) -> queue.SimpleQueue[Any]:
+        compiled = runtime.core().import_model(runtime.load().Tensor(content), runtime.DEVICE, self._properties)
         free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self._streams):
             free.put(compiled.create_infer_request())

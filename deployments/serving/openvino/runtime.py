@@ -11,6 +11,7 @@ import importlib.util
 import platform
 import sys
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -46,14 +47,14 @@ def core() -> Any:
     return load().Core()
 
 
-def native_precision() -> Precision:
+def native_precision(cpuinfo: Path = Path("/proc/cpuinfo")) -> Precision:
     """Return bfloat16 where the CPU multiplies matrices of it in hardware (Intel AMX), else float32.
 
-    Where a CPU only has dot products of bfloat16 (AVX512_BF16) it is slower than float32.
+    Where a CPU only has dot products of bfloat16 (AVX512_BF16) it is slower than float32. `cpuinfo` is Linux's list of
+    what the CPU has.
     """
-    import torch
-
-    return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
+    flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
+    return "bfloat16" if "amx_bf16" in flags else "float32"
 
 
 def properties(precision: Precision, streams: int, threads: int) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "RETOUCH_CACHE_DIR"
@@ -37,15 +39,18 @@ class Store:
         self._most_bytes = most_bytes
         self.folder = _writable(folder or default_folder())
 
-    def find(self, key: str) -> bytes | None:
-        """Return the entry of `key`; None where there is none, or it is damaged, and then it is removed."""
+    def find(self, key: str) -> np.ndarray | None:
+        """Return the entry of `key`, N uint8 read from its file as needed.
+
+        None where there is none, or it is damaged.
+        """
         path = self._path(key)
         try:
-            written = path.read_bytes()
-        except OSError:
+            written = np.memmap(path, np.uint8, mode="r")
+        except (OSError, ValueError):  # there is no such file, or nothing in it
             return None
         digest, content = written[:DIGEST_BYTES], written[DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest:
+        if hashlib.sha256(content.data).digest() != digest.tobytes():
             logger.warning("a compiled model in the cache is damaged and will be made anew: %s", path)
             path.unlink(missing_ok=True)
             return None
@@ -53,7 +58,7 @@ class Store:
             os.utime(path)
         return content
 
-    def keep(self, key: str, content: bytes) -> None:
+    def keep(self, key: str, content: bytes | memoryview) -> None:
         """Write the entry of `key`, then remove those that were not used for the longest time if all are too many."""
         with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
             file.write(hashlib.sha256(content).digest())
