@@ -3,7 +3,7 @@
 Exporting is seconds of Python for each shape. In the serving process it would hold the interpreter that the steps need;
 here it runs at the lowest priority, and all memory it took is given back with it.
 
-    python -m deployments.serving.openvino.build JOB     where JOB is what `run` has written
+    python -m deployments.serving.openvino.build < JOB     where JOB is what `run` has written
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -46,17 +46,19 @@ def run(job: Job, started: Callable[[subprocess.Popen[bytes]], None] = lambda _:
 
     Raises RuntimeError with the last line that it wrote when it fails.
     """
-    with tempfile.TemporaryDirectory(prefix="retouch-build-", ignore_cleanup_errors=True) as folder:
-        written = Path(folder) / "job.pt"
+    with tempfile.TemporaryFile() as written:  # has no name, so nothing of it stays if both processes are killed
         torch.save(job, written)
+        written.seek(0)
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
         }
-        command = [sys.executable, "-m", __name__, str(written)]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        command = [sys.executable, "-m", __name__]
+        process = subprocess.Popen(
+            command, env=environment, stdin=written, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         started(process)
         _, errors = process.communicate()
     if process.returncode:
@@ -86,15 +88,12 @@ def convert(module: torch.nn.Module, shapes: Sequence[Sequence[int]]) -> Any:
     return model
 
 
-def main(written: Path) -> None:
-    """Do the job that `run` has just written, in a folder of its own that is removed at once."""
+def main(written: IO[bytes]) -> None:
+    """Do the job that `run` has written; nobody else starts this process."""
     os.nice(NICENESS)
     parent = os.getppid()
-    job = torch.load(written, weights_only=False, mmap=True)  # what is unlinked stays readable
-    written.unlink()
-    written.parent.rmdir()
-    build(job, wanted=lambda: os.getppid() == parent)
+    build(torch.load(written, weights_only=False), wanted=lambda: os.getppid() == parent)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.stdin.buffer)
