@@ -79,7 +79,7 @@ class RequestBatching:
         from deployments.inpaint.model import InpaintModel
 
         self._model = InpaintModel.load(args)
-        self._denoiser = Denoiser(self._model.unet, args.execution, args.row_threads, args.row_buckets)
+        self._denoiser = Denoiser(self._model.unet, args.execution, args.row_threads, args.row_buckets, args.precision)
         self._turn = asyncio.Lock()
         self._queues: dict[int, Callable[[InpaintRequest], Awaitable[Painted]]] = {}
 
@@ -109,7 +109,13 @@ class RequestBatching:
                 painting.advance(prediction)
         sides = [request.squares[0].image.shape[0] for request in requests]
         return [
-            Painted((self._model.decode(painting.latents, side)[None],), painting.guidance_scale, flagged=(False,))
+            Painted(
+                (self._model.decode(painting.latents, side)[None],),
+                painting.guidance_scale,
+                (False,),
+                self._denoiser.execution,
+                self._denoiser.precision,
+            )
             for painting, side in zip(paintings, sides, strict=True)
         ]
 

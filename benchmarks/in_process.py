@@ -14,6 +14,7 @@ import transformers
 from deployments.clip.server import ClipServer
 from deployments.config import ClipSettings, DriverSettings, GraphArgs
 from deployments.driver.server import Driver
+from deployments.inpaint.executions import settled
 from deployments.inpaint.server import InpaintServer
 from deployments.sam.server import SamServer
 
@@ -27,11 +28,14 @@ def silence() -> None:
 
 
 class InProcessGraph:
-    """Build it and use it in one event loop: the deployments' batchers belong to that."""
+    """Build it and use it in one event loop: the deployments' batchers belong to that.
+
+    It paints in one execution from the start, the one that the service comes to.
+    """
 
     def __init__(self, args: GraphArgs) -> None:
         self._clip = ClipServer(args.clip)
-        self._inpaint = InpaintServer(args.inpaint)
+        self._inpaint = InpaintServer(settled(args.inpaint))
         stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(self._inpaint))
         self.driver = Driver(*(cast(Any, stage) for stage in stages))
 

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch is imported
 
@@ -34,7 +34,7 @@ from benchmarks.quality_cases import QualityCase, coco_cases, marked, named_by, 
 from benchmarks.quality_outcomes import COLUMNS, Outcome, means, outcome, seeds_way
 from benchmarks.quality_rows import DEFAULT, SEEDS_WAY, Row, rows
 from benchmarks.sequential import Sequential
-from deployments.config import POCKET, GraphArgs, InpaintArgs, ModelArgs
+from deployments.config import POCKET, GraphArgs, InpaintArgs, ModelArgs, Precision
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -184,6 +184,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--clip", default=POCKET)
     parser.add_argument("--sam", default=POCKET)
     parser.add_argument("--inpaint", default=POCKET)
+    parser.add_argument("--precision", default="auto", choices=get_args(Precision), help="of the painter, on a CPU")
     parser.add_argument("--judge", help="another CLIP than --clip, which names what was painted on photographs")
     parser.add_argument("--out", type=Path, default=RESULTS / f"{time.strftime('%Y-%m-%d')}-quality")
     options = parser.parse_args(argv)
@@ -197,7 +198,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     args = GraphArgs(
-        clip=ModelArgs(model=options.clip), sam=ModelArgs(model=options.sam), inpaint=InpaintArgs(model=options.inpaint)
+        clip=ModelArgs(model=options.clip),
+        sam=ModelArgs(model=options.sam),
+        inpaint=InpaintArgs(model=options.inpaint, precision=options.precision),
     )
 
     def say(text: str) -> None:

@@ -14,6 +14,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.config import GraphArgs
+from deployments.inpaint.executions import settled
 from graph import DEFAULTS, build_app
 
 START_S = 900
@@ -21,9 +22,12 @@ START_S = 900
 
 @dataclass(frozen=True)
 class Setup:
-    """`args` of the graph, and `application` as the config file has it; empty for the defaults."""
+    """`args` of the graph, and `application` as the config file has it; empty for the defaults.
 
-    args: GraphArgs = field(default_factory=GraphArgs)
+    What is measured paints in one execution from the start, the one that a service comes to.
+    """
+
+    args: GraphArgs = field(default_factory=lambda: _settled(GraphArgs()))
     application: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -32,7 +36,8 @@ class Setup:
         if path is None:
             return cls()
         application = yaml.safe_load(path.read_text())["applications"][0]
-        return cls(GraphArgs.model_validate(application.get("args", {})), application)
+        args = _settled(GraphArgs.model_validate(application.get("args", {})))
+        return cls(args, {**application, "args": args.model_dump(mode="json")})
 
     def options(self, deployment: str) -> Mapping[str, Any]:
         """Ray's options for a replica of that deployment: CPUs, GPU share, threads."""
@@ -56,3 +61,7 @@ class Setup:
                 raise TimeoutError(f"{name} does not start: {serve.status().applications[name].message}")
             time.sleep(1)
         return serve.get_app_handle(name)
+
+
+def _settled(args: GraphArgs) -> GraphArgs:
+    return args.model_copy(update={"inpaint": settled(args.inpaint)})

@@ -20,7 +20,8 @@ POCKET = "pocket"
 POCKET_WEIGHTS = Path(__file__).parent.parent / "pocket" / "weights"
 
 Dtype = Literal["float32", "float16", "bfloat16"]
-Execution = Literal["auto", "eager", "graphed", "traced", "compiled"]
+Execution = Literal["auto", "eager", "graphed", "traced", "compiled", "openvino"]
+Precision = Literal["auto", "float32", "bfloat16"]
 ClipMethod = Literal["patch", "maskclip", "clearclip", "naclip", "surgery"]
 SchedulerName = Literal["ddim", "pndm", "euler", "euler_ancestral", "dpmpp_2m", "unipc", "lcm"]
 
@@ -54,9 +55,13 @@ class InpaintArgs(ModelArgs):
 
     `execution` is "eager"; "graphed" (only on a CUDA GPU: the kernels of each row bucket and size are recorded at its
     first step and played back, bit-equal to eager); "traced" (bit-equal to eager, without Python between the operators,
-    so that threads do not wait for each other; torch deprecates it but still has it); or "compiled" (torch.compile, one
-    graph for each row bucket, whose first step takes a minute or more). "auto" is traced on a CPU, graphed on a CUDA
-    GPU and eager elsewhere.
+    so that threads do not wait for each other; torch deprecates it but still has it); "compiled" (torch.compile, one
+    graph for each row bucket, whose first step takes a minute or more); or "openvino" (on a CPU; made in half a minute
+    at the first start and kept on disk). "auto" is graphed on a CUDA GPU. On a CPU it is traced, and openvino as soon
+    as that is ready, where it is installed; the answer names what painted it. Elsewhere it is eager.
+
+    `precision` is what "openvino" computes in; "auto" is bfloat16 where the CPU has matrix units for it (Intel AMX),
+    else float32. The others compute in `dtype`.
 
     `row_threads` CPU threads share the rows of a step; None takes one for each core that torch's own
     threads leave, at most 4. A step is padded with empty rows up to the next of `row_buckets`. Results are
@@ -69,6 +74,7 @@ class InpaintArgs(ModelArgs):
     lora_scale: float = 1.0
     safety_checker: bool = True
     execution: Execution = "auto"
+    precision: Precision = "auto"
     row_threads: int | None = Field(None, ge=1, le=64)
     row_buckets: tuple[int, ...] | None = None
 

@@ -18,6 +18,11 @@ os.environ.setdefault("RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.
 os.environ.setdefault("RAY_metrics_report_interval_ms", "1000")
 
 
+def pytest_configure(config):
+    # Kept from run to run, since compiling takes half minutes, and apart from the user's own.
+    os.environ["RETOUCH_CACHE_DIR"] = str(config.cache.mkdir("compiled"))
+
+
 class Recorded:
     """A recorder of metrics that keeps what it gets, and refuses what Ray would refuse."""
 

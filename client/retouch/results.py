@@ -55,13 +55,16 @@ class Edit:
 
     A classical fill has no seed. A removal has a score only if a text says what was removed; the score is that of this
     text, so less is better. `seam` is the mean difference (0 to 255) between the painting and the picture in a band
-    just outside the region.
+    just outside the region. `execution`, such as "openvino", and `precision`, such as "float32", say how the painter
+    computed it; the same seed paints the same picture where both are the same. A classical fill has neither.
     """
 
     image: Picture = field(repr=False, metadata={"key": "b64_json"})
     seed: int | None
     score: Score | None
     seam: float
+    execution: str | None
+    precision: str | None
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,12 @@ class _Picture:
     seed: int | None
     seam: float
     scores: Scores | None
+    execution: str | None = None
+    precision: str | None = None
 
     def edit(self, before: Scores | None) -> Edit:
-        return Edit(self.image, self.seed, _score(before, self.scores), self.seam)
+        score = _score(before, self.scores)
+        return Edit(self.image, self.seed, score, self.seam, self.execution, self.precision)
 
 
 class Painter:
@@ -110,7 +113,7 @@ class Painter:
         done = await asyncio.to_thread(_put_back, job.image, squares, plan, self._settings.fit_colours)
         scores = await self._scores(job, [image for image, _ in done], plan)
         pictures = [
-            _Picture(image, seeds[index], seam, score)
+            _Picture(image, seeds[index], seam, score, painted.execution, painted.precision)
             for index, (image, seam), score in zip(allowed, done, scores, strict=True)
         ]
         return _ranked(job, pictures), filtered

@@ -105,7 +105,14 @@ def locate_answer(location: Location, size: tuple[int, int]) -> schemas.LocateAn
 def _edited(edit: Edit, fields: EditFields) -> schemas.EditedImage:
     picture = _base64(_file(edit.image, fields))
     score = None if edit.score is None else _score(edit.score)
-    return schemas.EditedImage(b64_json=picture, seed=edit.seed, score=score, seam=edit.seam)
+    return schemas.EditedImage(
+        b64_json=picture,
+        seed=edit.seed,
+        score=score,
+        seam=edit.seam,
+        execution=edit.execution,
+        precision=edit.precision,
+    )
 
 
 def _file(image: np.ndarray, fields: EditFields) -> bytes:

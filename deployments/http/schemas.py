@@ -56,13 +56,16 @@ class EditedImage(BaseModel):
     text's score, so less is better.
 
     `seam` is the mean difference, 0..255, between painting and picture in a band around the region, where both should
-    show the same.
+    show the same. `execution` and `precision` say how the painter computed it, null for a classical fill: the same seed
+    paints the same picture where both are the same.
     """
 
     b64_json: str
     seed: int | None
     score: EditScore | None
     seam: float
+    execution: str | None
+    precision: str | None
 
 
 class FilteredImage(BaseModel):

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
-from deployments.config import Execution
+from deployments.config import Execution, Precision
 from deployments.errors import SettingError
 from deployments.inpaint.cuda_graphs import GraphedForward
+from deployments.inpaint.openvino_unet import OpenvinoUNet
+from deployments.serving.openvino import runtime
 
 MOST_ROW_THREADS = 4
 TRACE_SIDE = 8  # latents; a traced UNet takes any size, so the smallest that every UNet can halve thrice will do
@@ -38,6 +40,7 @@ class Denoiser:
         execution: Execution = "auto",
         threads: int | None = None,
         buckets: tuple[int, ...] | None = None,
+        precision: Precision = "auto",
     ) -> None:
         on_cpu = unet.device.type == "cpu"
         if execution == "auto":
@@ -45,8 +48,10 @@ class Denoiser:
         if not on_cpu:
             unet.to(memory_format=torch.channels_last)
         self.execution = execution
-        self._forward = _MAKERS[execution](unet)
         self.threads = (threads or _free_cores()) if on_cpu else 1
+        self.openvino = _openvino(unet, self.threads, precision) if execution == "openvino" else None
+        self._forward: Forward = self.openvino or _MAKERS[execution](unet)
+        self.precision: str = self.openvino.precision if self.openvino else str(unet.dtype).removeprefix("torch.")
         self._buckets = tuple(sorted(buckets or (() if on_cpu else GPU_BUCKETS)))
         self._pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="rows")
 
@@ -81,6 +86,8 @@ class Denoiser:
 
     def close(self) -> None:
         """End the threads."""
+        if self.openvino:
+            self.openvino.close()
         self._pool.shutdown()
 
 
@@ -139,6 +146,12 @@ def _graphed(unet: Any) -> Forward:
             "inpaint.execution", f"'graphed' needs a CUDA GPU, and the model is on {unet.device}. Give auto."
         )
     return GraphedForward(_Plain(unet))
+
+
+def _openvino(unet: Any, threads: int, precision: Precision) -> OpenvinoUNet:
+    """Converted and compiled in another process, or taken from the disk, when a size is first asked for."""
+    chosen = runtime.native_precision() if precision == "auto" else precision
+    return OpenvinoUNet(_Plain(unet), unet.config, chosen, threads)
 
 
 _BEST: dict[str, Execution] = {"cpu": "traced", "cuda": "graphed"}

@@ -25,6 +25,7 @@ from deployments.config import InpaintArgs, InpaintSettings
 from deployments.errors import Overloaded
 from deployments.inpaint import profile
 from deployments.inpaint.denoiser import Denoiser
+from deployments.inpaint.executions import Executions
 from deployments.inpaint.job import Job, OnProgress, StepTaken
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.painting import Painting
@@ -50,17 +51,19 @@ class InpaintEngine:
         args = args or InpaintArgs()
         self.model = model
         self.settings = settings or InpaintSettings()
-        self._denoiser = Denoiser(model.unet, args.execution, args.row_threads, args.row_buckets)
         self._native_side = model.native_px // model.vae_scale_factor
-        self._profiled = self._profile()
+        self._executions = Executions(model.unet, args, model.tokenizer.model_max_length)
+        first = self._executions.first
+        self._profiled = self._profile(first)
         self._on_step = on_step
-        cost = partial(profile.seconds_at, self._profiled) if self._profiled else None
-        self._loop = StepLoop(self._denoiser, self._cap(), self._native_side, cost, self._count, model.unet.device)
+        cost = self._cost if self._profiled else None
+        self._loop = StepLoop(first, self._cap(), self._native_side, cost, self._count, model.unet.device)
         self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
         self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
         self._lock = threading.Lock()
         self._jobs: set[Job] = set()
         self._seconds_per_row = 0.0
+        self._executions.follow(self._adopt)
 
     @property
     def max_rows(self) -> int:
@@ -101,16 +104,30 @@ class InpaintEngine:
         self._preparing.shutdown()
         self._loop.close()
         self._decoding.shutdown()
-        self._denoiser.close()
+        self._executions.close()
 
-    def _profile(self) -> dict[int, float]:
+    def _adopt(self, denoiser: Denoiser) -> None:
+        """Plan the steps by what they cost in the denoiser that paints from now on.
+
+        Measured beside the steps under way it can only seem slower than it is, so the faster of old and new counts.
+        """
+        if self._profiled:
+            old, new = self._profiled, self._profile(denoiser)
+            never = float("inf")
+            self._profiled = {rows: min(old.get(rows, never), new.get(rows, never)) for rows in sorted(old | new)}
+            self._loop.max_rows = self._cap()
+
+    def _profile(self, denoiser: Denoiser) -> dict[int, float]:
         """Return the seconds of a step by its rows here; empty where the cap is set and all take every step."""
         if self.settings.max_rows is not None:
             return {}
-        measured = profile.measure(self._empty_step)
-        told = ", ".join(f"{rows} rows {1000 * seconds:.1f} ms" for rows, seconds in measured.items())
-        logger.info("steps of %s on %d threads: %s", self._denoiser.execution, self._denoiser.threads, told)
+        measured = profile.measure(partial(self._empty_step, denoiser))
+        steps = ", ".join(f"{rows} rows {1000 * seconds:.1f} ms" for rows, seconds in measured.items())
+        logger.info("steps: %s, %s, %d threads: %s", denoiser.execution, denoiser.precision, denoiser.threads, steps)
         return measured
+
+    def _cost(self, rows: float) -> float:
+        return profile.seconds_at(self._profiled, rows)
 
     def _cap(self) -> int:
         if self.settings.max_rows is not None:
@@ -119,11 +136,11 @@ class InpaintEngine:
         return profile.most_rows(self._profiled, self.settings.max_step_s) if self._profiled else self.max_rows
 
     @torch.inference_mode()
-    def _empty_step(self, rows: int) -> None:
+    def _empty_step(self, denoiser: Denoiser, rows: int) -> None:
         text = self.model.encode_text("")
-        rows = self._denoiser.padded(rows)
+        rows = denoiser.padded(rows)
         channels = text.new_zeros(rows, self.model.unet.config.in_channels, self._native_side, self._native_side)
-        self._denoiser(channels, torch.zeros(rows, device=text.device), text.expand(rows, -1, -1).contiguous())
+        denoiser(channels, torch.zeros(rows, device=text.device), text.expand(rows, -1, -1).contiguous())
         if text.is_cuda:
             # Not the whole device: another engine of this process may be recording a graph, which that would spoil.
             torch.cuda.current_stream(text.device).synchronize()
@@ -164,11 +181,13 @@ class InpaintEngine:
             if self.model.unet.device.type == "cuda":
                 # The steps run on a stream of their own, and must not read what is still being computed here.
                 torch.cuda.current_stream(self.model.unet.device).synchronize()
+            denoiser = self._executions.for_size(*paintings[0].latents.shape[2:])
+            job.execution, job.precision = denoiser.execution, denoiser.precision
             job.prepared_s = (start, time.time())
             with self._lock:
                 job.paintings = paintings
             for painting in paintings:
-                self._loop.add(painting, _JobWatcher(self, job))
+                self._loop.add(painting, _JobWatcher(self, job), denoiser)
         except Exception as error:
             self._fail(job, error)
         if job.future.done():  # cancelled meanwhile, when there was no painting yet to stop

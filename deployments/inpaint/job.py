@@ -45,6 +45,8 @@ class Job:
         self.flagged: set[int] = set()  # indices of seeds
         self.hidden: set[int] = set()  # those of which no more previews are shown
         self.held_bytes = sum(square.image.nbytes for square in request.squares) * (1 + len(request.seeds))
+        self.execution = ""  # how all steps of all its paintings are run
+        self.precision = ""
         self.prepared_s = (0.0, 0.0)
         self.ended_s = 0.0
 
@@ -68,6 +70,8 @@ class Job:
             images=tuple(np.stack([self.pictures[seed * squares + j] for seed in seeds]) for j in range(squares)),
             guidance_scale=self.paintings[0].guidance_scale,
             flagged=tuple(seed in self.flagged for seed in seeds),
+            execution=self.execution,
+            precision=self.precision,
             spans=self._spans(),
         )
 

@@ -2,7 +2,8 @@
 
 A picture joins at the next step and leaves after its last one (continuous batching, as language models are served:
 Yu et al., Orca, OSDI 2022). Pictures of different latent sizes cannot share a step; each size has a lane of its
-own, and the lanes take turns so that each picture in them gets the same share of the time.
+own, as has each way to run the UNet, and the lanes take turns so that each picture in them gets the same share of the
+time.
 """
 
 from __future__ import annotations
@@ -56,8 +57,12 @@ class _Seat:
 
 @dataclass(eq=False)
 class _Lane:
-    """All pictures of one latent size. `spent_s` is what each of them has had of the loop's time."""
+    """All pictures of one latent size that one denoiser paints.
 
+    `spent_s` is what each of them has had of the loop's time.
+    """
+
+    denoiser: Denoiser
     active: list[_Seat] = field(default_factory=list)
     waiting: deque[_Seat] = field(default_factory=deque)
     spent_s: float = 0.0
@@ -82,12 +87,12 @@ class _Lane:
             self.active.append(self.waiting.popleft())
             self.laid_out.clear()
 
-    def rows_for(self, paintings: tuple[Painting, ...], denoiser: Denoiser) -> Rows:
+    def rows_for(self, paintings: tuple[Painting, ...]) -> Rows:
         """Return the rows of these paintings, which are laid out once for those that take many steps together."""
         if paintings not in self.laid_out:
             while len(self.laid_out) >= MOST_LAID_OUT:
                 del self.laid_out[next(iter(self.laid_out))]
-            self.laid_out[paintings] = Rows(paintings, denoiser)
+            self.laid_out[paintings] = Rows(paintings, self.denoiser)
         return self.laid_out[paintings]
 
 
@@ -111,7 +116,7 @@ class StepLoop:
         self._denoiser = denoiser
         self._native_area = native_side**2
         self._on_step = on_step
-        self._lanes: dict[tuple[int, int], _Lane] = {}
+        self._lanes: dict[tuple[int, int, Denoiser], _Lane] = {}
         self._changed = threading.Condition()
         self._closed = False
         # The steps go before whatever else runs on the same GPU.
@@ -120,14 +125,18 @@ class StepLoop:
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
         self._thread.start()
 
-    def add(self, painting: Painting, watcher: Watcher) -> None:
-        """Let the painting take part from the next step on, or as soon as there is room."""
+    def add(self, painting: Painting, watcher: Watcher, denoiser: Denoiser | None = None) -> None:
+        """Let the painting take part from the next step on, or as soon as there is room.
+
+        All its steps are run by `denoiser`, or by the loop's own.
+        """
+        denoiser = denoiser or self._denoiser
         self._keep_until_read(painting)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the step loop has ended")
             height, width = painting.latents.shape[2:]
-            lane = self._lanes.setdefault((height, width), _Lane())
+            lane = self._lanes.setdefault((height, width, denoiser), _Lane(denoiser))
             if not lane.busy():
                 # Time in which it was idle is no credit against the others,
                 # and time that it had while they were idle is no debt.
@@ -206,7 +215,7 @@ class StepLoop:
     def _step(self, lane: _Lane, area: float) -> None:
         started = time.perf_counter()
         with self._changed:
-            lane.fill(min(max(1, int(self.max_rows / area)), self._denoiser.most_rows))
+            lane.fill(min(max(1, int(self.max_rows / area)), lane.denoiser.most_rows))
         seats = {seat.painting: seat for seat in lane.active}
         chosen = self._choose(list(seats), area)
         for painting, prediction in self._predict(chosen, lane, area):
@@ -216,7 +225,7 @@ class StepLoop:
         lane.spent_s += seconds / len(seats)
         if self._on_step:
             rows = sum(painting.rows for painting in chosen)
-            self._on_step(StepRecord(rows, self._denoiser.padded(rows), self._waiting(), seconds))
+            self._on_step(StepRecord(rows, lane.denoiser.padded(rows), self._waiting(), seconds))
 
     def _waiting(self) -> int:
         with self._changed:
@@ -235,7 +244,7 @@ class StepLoop:
     ) -> list[tuple[Painting, torch.Tensor | Exception]]:
         """Return a prediction for each. What fails together is tried in halves, so that nobody pays for a neighbour."""
         try:
-            laid_out = lane.rows_for(tuple(paintings), self._denoiser)
+            laid_out = lane.rows_for(tuple(paintings))
             made: list[tuple[Painting, torch.Tensor | Exception]]
             made = list(zip(laid_out.paintings, laid_out.predict(), strict=True))
         except Exception as error:

@@ -112,15 +112,17 @@ class Edit:
     """One finished picture (HxWx3 uint8), the seed it was painted with and how well it matches the prompt.
 
     A classical fill has no seed. A removal has a score only where a text names what was removed: that text's score, so
-    less is better. `seam` is the mean
-    difference, 0..255, between painting and picture in bands just outside what was repainted, where both should show
-    the same.
+    less is better. `seam` is the mean difference, 0..255, between painting and picture in bands just outside what was
+    repainted, where both should show the same. `execution` and `precision` say how the model computed it, None for a
+    classical fill: the same seed paints the same picture where both are the same.
     """
 
     image: np.ndarray
     seed: int | None
     score: Score | None
     seam: float
+    execution: str | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -177,12 +177,15 @@ class InpaintRequest:
 class Painted:
     """The answer to an `InpaintRequest`: `images` has nxSxSx3 uint8 for each square, one picture for each seed.
 
-    They are whole squares as the model made them; only the masked part of each is to be pasted. `guidance_scale` is the
-    one they were painted with. `flagged` says for each seed whether the checkpoint's safety checker objects to any of
-    its squares (never, where it has none). The pictures of such a seed must not be shown.
+    They are whole squares as the model made them; only the masked part of each is to be pasted. `guidance_scale`,
+    `execution` (such as "traced") and `precision` (such as "float32") are those they were painted with. `flagged` says
+    for each seed whether the checkpoint's safety checker objects to any of its squares (never, where it has none). The
+    pictures of such a seed must not be shown.
     """
 
     images: tuple[np.ndarray, ...]
     guidance_scale: float
     flagged: tuple[bool, ...]
+    execution: str
+    precision: str
     spans: tuple[Span, ...] = ()

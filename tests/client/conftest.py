@@ -133,6 +133,8 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
                 "region_after": 0.31,
             },
             "seam": 1.5,
+            "execution": "openvino",
+            "precision": "float32",
         }
         for rank in range(n)
     ]

@@ -44,6 +44,7 @@ def test_an_edit_tells_where_it_went(service: Any, photo: Path) -> None:
     assert [candidate.box_xyxy for candidate in result.candidates] == [(10, 5, 31, 16 + k) for k in range(3)]
     assert [(candidate.mask, candidate.features) for candidate in result.candidates] == [(None, {})] * 3
     assert result.edits[0].seam == 1.5
+    assert (result.edits[0].execution, result.edits[0].precision) == ("openvino", "float32")
 
 
 def test_an_edit_tells_how_a_mask_was_read(service: Any, photo: Path) -> None:
@@ -125,6 +126,8 @@ def test_save_writes_every_picture_and_the_mask(service: Any, photo: Path, tmp_p
         "data[0].b64_json",
         "data[0].seed",
         "data[0].seam",
+        "data[0].execution",
+        "data[0].precision",
         "data[0].score",
         "data[0].score.before",
         "data[0].score.after",

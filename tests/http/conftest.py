@@ -140,7 +140,9 @@ class RectanglePainter:
             raise ContentFiltered(self.unsafe_seeds)
         score = Score(before=0.125, after=0.25, region_before=0.0, region_after=0.5)
         pictures = [np.where(mask[..., None], np.uint8(colour_of(seed)), request.image) for seed in seeds]
-        edits = [Edit(picture, seed, score, seam=2.5) for picture, seed in zip(pictures, seeds, strict=True)]
+        edits = [
+            Edit(picture, seed, score, 2.5, "traced", "float32") for picture, seed in zip(pictures, seeds, strict=True)
+        ]
         return tuple(reversed(edits))
 
     def _remove(self, request: EditRequest, mask: np.ndarray) -> Edit:

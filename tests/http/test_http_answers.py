@@ -49,6 +49,7 @@ def test_edit(client, driver, picture, opened):
         "region_after": 0.5,
     }
     assert body["data"][0]["seam"] == 2.5
+    assert (body["data"][0]["execution"], body["data"][0]["precision"]) == ("traced", "float32")
     painted = opened(base64.b64decode(body["data"][0]["b64_json"]))
     mask = opened(base64.b64decode(body["mask_b64"])) == 255
     assert mask.sum() == 16 * 24

@@ -20,6 +20,7 @@ def test_removal(client, driver, picture, opened):
     assert (body["improved"], body["num_inference_steps"], body["changed_outside_px"]) == (False, 0, 0)
     (edited,) = body["data"]
     assert (edited["seed"], edited["seam"]) == (None, 0.5)
+    assert (edited["execution"], edited["precision"]) == (None, None)
     score = {"before": 0.25, "after": 0.125, "delta": -0.125, "region_before": 0.5, "region_after": 0}
     assert edited["score"] == score
     painted = opened(base64.b64decode(edited["b64_json"]))

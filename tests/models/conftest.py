@@ -187,18 +187,26 @@ def new_collector():
 
 @pytest.fixture
 def new_loop():
-    """Starts step loops for a model, and ends them with the test."""
+    """Starts step loops for a model, and ends them with the test; those of the same options share a denoiser."""
     loops = []
+    denoisers = {}
+
+    def denoiser_of(unet, **options):
+        key = (unet, *sorted(options.items()))
+        if key not in denoisers:
+            denoisers[key] = Denoiser(unet, **options)
+        return denoisers[key]
 
     def start(model, max_rows=64, on_step=None, cost=None, **denoiser_options):
-        denoiser = Denoiser(model.unet, **{"execution": "eager", "threads": 1, **denoiser_options})
+        denoiser = denoiser_of(model.unet, **{"execution": "eager", "threads": 1, **denoiser_options})
         loop = StepLoop(denoiser, max_rows, model.native_px // model.vae_scale_factor, cost, on_step, model.unet.device)
-        loops.append((loop, denoiser))
+        loops.append(loop)
         return loop
 
     yield start
-    for loop, denoiser in loops:
+    for loop in loops:
         loop.close()
+    for denoiser in denoisers.values():
         denoiser.close()
 
 

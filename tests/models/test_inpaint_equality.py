@@ -1,6 +1,7 @@
 """The engine's correctness bar: each picture is what it would have been alone, and what diffusers would have made.
 
 Within one row bucket bit by bit, whoever shares the steps; against diffusers' own pipeline within float32 noise.
+OpenVINO has no buckets: with it that holds for any number of rows.
 """
 
 from dataclasses import replace
@@ -18,17 +19,26 @@ from deployments.inpaint.painting import Painting
 from deployments.inpaint.rows import Rows
 from deployments.inpaint.schedulers import CLASSES, named
 from deployments.messages import Square
+from deployments.serving.openvino import runtime
 
 SCHEDULERS = sorted(CLASSES)
 BUCKET = 16
 
+EAGER = {"buckets": (BUCKET,)}
+OPENVINO = {"execution": "openvino", "precision": "float32", "threads": 2}
+OPENVINO_BFLOAT16 = {**OPENVINO, "precision": "bfloat16"}
+needs_openvino = pytest.mark.skipif(not runtime.installed(), reason="OpenVINO is not installed")
+FLOAT32 = [pytest.param(EAGER, id="eager"), pytest.param(OPENVINO, id="openvino", marks=needs_openvino)]
+EXACT = [*FLOAT32, pytest.param(OPENVINO_BFLOAT16, id="openvino-bfloat16", marks=needs_openvino)]
 
+
+@pytest.mark.parametrize("way", FLOAT32)
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_latents_equal_the_stock_pipelines(new_pipeline, stock, close, request_, latents_of, scheduler, strength):
+def test_latents_equal_the_stock_pipelines(new_pipeline, stock, close, request_, latents_of, scheduler, strength, way):
     request = request_.with_options(scheduler=scheduler, num_inference_steps=6, strength=strength)
     pipeline = new_pipeline()
-    ours = latents_of(InpaintModel(pipeline), request)
+    ours = latents_of(InpaintModel(pipeline), request, **way)
     pipeline.scheduler = named(pipeline.scheduler, scheduler)
     expected = stock(pipeline, request)
     assert close(ours, expected)
@@ -95,13 +105,22 @@ def test_each_of_several_seeds_paints_what_it_paints_alone(pipeline, stock, clos
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("execution", ["eager", "traced"])
+@pytest.mark.parametrize("execution", ["eager", "traced", pytest.param("openvino", marks=needs_openvino)])
 def test_every_way_to_run_the_unet_gives_the_same(pipeline, close, request_, latents_of, execution, threads):
     model = InpaintModel(pipeline)
     unguided = replace(request_, model_px=64).with_options(negative_prompt="", guidance_scale=1.0)
     for request in (replace(request_, seeds=(7, 8)), unguided):
         plain = latents_of(model, request)
-        assert close(latents_of(model, request, execution=execution, threads=threads), plain)
+        ours = latents_of(model, request, execution=execution, threads=threads, precision="float32")
+        assert close(ours, plain)
+
+
+@needs_openvino
+def test_bfloat16_is_near_and_not_the_same(pipeline, close, request_, latents_of):
+    model = InpaintModel(pipeline)
+    plain, ours = latents_of(model, request_), latents_of(model, request_, **OPENVINO_BFLOAT16)
+    assert close(ours, plain, 0.2)
+    assert not close(ours, plain)
 
 
 jobs = st.fixed_dictionaries(
@@ -119,7 +138,7 @@ jobs = st.fixed_dictionaries(
 )
 
 
-def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None):
+def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None, way=EAGER):
     """Latents of each job of the plan that was not cancelled, painted with the others coming and going."""
     paintings = [model.prepare(request_of(request, job))[0] for job in plan]
     steps = 0
@@ -135,7 +154,7 @@ def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None)
 
     # Somebody has to be there at all times, or the loop stands still and no step would bring the others in.
     clock = model.prepare(request.with_options(num_inference_steps=25, scheduler="ddim"))[0]
-    loop = new_loop(model, max_rows=max_rows, on_step=arrivals_and_cancels, cost=cost, buckets=(BUCKET,))
+    loop = new_loop(model, max_rows=max_rows, on_step=arrivals_and_cancels, cost=cost, **way)
     for painting, job in zip(paintings, plan, strict=True):
         if job["arrives"] == 0:
             loop.add(painting, collector)
@@ -155,6 +174,7 @@ def request_of(request, job):
     return request.with_options(**options)
 
 
+@pytest.mark.parametrize("way", EXACT)
 @settings(
     max_examples=20,
     deadline=None,
@@ -166,13 +186,13 @@ def request_of(request, job):
     max_rows=st.sampled_from([3, 8, 16]),
     cost=st.sampled_from([None, lambda rows: rows, lambda rows: rows + 4]),
 )
-def test_neighbours_change_no_bit(pipeline, request_, new_loop, new_collector, latents_of, plan, max_rows, cost):
+def test_neighbours_change_no_bit(pipeline, request_, new_loop, new_collector, latents_of, plan, max_rows, cost, way):
     model = InpaintModel(pipeline)
-    painted = run_schedule(model, new_loop, new_collector(), request_, plan, max_rows, cost)
+    painted = run_schedule(model, new_loop, new_collector(), request_, plan, max_rows, cost, way)
     stayed = {index for index, job in enumerate(plan) if job["leaves_after"] is None}
     assert stayed <= painted.keys()
     for index, latents in painted.items():
-        alone = latents_of(model, request_of(request_, plan[index]), buckets=(BUCKET,))
+        alone = latents_of(model, request_of(request_, plan[index]), **way)
         assert torch.equal(latents, alone)
 
 
@@ -237,17 +257,18 @@ def neighbours_picture(monkeypatch):
     monkeypatch.setattr(Rows, "_halves", lambda self, each: halves(self, each.roll(1, 0)))
 
 
+@pytest.mark.parametrize("way", FLOAT32)
 @pytest.mark.parametrize(
     "fault",
     [None, neighbours_timestep, neighbours_guidance, neighbours_noise, neighbours_history, neighbours_picture],
 )
 def test_the_comparison_sees_a_row_that_takes_what_is_its_neighbours(
-    pipeline, request_, new_loop, new_collector, latents_of, monkeypatch, fault
+    pipeline, request_, new_loop, new_collector, latents_of, monkeypatch, fault, way
 ):
     model = InpaintModel(pipeline)
-    alone = [latents_of(model, request_of(request_, job), buckets=(BUCKET,)) for job in PLAN]
+    alone = [latents_of(model, request_of(request_, job), **way) for job in PLAN]
     if fault:
         fault(monkeypatch)
-    painted = run_schedule(model, new_loop, new_collector(), request_, PLAN, BUCKET)
+    painted = run_schedule(model, new_loop, new_collector(), request_, PLAN, BUCKET, way=way)
     equal = [torch.equal(painted[index], alone[index]) for index in range(len(PLAN))]
     assert all(equal) == (fault is None), equal

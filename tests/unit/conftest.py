@@ -197,7 +197,7 @@ class Inpaint:
             for square in request.squares
         )
         scale = 3.0 if request.options.guidance_scale is None else request.options.guidance_scale
-        return Painted(images, scale, tuple(seed in self.flagged for seed in request.seeds))
+        return Painted(images, scale, tuple(seed in self.flagged for seed in request.seeds), "traced", "float32")
 
     async def inpaint_stream(self, request):
         for step in range(1, request.options.num_inference_steps + 1):

@@ -14,7 +14,14 @@ from retouch.results import Candidate, EditResult, Location, Score
 def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, elapsed_s: float) -> dict[str, Any]:
     """Return the record of an edit; `saved` and `mask` are the files that its pictures and its mask went to."""
     edits = [
-        {"path": str(path), "seed": edit.seed, "score": _score(edit.score), "seam": edit.seam}
+        {
+            "path": str(path),
+            "seed": edit.seed,
+            "score": _score(edit.score),
+            "seam": edit.seam,
+            "execution": edit.execution,
+            "precision": edit.precision,
+        }
         for path, edit in zip(saved, result.edits, strict=False)
     ]
     return {
