@@ -1,7 +1,7 @@
 """Measures how clean the painter paints: against the true sticker on the true ground, and what the judge says.
 
-A thing of a scene is masked exactly and another one asked for, so the painter alone is measured, through the real
-graph. `clean` is the PSNR, in the box around the mask, against the picture that has the wanted sticker upright on the
+A thing of a scene is masked and another one asked for, so the painter alone is measured, through the real graph: it is
+offered the grown hull of the true mask, as in an edit that finds the thing. `clean` is the PSNR, in the box around the mask, against the picture that has the wanted sticker upright on the
 bare ground at the place and in the size that are closest to what was painted. Its ceiling is what the autoencoder makes
 of that very picture. Photographs are none that a training has seen.
 
@@ -118,7 +118,8 @@ def paint(handle: Any, seed: int, ground: world.Ground) -> Case:
     others = [sticker for sticker in STICKERS if sticker != gone.sticker]
     wanted = others[int(rng.integers(len(others)))]
     article = "an" if wanted.name[0] in "aeiou" else "a"
-    request = EditRequest(scene.image, f"{article} {wanted.name}", mask=gone.mask, seed=seed)
+    prompt = f"{article} {wanted.name}"
+    request = EditRequest(scene.image, prompt, mask=gone.mask, mask_shape="hull", dilation=regions.MARGIN, seed=seed)
     result = handle.edit.remote(request).result(timeout_s=600)
     return Case(scene, gone, wanted, seed, result.edits[0].image, result.mask)
 

@@ -297,7 +297,9 @@ def test_an_engine_that_closes_ends_the_build(new_auto_engine, followed_by_openv
 
 
 def test_a_build_whose_parent_is_gone_keeps_what_is_finished(tmp_path, monkeypatch):
-    job = build.Job(torch.nn.Linear(2, 2), {f"{rows}": ((rows, 2),) for rows in (1, 2, 3)}, {}, tmp_path / "cache")
+    job = build.Compilation(
+        torch.nn.Linear(2, 2), {f"{rows}": ((rows, 2),) for rows in (1, 2, 3)}, {}, tmp_path / "cache"
+    )
     torch.save(job, tmp_path / "job.pt")
     parents = iter([1, 1, 1, 99])  # when it starts, and before each of the three
     monkeypatch.setattr(build.os, "getppid", lambda: next(parents))
@@ -316,7 +318,7 @@ def test_what_is_measured_paints_in_one_execution(followed_by_openvino):
 
 
 def test_a_build_that_fails_says_why(tmp_path):
-    job = build.Job(torch.nn.Linear(2, 2), {"key": ((1, 3),)}, {}, tmp_path)
+    job = build.Compilation(torch.nn.Linear(2, 2), {"key": ((1, 3),)}, {}, tmp_path)
     with pytest.raises(RuntimeError, match=r"could not be compiled for OpenVINO: .*same reduction dim"):
         build.run(job)
 

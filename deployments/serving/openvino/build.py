@@ -29,7 +29,7 @@ Shapes = tuple[tuple[int, ...], ...]  # of each input of a module
 
 
 @dataclass(frozen=True)
-class Job:
+class Compilation:
     """What to build: `module` for each of `wanted`, shapes by the key of their entry, with `properties`, in `folder`.
 
     All inputs are float32.
@@ -41,13 +41,13 @@ class Job:
     folder: Path
 
 
-def run(job: Job, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
-    """Do the job in a process of its own and wait for it; `started` is given that process.
+def run(compilation: Compilation, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
+    """Do the compilation in a process of its own and wait for it; `started` is given that process.
 
     Raises RuntimeError with the last line that it wrote when it fails.
     """
     with tempfile.TemporaryFile() as written:  # has no name, so nothing of it stays if both processes are killed
-        torch.save(job, written)
+        torch.save(compilation, written)
         written.seek(0)
         environment = {
             **os.environ,
@@ -66,13 +66,15 @@ def run(job: Job, started: Callable[[subprocess.Popen[bytes]], None] = lambda _:
         raise RuntimeError(f"the model could not be compiled for OpenVINO: {lines[-1]}")
 
 
-def build(job: Job, wanted: Callable[[], bool] = lambda: True) -> None:
-    """Do the job in this process, for as long as it is `wanted`; what is finished by then is kept."""
-    store = Store(job.folder)
-    for key, shapes in job.wanted.items():
+def build(compilation: Compilation, wanted: Callable[[], bool] = lambda: True) -> None:
+    """Do the compilation in this process, for as long as it is `wanted`; what is finished by then is kept."""
+    store = Store(compilation.folder)
+    for key, shapes in compilation.wanted.items():
         if not wanted():
             return
-        compiled = runtime.core().compile_model(convert(job.module, shapes), runtime.DEVICE, job.properties)
+        compiled = runtime.core().compile_model(
+            convert(compilation.module, shapes), runtime.DEVICE, compilation.properties
+        )
         store.keep(key, compiled.export_model().getbuffer())
 
 
@@ -89,7 +91,7 @@ def convert(module: torch.nn.Module, shapes: Sequence[Sequence[int]]) -> Any:
 
 
 def main(written: IO[bytes]) -> None:
-    """Do the job that `run` has written; nobody else starts this process."""
+    """Do the compilation that `run` has written; nobody else starts this process."""
     os.nice(NICENESS)
     parent = os.getppid()
     build(torch.load(written, weights_only=False), wanted=lambda: os.getppid() == parent)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from deployments.serving.openvino import runtime
-from deployments.serving.openvino.build import Job, Shapes, run
+from deployments.serving.openvino.build import Compilation, Shapes, run
 from deployments.serving.openvino.runtime import Precision
 from deployments.serving.openvino.store import Store
 
@@ -72,7 +72,7 @@ class CompiledModule:
                 return
             keys = {self._key(shapes): shapes for shapes in wanted}
             missing = {key: shapes for key, shapes in keys.items() if self._store.find(key) is None}
-            run(Job(self._module, missing, self._properties, self._store.folder), self._started)
+            run(Compilation(self._module, missing, self._properties, self._store.folder), self._started)
             if not self.restore(wanted):
                 raise RuntimeError("compiled models that were just written are not there any more")
 
