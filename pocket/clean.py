@@ -1,9 +1,10 @@
 """Measures how clean the painter paints: against the true sticker on the true ground, and what the judge says.
 
-A thing of a scene is masked and another one asked for, so the painter alone is measured, through the real graph: it is
-offered the grown hull of the true mask, as in an edit that finds the thing. `clean` is the PSNR, in the box around the mask, against the picture that has the wanted sticker upright on the
-bare ground at the place and in the size that are closest to what was painted. Its ceiling is what the autoencoder makes
-of that very picture. Photographs are none that a training has seen.
+A thing of a scene is masked and another one asked for, so the painter alone is measured, through the real graph. It is
+offered the grown hull of the true mask, as in an edit that finds the thing. `clean` is the PSNR, in the box around what
+is repainted, against the picture that has the wanted sticker upright on the bare ground at the place and in the size
+that are closest to what was painted. Its ceiling is what the autoencoder makes of that very picture. Photographs are
+none that a training has seen.
 
     python -m pocket.clean [--scenes 60] [--json FILE]
 """
