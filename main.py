@@ -91,7 +91,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--guidance_scale",
         type=float,
-        help="default: the model's own, 7.5 for Stable Diffusion, 3 for the pocket model",
+        help="default: the model's own, 7.5 for Stable Diffusion, 1.5 for the pocket model",
     )
     parser.add_argument(
         "--strength",

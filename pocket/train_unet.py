@@ -26,7 +26,7 @@ from pocket.train_vae import half_precision, to_model
 REDUCTION = 8  # pixels a side of a latent
 TEXT_WIDTH = 128
 BATCH = {"cpu": (8, 2), "cuda": (192, 3)}  # lessons of a step, and noise levels each of them is trained at
-GUIDANCE_SCALE = 3.0  # this painter overshoots at the 7.5 that suits Stable Diffusion
+GUIDANCE_SCALE = 1.5  # this painter overshoots at the 7.5 that suits Stable Diffusion
 SCHEDULE = training.Schedule(steps=8000, learning_rate=1e-3, warmup=300, ema=0.999, weight_decay=0.01)
 
 
@@ -157,7 +157,7 @@ def save(painter: Painter, vae: AutoencoderTiny, words: CLIPTokenizer, folder: P
     vae.register_to_config(_name_or_path="")  # where this machine keeps it is nobody's business
     pipeline = StableDiffusionInpaintPipeline(
         vae=training.in_half_precision(vae),
-        text_encoder=training.in_half_precision(painter.text_encoder),
+        text_encoder=painter.text_encoder,  # transformers would load it in the precision that it is stored in
         tokenizer=words,
         unet=training.in_half_precision(painter.unet),
         scheduler=scheduler(),

@@ -382,7 +382,7 @@ async def test_views_that_are_scored_in_one_call_share_a_batch_and_are_refused_t
     assert scores == pytest.approx([await server.score(ScoreRequest(view, "a dog")) for view in views], abs=1e-6)
     assert metrics.values(BATCH_SIZE, stage="clip", operation="score") == [3, 1, 1, 1]
     assert len(metrics.values(CACHE_HITS, stage="clip", cache="views")) == 3
-    with pytest.raises(InvalidInput, match="prompt must have at most 30 tokens"):
+    with pytest.raises(InvalidInput, match="`prompt` must have at most 30 tokens"):
         await server.score_views(ViewsRequest(views, LONGEST + " dog", "prompt"))
 
 

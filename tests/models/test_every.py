@@ -43,7 +43,11 @@ class Handle:
 def find_all(pocket_sam):
     matcher, settings = ClipMatcher.load(ModelArgs()), ClipSettings()
     clip = Handle(locate=lambda request: matcher.locate([request], settings)[0])
-    sam = Handle(encode=lambda image: pocket_sam.encode([image])[0], segment=pocket_sam.decode)
+    sam = Handle(
+        encode=lambda image: pocket_sam.encode([image])[0],
+        segment=pocket_sam.decode,
+        cut_out=lambda image, request: pocket_sam.decode(pocket_sam.encode([image])[0], request),
+    )
 
     async def find(image, target, **fields):
         sought = complete_locate(LocateRequest(image, target, **fields), DriverSettings())

@@ -98,8 +98,6 @@ def stock_verdicts(folder, request):
             prompt=request.prompt,
             image=Image.fromarray(request.squares[0].image),
             mask_image=Image.fromarray(request.squares[0].mask.astype(np.uint8) * 255),
-            height=64,
-            width=64,
             num_inference_steps=request.options.num_inference_steps,
             guidance_scale=request.options.guidance_scale,
             generator=torch.Generator().manual_seed(seed),
@@ -161,7 +159,7 @@ def test_the_checker_sees_what_the_model_painted_in_the_thread_that_decodes(with
 
     monkeypatch.setattr(engine.model._checker, "objects_to", look)
     engine.submit(edit).future.result(WAIT_S)
-    assert [shape for shape, _ in seen] == [(64, 64, 3)] * len(SEEDS)
+    assert [shape for shape, _ in seen] == [(128, 128, 3)] * len(SEEDS)
     assert all(name.startswith("decode") for _, name in seen)
 
 
