@@ -30,7 +30,7 @@ def test_a_negative_prompt_needs_guidance_also_if_that_is_the_models_own(pipelin
 def test_the_pocket_painter_states_its_own_guidance(request_):
     model = InpaintModel.load(InpaintArgs())
     (painting,) = model.prepare(replace(request_, seeds=(1,)).with_options(guidance_scale=None))
-    assert painting.guidance_scale == 3.0
+    assert painting.guidance_scale == 1.5
 
 
 def test_a_model_without_the_file_takes_what_stable_diffusion_takes(pipeline, request_):

@@ -76,7 +76,7 @@ def test_every_replica_is_scheduled_with_its_fraction_and_settings_change_live(r
     deploy(config)
     result = handle.edit.remote(request).result(timeout_s=120)
     assert result.num_inference_steps == 4
-    assert result.guidance_scale == 3.0  # the pocket painter's own: a partial user_config takes nothing else away
+    assert result.guidance_scale == 1.5  # the pocket painter's own: a partial user_config takes nothing else away
     assert replica_ids() == before
     serve.delete(APP)
 
