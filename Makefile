@@ -52,8 +52,12 @@ format: $(READY)
 check-config: $(READY)  ## refuses what Ray Serve would silently ignore in serve_config.yaml
 	$(BIN)/python -m deployments.check_config serve_config.yaml
 
-bench: $(READY)  ## speed against named baselines, half an hour on a quiet machine: benchmarks/results/
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+bench: $(VENV)/.bench  ## speed against named peers, forty minutes on a quiet machine: benchmarks/results/
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
+
+$(VENV)/.bench: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[bench]' && touch $@ || echo "LitServe could not be installed: its rows will say so."
 
 shapes: $(READY)  ## what an edit costs by the shape of the picture, 1:1 to 1:256: a few minutes
 	$(BIN)/python -m benchmarks.shapes --reported

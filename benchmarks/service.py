@@ -1,4 +1,4 @@
-"""The whole service over HTTP, against the seed's way in one process, and under more load than it can bear."""
+"""The whole service over HTTP: against its own engine offline, and under more load than it can bear."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import httpx
 import numpy as np
 from ray import serve
 
-from benchmarks.baselines import SequentialProcess
+from benchmarks.callers import Caller, Edit, fresh
 from benchmarks.engine import paint
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
-from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase, arrivals, closed_loop, open_loop
+from benchmarks.workload import EditCase, arrivals, closed_loop, open_loop
 from deployments.config import GraphArgs, InpaintSettings
 from deployments.inpaint.engine import InpaintEngine
 from deployments.inpaint.model import InpaintModel
@@ -25,7 +25,6 @@ from deployments.pixels.files import decode
 
 CALLERS = 8
 AT_ONCE = 16  # edits in a round of the closed loop
-ONE_BY_ONE = 3
 OVERLOAD_JOBS = {0.8: 12, 1.0: 14, 2.0: 30}
 AGAIN = 5
 CHECKED_EVERY = 8  # answers whose pixels are compared with what was sent, afterwards
@@ -35,33 +34,24 @@ class Service:
     """The graph, asked over HTTP. Never twice with the same pixels."""
 
     def __init__(self, url: str, known: list[EditCase]) -> None:
-        self._client = httpx.Client(base_url=url, timeout=300, limits=httpx.Limits(max_connections=200))
+        self._caller = Caller(url)
         self.answers: list[tuple[EditCase, dict[str, Any]]] = []
-        self.seed = 0
+        self._next = 0
         self._known = known
 
-    def cases(self, count: int) -> list[tuple[int, EditCase]]:
-        """Numbered, so that each gets a seed of its own, and with pixels that no cache remembers."""
-        first, self.seed = self.seed, self.seed + count
-        return [
-            (number, self._known[number % len(self._known)].marked(number)) for number in range(first, first + count)
-        ]
+    def edits(self, count: int) -> list[Edit]:
+        """Return the next ones, with seeds of their own."""
+        first, self._next = self._next, self._next + count
+        return fresh(self._known, first, count)
 
-    def edit(self, numbered: tuple[int, EditCase]) -> bool:
-        number, case = numbered
-        fields = {
-            "prompt": case.prompt,
-            "target": case.target,
-            "seed": str(number),
-            "num_inference_steps": str(STEPS),
-            "guidance_scale": str(GUIDANCE_SCALE),
-        }
-        answer = self._client.post("/v1/images/edits", data=fields, files={"image": ("a.png", case.png, "image/png")})
+    def edit(self, edit: Edit) -> bool:
+        """Return whether it was answered, and keep some of the answers."""
+        answer = self._caller.send(edit)
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             return False
         answer.raise_for_status()
-        if number % CHECKED_EVERY == 0:
-            self.answers.append((case, answer.json()))
+        if edit.seed % CHECKED_EVERY == 0:
+            self.answers.append((edit.case, answer.json()))
         return True
 
     def changed_outside(self) -> int:
@@ -79,9 +69,9 @@ def measure(rounds: int, setup: Setup, url: str, known: list[EditCase], say: Cal
     handle = setup.start("retouch", "/")
     service = Service(url, known)
     try:
-        closed_loop(service.edit, service.cases(4), 2)
+        closed_loop(service.edit, service.edits(4), 2)
         speed: list[float] = []
-        yield from _against_sequential(rounds, setup.args, service, known, speed, say)
+        yield from _against_engine(rounds, setup.args, service, known, speed, say)
         yield from _again(handle, known)
         yield from _overload(rounds, service, float(np.median(speed)), say)
         parts = {"answers compared": float(len(service.answers))}
@@ -90,7 +80,7 @@ def measure(rounds: int, setup: Setup, url: str, known: list[EditCase], say: Cal
         serve.delete("retouch")
 
 
-def _against_sequential(
+def _against_engine(
     rounds: int,
     args: GraphArgs,
     service: Service,
@@ -98,7 +88,7 @@ def _against_sequential(
     speed: list[float],
     say: Callable[[str], None],
 ) -> Iterator[Figure]:
-    baseline = SequentialProcess(args)
+    """The service with eight callers over its engine in this process; its images/s go to `speed`."""
     settings = InpaintSettings(max_pictures=10_000)
     engine = InpaintEngine(InpaintModel.load(args.inpaint), args.inpaint, settings)
 
@@ -107,36 +97,20 @@ def _against_sequential(
         return AT_ONCE / closed_loop(lambda request: paint(engine, request), requests, CALLERS)
 
     sides = {
-        "service images/s": lambda _: AT_ONCE / closed_loop(service.edit, service.cases(AT_ONCE), CALLERS),
-        "sequential s": lambda number: baseline.seconds_per_edit(ONE_BY_ONE, number),
+        "service images/s": lambda _: AT_ONCE / closed_loop(service.edit, service.edits(AT_ONCE), CALLERS),
         "engine images/s": offline,
-        "service s alone": lambda _: closed_loop(service.edit, service.cases(ONE_BY_ONE), 1) / ONE_BY_ONE,
     }
-    say(f"service with {CALLERS} callers and with one; sequential on {baseline.threads} threads; engine offline")
+    say(f"service with {CALLERS} callers; engine offline")
     try:
         made = interleaved(rounds, sides, say)
     finally:
-        baseline.close()
         engine.close()
     speed += made["service images/s"]
-    parts = {name: float(np.median(values)) for name, values in made.items()}
-    sequential = [1 / seconds for seconds in made["sequential s"]]
-    yield Figure(
-        "service images/s with 8 callers, over the sequential baseline",
-        ratios(made["service images/s"], sequential),
-        1.5,
-        parts=parts,
-    )
-    yield Figure(
-        "latency with one caller, over the baseline's compute alone",
-        ratios(made["service s alone"], made["sequential s"]),
-        1.1,
-        below=True,
-    )
     yield Figure(
         "service images/s over the engine offline in process",
         ratios(made["service images/s"], made["engine images/s"]),
         0.75,
+        parts={name: float(np.median(values)) for name, values in made.items()},
     )
 
 
@@ -163,7 +137,7 @@ def _overload(rounds: int, service: Service, capacity: float, say: Callable[[str
     def goodput(share: float) -> Callable[[int], float]:
         def run(number: int) -> float:
             count = OVERLOAD_JOBS[share]
-            outcomes = open_loop(service.edit, service.cases(count), arrivals(count, share * capacity, number))
+            outcomes = open_loop(service.edit, service.edits(count), arrivals(count, share * capacity, number))
             answered = [outcome for outcome in outcomes if outcome.answered]
             latencies[share] += [outcome.latency_s for outcome in answered]
             refused[share] += count - len(answered)
