@@ -54,8 +54,12 @@ format: $(READY)
 check-config: $(READY)  ## refuses what Ray Serve would silently ignore in serve_config.yaml
 	$(BIN)/python -m deployments.check_config serve_config.yaml
 
-bench: $(READY)  ## speed against named baselines, half an hour on a quiet machine: benchmarks/results/
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+bench: $(VENV)/.bench  ## speed against named peers, forty minutes on a quiet machine: benchmarks/results/
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
+
+$(VENV)/.bench: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[bench]' && touch $@ || echo "LitServe could not be installed: its rows will say so."
 
 gpu-check:  ## what only a GPU can tell, on a machine with one and without Ray: minutes, outputs/gpu-check/
 	$(GPU_PYTHON) -m benchmarks.gpu_check

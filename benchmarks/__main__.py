@@ -3,9 +3,9 @@
     python -m benchmarks [--rounds 5] [--only engine service ...] [--name 2026-01-31-laptop] [--config serve.yaml]
 
 Measured is the graph as `make serve` runs it, or as a Serve config file has it: for a GPU, `python -m
-benchmarks.full_size` writes one with weights of the published sizes. About half an hour on two cores; leave the machine
-alone meanwhile. Every comparison is made in interleaved rounds within this one run; offered load arrives at random
-times of a fixed seed.
+benchmarks.full_size` writes one with weights of the published sizes. About forty minutes on two cores; leave the
+machine alone meanwhile. Every comparison is made in interleaved rounds within this one run; offered load arrives at
+random times of a fixed seed. Without LitServe (`pip install '.[bench]'`) the rows of the peers say so.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.figures import Comparison, Figure
+    from benchmarks.setup import Setup
+    from benchmarks.workload import EditCase
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch is imported
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 RESULTS = Path(__file__).parent / "results"
-SECTIONS = ("engine", "service", "mixed", "clip", "memory", "profile")
+SECTIONS = ("peers", "traffic", "service", "engine", "mixed", "clip", "memory", "profile")
 PICTURES = 24
 
 
@@ -61,39 +67,46 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
 
-    from benchmarks import edit_profile, engine, memory, report, scheduling, service
-    from benchmarks.figures import Figure
+    from benchmarks import report
     from benchmarks.setup import Setup
     from benchmarks.workload import cases
 
+    say(f"commit {report.commit()}")
+    results = report.Results()
+
+    def keep(made: Iterator[Figure | Comparison]) -> None:
+        for each in made:
+            results.add(each)
+            say(f"== {each.summary}")
+            report.write(options.out, options.name, options.rounds, results)
+
     setup, known = Setup.read(options.config), cases(PICTURES)
-    figures: list[Figure] = []
-    profiles: dict[str, dict[str, float]] = {}
-
-    def keep(made: Iterator[Figure]) -> None:
-        for figure in made:
-            figures.append(figure)
-            say(f"== {figure.what}: {figure.value:.3f} (wanted: {figure.wanted})")
-            report.write(options.out, options.name, options.rounds, figures, profiles)
-
     with local_service() as url:
-        if "service" in options.only:
-            keep(service.measure(options.rounds, setup, url, known, say))
-        if "engine" in options.only:
-            keep(engine.measure(options.rounds, setup.args.inpaint, known, say))
-        if "mixed" in options.only:
-            keep(scheduling.mixed_load(options.rounds, setup, known, say))
-        if "clip" in options.only:
-            keep(scheduling.clip_batches(options.rounds, setup, known, say))
-        if "memory" in options.only:
-            keep(memory.measure(setup, known, say))
-        if "profile" in options.only:
-            profiles["one edit that has the service to itself"] = edit_profile.stages(setup, known)
-            profiles["operators of a step of 8 rows, one thread"] = edit_profile.operators(setup.args.inpaint, known)
-            report.write(options.out, options.name, options.rounds, figures, profiles)
-    print(report.table(figures))
-    for title, told in profiles.items():
-        print("\n" + report.milliseconds(title, told))
+        for section in SECTIONS:
+            if section in options.only:
+                keep(measured(section, options.rounds, setup, url, known))
+    print("\n\n".join(results.tables()))
+
+
+def measured(section: str, rounds: int, setup: Setup, url: str, known: list[EditCase]) -> Iterator[Figure | Comparison]:
+    """Measure one section."""
+    from benchmarks import edit_profile, engine, memory, peers, scheduling, service, trace_mix
+
+    if section == "peers":
+        return peers.measure(rounds, setup, url, known, say)
+    if section == "traffic":
+        return trace_mix.measure(rounds, setup, url, known, say)
+    if section == "service":
+        return service.measure(rounds, setup, url, known, say)
+    if section == "engine":
+        return engine.measure(rounds, setup.args.inpaint, known, say)
+    if section == "mixed":
+        return scheduling.mixed_load(rounds, setup, known, say)
+    if section == "clip":
+        return scheduling.clip_batches(rounds, setup, known, say)
+    if section == "memory":
+        return memory.measure(setup, known, say)
+    return edit_profile.measure(setup, known)
 
 
 if __name__ == "__main__":

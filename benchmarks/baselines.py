@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from ray import serve
 
-from benchmarks.sequential import Sequential
+from benchmarks.stock import StockEditor
 from benchmarks.workload import cases
 from deployments.config import GraphArgs, InpaintArgs, ModelArgs
 from deployments.messages import InpaintRequest, Painted, ScoreRequest
@@ -25,7 +25,7 @@ BATCH_WAIT_S = 0.01
 
 
 class SequentialProcess:
-    """`Sequential` in a process of its own, on as many threads as suit it best."""
+    """`StockEditor` in a process of its own, on as many threads as suit it best."""
 
     def __init__(self, args: GraphArgs) -> None:
         self._process = subprocess.Popen(
@@ -57,7 +57,7 @@ class SequentialProcess:
 
 
 def _serve_orders() -> None:
-    baseline, known = Sequential.load(GraphArgs.model_validate_json(sys.argv[1])), cases(8)
+    baseline, known = StockEditor.load(GraphArgs.model_validate_json(sys.argv[1])), cases(8)
     for line in sys.stdin:
         order: dict[str, Any] = json.loads(line)
         torch.set_num_threads(order["threads"])

@@ -26,7 +26,7 @@ def outside_the_unet(rounds: int, edit: Callable[[int], None], say: Callable[[st
     """Return the figure; `edit(steps)` makes one edit and waits for it."""
     say("core-seconds of an edit by its steps")
     edit(FEW)
-    idle = _idle_cores()
+    idle = idle_cores()
     sides = {
         f"core-s at {steps} steps": lambda _, steps=steps: _per_edit(lambda: edit(steps), idle) for steps in (FEW, MANY)
     }
@@ -44,7 +44,8 @@ def _per_edit(edit: Callable[[], None], idle: float) -> float:
     return (_spent_s() - before - idle * (time.monotonic() - start)) / EDITS
 
 
-def _idle_cores() -> float:
+def idle_cores() -> float:
+    """Return how many cores the processes below this one take while nobody asks for anything."""
     start, before = time.monotonic(), _spent_s()
     time.sleep(IDLE_S)
     return (_spent_s() - before) / (time.monotonic() - start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from ray import serve
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.figures import Comparison
 from benchmarks.setup import Setup
 from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase
 from deployments.config import InpaintArgs
@@ -23,6 +25,16 @@ WORK = {
     "segment": ("sam.segment",),
     "inpaint": ("inpaint.prepare", "inpaint.wait", "inpaint.steps", "inpaint.decode"),
 }
+
+
+def measure(setup: Setup, known: list[EditCase]) -> Iterator[Comparison]:
+    """Return both tables."""
+    yield _milliseconds("one edit that has the service to itself", stages(setup, known))
+    yield _milliseconds("operators of a step of 8 rows, one thread", operators(setup.args.inpaint, known))
+
+
+def _milliseconds(title: str, spent: Mapping[str, float]) -> Comparison:
+    return Comparison(title, {name: {"ms": value} for name, value in spent.items()})
 
 
 def stages(setup: Setup, known: list[EditCase]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Figures: one row of the table each, from interleaved rounds."""
+"""Figures: one row of the table of targets each, from interleaved rounds; and comparisons, tables of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class Figure:
     """One row. `rounds` has its value in each round, or the one value that all rounds together have.
 
     `target` is what it is to reach on a CPU: "at least" or, where `below`, at most; None is reported and not judged.
-    `parts` are the numbers it was made of, by name and unit.
+    `parts` are the numbers it was made of, by name and unit. Where nothing could be measured `rounds` is empty and
+    `missing` says why.
     """
 
     what: str
@@ -21,14 +22,19 @@ class Figure:
     target: float | None = None
     below: bool = False
     parts: Mapping[str, float] = field(default_factory=dict)
+    missing: str = ""
 
     @property
-    def value(self) -> float:
-        return statistics.median(self.rounds)
+    def value(self) -> float | None:
+        return statistics.median(self.rounds) if self.rounds else None
+
+    @property
+    def reached(self) -> str:
+        return self.missing if self.value is None else f"{self.value:.2f}"
 
     @property
     def met(self) -> bool | None:
-        if self.target is None:
+        if self.target is None or self.value is None:
             return None
         return self.value <= self.target if self.below else self.value >= self.target
 
@@ -43,10 +49,29 @@ class Figure:
         return {None: "", True: "reached", False: "**missed**"}[self.met]
 
     @property
+    def summary(self) -> str:
+        return f"{self.what}: {self.reached} (wanted: {self.wanted})"
+
+    @property
     def spread(self) -> str:
-        if len(self.rounds) == 1:
+        if len(self.rounds) < 2:
             return ""
         return f"{min(self.rounds):.2f} to {max(self.rounds):.2f}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table beside that of the targets: what each of several systems did, by row and column, in the columns' units.
+
+    A row without a value in some column has None there.
+    """
+
+    title: str
+    rows: Mapping[str, Mapping[str, float | None]]
+
+    @property
+    def summary(self) -> str:
+        return f"table: {self.title}"
 
 
 def interleaved(

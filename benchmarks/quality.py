@@ -33,7 +33,7 @@ from benchmarks.in_process import InProcessGraph, silence
 from benchmarks.quality_cases import QualityCase, coco_cases, marked, named_by, pocket_cases
 from benchmarks.quality_outcomes import COLUMNS, Outcome, means, outcome, seeds_way
 from benchmarks.quality_rows import DEFAULT, SEEDS_WAY, Row, rows
-from benchmarks.sequential import Sequential
+from benchmarks.stock import StockEditor
 from deployments.config import POCKET, GraphArgs, InpaintArgs, ModelArgs, Precision
 
 RESULTS = Path(__file__).parent / "results"
@@ -64,7 +64,7 @@ def _runs(args: GraphArgs, only: Sequence[str]) -> dict[str, Run]:
     """What to do with a case in each of the rows that are wanted."""
     runs: dict[str, Run] = {}
     if _wanted(SEEDS_WAY, only):
-        baseline = Sequential.load(args)
+        baseline = StockEditor.load(args)
 
         async def stock(case: QualityCase, paint: bool) -> Outcome:
             return seeds_way(baseline, case, paint)

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.in_process import InProcessGraph
 from benchmarks.quality_cases import QualityCase
-from benchmarks.sequential import Sequential
+from benchmarks.stock import StockEditor
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding.peaks import heat_mask, hot_spots
 from deployments.messages import EditRequest, LocateRequest, Location
@@ -103,7 +103,7 @@ async def painted(graph: InProcessGraph, n: int, case: QualityCase) -> Told:
     }
 
 
-def seeds_way(baseline: Sequential, case: QualityCase, edit: bool) -> Outcome:
+def seeds_way(baseline: StockEditor, case: QualityCase, edit: bool) -> Outcome:
     """The same of the seed's way."""
     start = time.perf_counter()
     (x, y), mask = baseline.find(case.image, case.target)

@@ -1,21 +1,21 @@
-"""The whole service over HTTP, against the seed's way in one process, and under more load than it can bear."""
+"""The whole service over HTTP: what an edit costs beside the UNet, and more load than the service can bear."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import numpy as np
 from ray import serve
 
-from benchmarks.baselines import SequentialProcess
+from benchmarks.callers import Caller, Edit, fresh
 from benchmarks.core_seconds import outside_the_unet
 from benchmarks.figures import Figure, interleaved, percentile, ratios
 from benchmarks.setup import Setup
-from benchmarks.workload import GUIDANCE_SCALE, STEPS, EditCase, arrivals, closed_loop, open_loop
-from deployments.config import GraphArgs
+from benchmarks.workload import EditCase, arrivals, closed_loop, open_loop
 from deployments.limits import Limits
 from deployments.messages import EditRequest
 from deployments.pixels import pasting
@@ -23,7 +23,6 @@ from deployments.pixels.files import decode
 
 CALLERS = 8
 AT_ONCE = 16  # edits in a round of the closed loop
-ONE_BY_ONE = 3
 OVERLOAD_JOBS = {0.8: 12, 1.0: 14, 2.0: 30}
 AGAIN = 5
 CHECKED_EVERY = 8  # answers whose pixels are compared with what was sent, afterwards
@@ -33,43 +32,30 @@ class Service:
     """The graph, asked over HTTP. Never twice with the same pixels."""
 
     def __init__(self, url: str, known: list[EditCase]) -> None:
-        self._client = httpx.Client(base_url=url, timeout=300, limits=httpx.Limits(max_connections=200))
+        self._caller = Caller(url)
         self.answers: list[tuple[EditCase, dict[str, Any]]] = []
-        self.seed = 0
-        self.steps = STEPS
+        self._next = 0
         self._known = known
 
-    def cases(self, count: int) -> list[tuple[int, EditCase]]:
-        """Numbered, so that each gets a seed of its own, and with pixels that no cache remembers."""
-        first, self.seed = self.seed, self.seed + count
-        return [
-            (number, self._known[number % len(self._known)].marked(number)) for number in range(first, first + count)
-        ]
+    def edits(self, count: int) -> list[Edit]:
+        """Return the next ones, with seeds of their own."""
+        first, self._next = self._next, self._next + count
+        return fresh(self._known, first, count)
 
-    def edit(self, numbered: tuple[int, EditCase]) -> bool:
-        number, case = numbered
-        fields = {
-            "prompt": case.prompt,
-            "target": case.target,
-            "seed": str(number),
-            "num_inference_steps": str(self.steps),
-            "guidance_scale": str(GUIDANCE_SCALE),
-        }
-        answer = self._client.post("/v1/images/edits", data=fields, files={"image": ("a.png", case.png, "image/png")})
+    def edit(self, edit: Edit) -> bool:
+        """Return whether it was answered, and keep some of the answers."""
+        answer = self._caller.send(edit)
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             return False
         answer.raise_for_status()
-        if number % CHECKED_EVERY == 0:
-            self.answers.append((case, answer.json()))
+        if edit.seed % CHECKED_EVERY == 0:
+            self.answers.append((edit.case, answer.json()))
         return True
 
     def edit_of(self, steps: int) -> None:
         """Make one edit of that number of steps."""
-        self.steps, usual = steps, self.steps
-        try:
-            self.edit(self.cases(1)[0])
-        finally:
-            self.steps = usual
+        (edit,) = self.edits(1)
+        self.edit(replace(edit, steps=steps))
 
     def changed_outside(self) -> int:
         """Pixels outside the mask that are not what was sent, in the answers that were kept."""
@@ -86,52 +72,22 @@ def measure(rounds: int, setup: Setup, url: str, known: list[EditCase], say: Cal
     handle = setup.start("retouch", "/")
     service = Service(url, known)
     try:
-        closed_loop(service.edit, service.cases(4), 2)
-        speed: list[float] = []
-        yield from _against_sequential(rounds, setup.args, service, known, speed, say)
+        closed_loop(service.edit, service.edits(4), 2)
+        capacity = _images_per_s(rounds, service, say)
         yield outside_the_unet(rounds, service.edit_of, say)
         yield from _again(handle, known)
-        yield from _overload(rounds, service, float(np.median(speed)), say)
+        yield from _overload(rounds, service, capacity, say)
         parts = {"answers compared": float(len(service.answers))}
         yield Figure("pixels changed outside the mask", (float(service.changed_outside()),), 0, True, parts)
     finally:
         serve.delete("retouch")
 
 
-def _against_sequential(
-    rounds: int,
-    args: GraphArgs,
-    service: Service,
-    known: list[EditCase],
-    speed: list[float],
-    say: Callable[[str], None],
-) -> Iterator[Figure]:
-    baseline = SequentialProcess(args)
-    sides = {
-        "service images/s": lambda _: AT_ONCE / closed_loop(service.edit, service.cases(AT_ONCE), CALLERS),
-        "sequential s": lambda number: baseline.seconds_per_edit(ONE_BY_ONE, number),
-        "service s alone": lambda _: closed_loop(service.edit, service.cases(ONE_BY_ONE), 1) / ONE_BY_ONE,
-    }
-    say(f"service with {CALLERS} callers and with one; sequential on {baseline.threads} threads")
-    try:
-        made = interleaved(rounds, sides, say)
-    finally:
-        baseline.close()
-    speed += made["service images/s"]
-    parts = {name: float(np.median(values)) for name, values in made.items()}
-    sequential = [1 / seconds for seconds in made["sequential s"]]
-    yield Figure(
-        "service images/s with 8 callers, over the sequential baseline",
-        ratios(made["service images/s"], sequential),
-        1.5,
-        parts=parts,
-    )
-    yield Figure(
-        "latency with one caller, over the baseline's compute alone",
-        ratios(made["service s alone"], made["sequential s"]),
-        1.1,
-        below=True,
-    )
+def _images_per_s(rounds: int, service: Service, say: Callable[[str], None]) -> float:
+    """Return it for eight callers, the median of the rounds."""
+    say(f"service with {CALLERS} callers: images/s")
+    side = {"service": lambda _: AT_ONCE / closed_loop(service.edit, service.edits(AT_ONCE), CALLERS)}
+    return float(np.median(interleaved(rounds, side, say)["service"]))
 
 
 def _again(handle: Any, known: list[EditCase]) -> Iterator[Figure]:
@@ -157,7 +113,7 @@ def _overload(rounds: int, service: Service, capacity: float, say: Callable[[str
     def goodput(share: float) -> Callable[[int], float]:
         def run(number: int) -> float:
             count = OVERLOAD_JOBS[share]
-            outcomes = open_loop(service.edit, service.cases(count), arrivals(count, share * capacity, number))
+            outcomes = open_loop(service.edit, service.edits(count), arrivals(count, share * capacity, number))
             answered = [outcome for outcome in outcomes if outcome.answered]
             latencies[share] += [outcome.latency_s for outcome in answered]
             refused[share] += count - len(answered)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks import full_size
-from benchmarks.sequential import Sequential
+from benchmarks.stock import StockEditor
 from benchmarks.workload import STREAM, EditCase
 from deployments.clip.model import ClipMatcher
 from deployments.inpaint.model import InpaintModel
@@ -76,7 +76,7 @@ class Models:
     clip: ClipMatcher
     sam: SamSegmenter
     inpaint: InpaintModel
-    stock: Sequential
+    stock: StockEditor
 
     @classmethod
     def make(cls, place: Place) -> Models:
@@ -87,7 +87,7 @@ class Models:
             *(parts[name] for name in ("text_encoder", "tokenizer", "vae", "unet", "scheduler"))
         )
         return cls(
-            ClipMatcher(clip, words, pixels), sam, InpaintModel(pipeline), Sequential(clip, words, pixels, sam, stock)
+            ClipMatcher(clip, words, pixels), sam, InpaintModel(pipeline), StockEditor(clip, words, pixels, sam, stock)
         )
 
     @contextmanager

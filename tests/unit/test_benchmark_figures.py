@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from benchmarks.figures import Figure, interleaved, percentile, ratios
-from benchmarks.report import table, write
+from benchmarks.figures import Comparison, Figure, interleaved, percentile, ratios
+from benchmarks.report import Results, table, write
 
 
 def test_a_percentile_is_one_of_the_values():
@@ -45,7 +45,7 @@ def test_all_sides_run_in_every_round_in_changing_order():
 
 
 def test_the_results_name_the_machine_and_no_more(tmp_path):
-    write(tmp_path, "run", 5, [Figure("speed", (2.0,), 1.5)], {"an edit": {"steps": 12.0}})
+    write(tmp_path, "run", 5, Results([Figure("speed", (2.0,), 1.5)], [Comparison("an edit", {"steps": {"ms": 12.0}})]))
     written = (tmp_path / "run.json").read_text() + (tmp_path / "run.md").read_text()
     assert "cores" in written
     assert "reached" in written
@@ -53,8 +53,7 @@ def test_the_results_name_the_machine_and_no_more(tmp_path):
 
 
 def test_rows_that_are_not_measured_again_are_kept(tmp_path):
-    write(tmp_path, "run", 5, [Figure("speed", (2.0,), 1.5), Figure("size", (1.0,))], {"an edit": {"steps": 12.0}})
-    write(tmp_path, "run", 5, [Figure("speed", (3.0,), 1.5)], {})
+    write(tmp_path, "run", 5, Results([Figure("speed", (2.0,), 1.5), Figure("size", (1.0,))]))
+    write(tmp_path, "run", 5, Results([Figure("speed", (3.0,), 1.5)]))
     written = json.loads((tmp_path / "run.json").read_text())
     assert {row["what"]: row["value"] for row in written["figures"]} == {"size": 1.0, "speed": 3.0}
-    assert written["profiles"] == {"an edit": {"steps": 12.0}}
