@@ -1,6 +1,6 @@
 """The search for what a request means: CLIP's heat map, SAM's masks, and the choice among them.
 
-clip.locate --> things --> sam.segment --> candidates --> (nearby: sam.encode, sam.segment) --> the one that is meant
+clip.locate --> things --> sam.segment --> candidates --> (nearby: sam.cut_out) --> the one that is meant
 sam.encode  -------------^
 points, box -------------^
 """
