@@ -1,16 +1,16 @@
 """Every way a request can fail, each with its HTTP status and code.
 
     ServiceError
-    ├── InvalidInput         422  a field has a value we cannot use
-    │   ├── UnknownField     422  a field we do not know, so would have to ignore
-    │   ├── InvalidImage     422  the picture cannot be read
+    ├── InvalidInput         400  a field has a value we cannot use
+    │   ├── UnknownField     400  a field we do not know, so would have to ignore
+    │   ├── InvalidImage     400  the picture cannot be read
     │   ├── UnsupportedImage 415  the file is no PNG, JPEG or WebP
     │   ├── ImageTooLarge    413  too many bytes or pixels
     │   ├── UnsupportedBody  415  the body is no multipart form
     │   └── BrokenForm       400  the multipart form ends too early or cannot be taken apart
     ├── ModelNotFound        404  the request names a model that is not served here
     ├── TargetNotFound       422  the picture does not show what the text names
-    ├── ContentFiltered      422  the safety checker holds back every picture that was painted
+    ├── ContentFiltered      400  the safety checker holds back every picture that was painted
     ├── Overloaded           429  no room in the queue now; retry after `retry_after_s`
     ├── NotReady             503  some stages cannot work
     ├── DeadlineExceeded     504  the edit took longer than it was allowed to
@@ -27,6 +27,7 @@ replica found out. Their messages are for the operator and may quote what the co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 
@@ -49,7 +50,7 @@ class ServiceError(Exception):
 class InvalidInput(ServiceError):
     """A field has a value we cannot use; the message says which values we can."""
 
-    status = 422
+    status = 400
     code = "invalid_value"
     type = "invalid_request_error"
 
@@ -125,11 +126,16 @@ class TargetNotFound(ServiceError):
 
 
 class ContentFiltered(ServiceError):
-    """The safety checker objects to every picture that was painted, so there is none to show."""
+    """The safety checker objects to every picture that was painted, so there is none to show.
 
-    status = 422
-    code = "content_filtered"
+    `details` say so in OpenAI's form: what was looked at, and which of its categories it fell into. The checker looks
+    at what was painted, and knows no categories.
+    """
+
+    status = 400
+    code = "moderation_blocked"
     type = "invalid_request_error"
+    details: Mapping[str, Any] = MappingProxyType({"moderation_stage": "output", "categories": ()})
 
     def __init__(self, seeds: tuple[int, ...], removes: bool = False) -> None:
         other, param = ("seed, or `fill_method` classical,", "seed") if removes else ("prompt or seed", "prompt")

@@ -4,14 +4,14 @@
     ├── APIConnectionError               no answer came; the request may be sent again
     │   └── APITimeoutError              no answer came in time
     ├── APIStatusError                   an answer other than 2xx, such as 413 or 415 for a picture that it cannot take
-    │   ├── BadRequestError         400
+    │   ├── BadRequestError         400  a field has a value that the service refuses
+    │   │   └── ContentFiltered     400  the safety checker holds back every picture that was painted
     │   ├── AuthenticationError     401
     │   ├── PermissionDeniedError   403
     │   ├── NotFoundError           404
     │   ├── ConflictError           409
-    │   ├── UnprocessableEntityError 422 a field has a value that the service refuses
-    │   │   ├── TargetNotFound      422  the picture does not show what the text names
-    │   │   └── ContentFiltered     422  the safety checker holds back every picture that was painted
+    │   ├── UnprocessableEntityError 422
+    │   │   └── TargetNotFound      422  the picture does not show what the text names
     │   ├── RateLimitError          429  the service is busy, or the key has used up its share
     │   └── InternalServerError   >=500
     └── InvalidResponse                  2xx, but not an answer to the request
@@ -92,7 +92,7 @@ class APIStatusError(RetouchError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the request is malformed."""
+    """400: the request is malformed, or a field has a value that the service refuses; `param` names it."""
 
 
 class AuthenticationError(APIStatusError):
@@ -112,7 +112,7 @@ class ConflictError(APIStatusError):
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: a field has a value that the service refuses; `param` names it."""
+    """422: the request is right in itself, but cannot be done."""
 
 
 class TargetNotFound(UnprocessableEntityError):
@@ -124,8 +124,8 @@ class TargetNotFound(UnprocessableEntityError):
     location: Location | None = None
 
 
-class ContentFiltered(UnprocessableEntityError):
-    """422 `content_filtered`: the safety checker holds back every picture that was painted."""
+class ContentFiltered(BadRequestError):
+    """400 `moderation_blocked`: the safety checker holds back every picture that was painted."""
 
 
 class RateLimitError(APIStatusError):
@@ -146,16 +146,16 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
     429: RateLimitError,
 }
 
-_BY_CODE: dict[str | None, type[APIStatusError]] = {
-    "target_not_found": TargetNotFound,
-    "content_filtered": ContentFiltered,
+_BY_CODE: dict[tuple[int, str | None], type[APIStatusError]] = {
+    (400, "moderation_blocked"): ContentFiltered,
+    (422, "target_not_found"): TargetNotFound,
 }
 
 
 def status_error_class(status_code: int, code: str | None) -> type[APIStatusError]:
     """Return the class of the error for an answer with this status and code."""
-    if status_code == 422 and code in _BY_CODE:
-        return _BY_CODE[code]
+    if (status_code, code) in _BY_CODE:
+        return _BY_CODE[status_code, code]
     if status_code >= 500:
         return InternalServerError
     return _BY_STATUS.get(status_code, APIStatusError)

@@ -10,16 +10,16 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.errors import InvalidInput, NotReady, Overloaded, ServiceError, TargetNotFound
+from deployments.errors import ContentFiltered, InvalidInput, NotReady, Overloaded, ServiceError, TargetNotFound
 from deployments.http import answers
 from deployments.http.schemas import LocateAnswer
 from deployments.messages import Readiness
@@ -28,32 +28,44 @@ OffLoop = Callable[..., Awaitable[Any]]  # calls a function outside the event lo
 logger = logging.getLogger(__name__)
 
 
+class ModerationDetails(BaseModel):
+    """What the safety checker objects to: at which stage, and in which of its categories, if it knows any."""
+
+    moderation_stage: Literal["input", "output", "unknown"]
+    categories: list[str]
+
+
 class Failure(BaseModel):
-    """What went wrong. `param` names the request's field that is at fault."""
+    """What went wrong. `param` names the request's field that is at fault.
+
+    Only where the safety checker holds back every picture, there are `moderation_details`.
+    """
 
     message: str
     type: str
     param: str | None
     code: str
+    moderation_details: ModerationDetails | None = Field(None, exclude_if=lambda details: details is None)
 
 
 class FailureAnswer(BaseModel):
     """The body of every answer that is not a success. It has the best guess where a target was not found."""
 
     error: Failure
-    location: LocateAnswer | None = None
+    location: LocateAnswer | None = Field(None, exclude_if=lambda location: location is None)
 
 
 def failure(error: ServiceError, location: LocateAnswer | None = None) -> Response:
     """Return the answer that states `error`, with the `location` of the best guess where there is one."""
-    body = FailureAnswer(error=_stated(error), location=location).model_dump_json(
-        exclude=None if location else {"location"}
-    )
+    body = FailureAnswer(error=_stated(error), location=location).model_dump_json()
     return Response(body, error.status, _retry_headers(error), "application/json")
 
 
 def _stated(error: ServiceError) -> Failure:
-    return Failure(message=error.message, type=error.type, param=error.param, code=error.code)
+    details = ModerationDetails(**error.details) if isinstance(error, ContentFiltered) else None
+    return Failure(
+        message=error.message, type=error.type, param=error.param, code=error.code, moderation_details=details
+    )
 
 
 def unforeseen() -> Response:

@@ -72,7 +72,7 @@ class FilteredImage(BaseModel):
     """A picture that the safety checker holds back."""
 
     seed: int
-    code: Literal["content_filtered"] = "content_filtered"
+    code: Literal["moderation_blocked"] = "moderation_blocked"
 
 
 class MaskRead(BaseModel):

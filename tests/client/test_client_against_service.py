@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import httpx
 import pytest
 from PIL import Image
-from retouch import APIStatusError, AsyncRetouch, ContentFiltered, Score, TargetNotFound, UnprocessableEntityError
+from retouch import APIStatusError, AsyncRetouch, BadRequestError, ContentFiltered, Score, TargetNotFound
 from retouch.options import EditOptions, SearchOptions, options_of
 
 np = pytest.importorskip("numpy")
@@ -180,10 +180,10 @@ def test_a_removal_by_the_painter(painter: Painter, photo: Path) -> None:
 
 
 def test_what_a_removal_cannot_heed_is_refused_by_the_service(painter: Painter, photo: Path) -> None:
-    with pytest.raises(UnprocessableEntityError, match="send `fill_method` as painter") as refused:
+    with pytest.raises(BadRequestError, match="send `fill_method` as painter") as refused:
         ask(painter, lambda client: client.remove(photo, "the apple", seed=11))
     assert refused.value.param == "seed"
-    with pytest.raises(UnprocessableEntityError) as refused:
+    with pytest.raises(BadRequestError) as refused:
         ask(painter, lambda client: client.edit(photo, "a lemon", fill_method="painter"))
     assert refused.value.param == "fill_method"
     assert not painter.requests
@@ -220,7 +220,7 @@ def test_errors_keep_their_names(painter: Painter, photo: Path) -> None:
     with pytest.raises(ContentFiltered) as filtered:
         ask(painter, lambda client: client.edit(photo, "a knife", target="the apple"))
     assert filtered.value.param == "prompt"
-    with pytest.raises(UnprocessableEntityError) as wrong:
+    with pytest.raises(BadRequestError) as wrong:
         ask(painter, lambda client: client.edit(photo, "a lemon", n=0))
     assert wrong.value.param == "n"
     with pytest.raises(APIStatusError) as unreadable:

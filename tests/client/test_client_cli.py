@@ -200,7 +200,7 @@ def test_without_a_target_the_prompt_is_looked_for(
         (403, "not_allowed", "Give a key with RETOUCH_API_KEY."),
         (404, "not_found", "Is http://127.0.0.1:8000 a Retouch service?"),
         (429, "overloaded", "try again in a moment"),
-        (422, "invalid_value", ""),
+        (400, "invalid_value", ""),
         (500, "model_failed", ""),
     ],
 )

@@ -13,7 +13,8 @@ import retouch
 from retouch import errors
 
 STATUSES = [
-    (400, "bad_request", retouch.BadRequestError),
+    (400, "invalid_value", retouch.BadRequestError),
+    (400, "moderation_blocked", retouch.ContentFiltered),
     (401, "invalid_api_key", retouch.AuthenticationError),
     (403, "not_allowed", retouch.PermissionDeniedError),
     (404, "not_found", retouch.NotFoundError),
@@ -22,9 +23,8 @@ STATUSES = [
     (415, "image_unsupported", retouch.APIStatusError),
     (418, "teapot", retouch.APIStatusError),
     (307, "moved", retouch.APIStatusError),
-    (422, "invalid_value", retouch.UnprocessableEntityError),
+    (422, "moderation_blocked", retouch.UnprocessableEntityError),
     (422, "target_not_found", retouch.TargetNotFound),
-    (422, "content_filtered", retouch.ContentFiltered),
     (400, "target_not_found", retouch.BadRequestError),
     (429, "overloaded", retouch.RateLimitError),
     (500, "model_failed", retouch.InternalServerError),

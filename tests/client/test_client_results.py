@@ -55,7 +55,7 @@ def test_an_edit_tells_how_a_mask_was_read(service: Any, photo: Path) -> None:
 
 
 def test_what_was_held_back_and_what_did_not_help(service: Any, photo: Path) -> None:
-    filtered = [{"seed": seed, "code": "content_filtered"} for seed in (8, 9)]
+    filtered = [{"seed": seed, "code": "moderation_blocked"} for seed in (8, 9)]
     service.changes = {"improved": False, "filtered": filtered, "low_confidence": True, "chosen": 2}
     result = service.client().edit(photo, "a lemon")
     assert (result.improved, result.filtered_seeds, result.low_confidence, result.chosen) == (False, (8, 9), True, 2)

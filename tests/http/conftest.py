@@ -239,7 +239,8 @@ def refused(client: TestClient, picture: bytes) -> Callable[..., dict]:
         body = answer.json()
         assert set(body) == ({"error", "location"} if code == "target_not_found" else {"error"})
         error = body["error"]
-        assert set(error) == {"message", "type", "param", "code"}
+        details = {"moderation_details"} if code == "moderation_blocked" else set()
+        assert set(error) == {"message", "type", "param", "code"} | details
         assert (error["code"], error["param"]) == (code, param)
         assert error["type"] in ("invalid_request_error", "rate_limit_error", "server_error")
         assert error["message"]
@@ -256,7 +257,7 @@ def refused_edit(client: TestClient, driver: RectanglePainter, picture: bytes, r
     """Sends an edit that has to be refused before the driver hears of it; returns the message."""
 
     def post(
-        param: str, fields: dict, files: dict | list | None = None, status: int = 422, code: str = "invalid_value"
+        param: str, fields: dict, files: dict | list | None = None, status: int = 400, code: str = "invalid_value"
     ) -> str:
         form = {key: value for key, value in ({"prompt": "a lemon"} | fields).items() if value is not None}
         before = len(driver.requests)

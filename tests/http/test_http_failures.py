@@ -63,10 +63,10 @@ def fail(client, driver, picture):
 @pytest.mark.parametrize(
     ("error", "status", "param"),
     [
-        (InvalidInput("`prompt` is bad.", "prompt"), 422, "prompt"),
+        (InvalidInput("`prompt` is bad.", "prompt"), 400, "prompt"),
         (TargetNotFound(Location("the unicorn", "unicorn", (3, 4), 0.1, -2.5, False, None), (96, 64)), 422, "target"),
-        (ContentFiltered((7, 8)), 422, "prompt"),
-        (ContentFiltered((7, 8), removes=True), 422, "seed"),
+        (ContentFiltered((7, 8)), 400, "prompt"),
+        (ContentFiltered((7, 8), removes=True), 400, "seed"),
         (Overloaded(), 429, None),
         (DeadlineExceeded("The edit took too long."), 504, None),
         (ModelFailed("The stage `sam` failed."), 500, None),
@@ -186,7 +186,7 @@ def test_framework_validation(client, refused):
 
     client.app.add_api_route("/typed/{number}", typed)
     assert client.get("/typed/7").json() == 7
-    refused(client.get("/typed/CANARY"), 422, "invalid_value")
+    refused(client.get("/typed/CANARY"), 400, "invalid_value")
 
 
 def test_readiness_that_cannot_be_asked(client, driver, refused, monkeypatch):
@@ -278,7 +278,7 @@ def test_broken_multipart(client, refused, boundary, body):
 )
 def test_field_of_odd_name(client, refused, body, param):
     answer = client.post(EDITS, content=body, headers={"content-type": "multipart/form-data; boundary=b"})
-    refused(answer, 422, "unknown_parameter", param)
+    refused(answer, 400, "unknown_parameter", param)
 
 
 def test_thousand_parts(client, refused):

@@ -107,7 +107,7 @@ def test_what_is_required_may_not_be_blank_and_what_is_unknown_stays_so(client, 
     assert "is required" in refused_edit("image", {"image": ""}, {"mask": ("", b"")})
     refused_edit("steps", {"steps": ""}, code="unknown_parameter")
     form = {"target": "x", "mask": ""}
-    refused(client.post("/v1/locate", files={"image": picture}, data=form), 422, "unknown_parameter", "mask")
+    refused(client.post("/v1/locate", files={"image": picture}, data=form), 400, "unknown_parameter", "mask")
     files = {"image": picture, "mask": ("mask.png", b"")}  # somebody chose this one
     assert "is empty" in refused_edit("mask", {}, files, 415, "image_unsupported")
 
@@ -118,7 +118,7 @@ def test_nothing_is_read_from_the_address(client, driver, picture, refused, path
     form = {"/v1/locate": {"target": "x"}, "/v1/score": {"text": "x"}}.get(path, {"prompt": "x"})
     answer = client.post(path, params={name: "1"}, files={"image": picture}, data=form)
     assert not driver.requests
-    message = refused(answer, 422, "unknown_parameter", name[:64])["message"]
+    message = refused(answer, 400, "unknown_parameter", name[:64])["message"]
     assert message == f"`{name[:64]}` must be a field of the form: nothing is read from the address."
 
 
@@ -137,7 +137,7 @@ AT_MOST = "`num_inference_steps` must be an integer from 1 to 50."
 def test_steps_are_refused_by_the_name_they_were_sent_by(client, driver, picture, refused, fields, param, message):
     driver.failures.append(InvalidInput(AT_MOST, "num_inference_steps"))
     answer = client.post(EDITS, files={"image": picture}, data={"prompt": "x"} | fields)
-    assert refused(answer, 422, "invalid_value", param)["message"] == message
+    assert refused(answer, 400, "invalid_value", param)["message"] == message
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_fields_that_do_not_go_together(refused_edit, param, fields):
 def test_accept_header_that_contradicts_a_field(client, picture, refused, param, fields):
     form = {"prompt": "x"} | fields
     answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": "image/png"})
-    refused(answer, 422, "invalid_value", param)
+    refused(answer, 400, "invalid_value", param)
 
 
 def test_output_format_that_cannot_hold_the_picture(client, driver, refused):
@@ -170,7 +170,7 @@ def test_output_format_that_cannot_hold_the_picture(client, driver, refused):
     driver.settings = DriverSettings(limits=limits)
     form = {"prompt": "x", "output_format": "webp"}
     answer = client.post(EDITS, files={"image": saved((17_000, 16))}, data=form)
-    refused(answer, 422, "invalid_value", "output_format")
+    refused(answer, 400, "invalid_value", "output_format")
 
 
 @pytest.mark.parametrize(
@@ -191,15 +191,15 @@ def test_unknown_field_comes_with_a_suggestion(refused_edit):
 def test_other_routes_refuse_what_they_do_not_know(client, picture, refused, route):
     known = {"/v1/locate": "target", "/v1/score": "text"}[route]
     files = {"image": picture, "mask": picture}
-    refused(client.post(route, files=files, data={known: "x"}), 422, "unknown_parameter", "mask")
+    refused(client.post(route, files=files, data={known: "x"}), 400, "unknown_parameter", "mask")
     form = {known: "x", "mask": "abc"}
-    refused(client.post(route, files={"image": picture}, data=form), 422, "unknown_parameter", "mask")
-    refused(client.post(route, files={"image": picture}), 422, "invalid_value", known)
-    refused(client.post(route, files={"image": picture}, data={known: ""}), 422, "invalid_value", known)
-    refused(client.post(route, files={"image": picture}, data={known: "x" * 201}), 422, "invalid_value", known)
+    refused(client.post(route, files={"image": picture}, data=form), 400, "unknown_parameter", "mask")
+    refused(client.post(route, files={"image": picture}), 400, "invalid_value", known)
+    refused(client.post(route, files={"image": picture}, data={known: ""}), 400, "invalid_value", known)
+    refused(client.post(route, files={"image": picture}, data={known: "x" * 201}), 400, "invalid_value", known)
     refused(client.post(route, data={known: "x", "n": "1"}), 415, "unsupported_media_type")
     form = {known: "x", "n": "1"}
-    refused(client.post(route, files={"image": picture}, data=form), 422, "unknown_parameter", "n")
+    refused(client.post(route, files={"image": picture}, data=form), 400, "unknown_parameter", "n")
     refused(client.post(route, files={"image": b"GIF89a"}, data={known: "x"}), 415, "image_unsupported", "image")
     assert client.post(route, files={"image": picture}, data={known: "x"}).status_code == 200
 
@@ -251,10 +251,10 @@ def saved(size: tuple[int, int], format: str = "PNG") -> bytes:
         (saved((32, 32), "TIFF"), 415, "image_unsupported"),
         (saved((1001, 20)), 413, "image_too_large"),
         (saved((600, 600)), 413, "image_too_large"),
-        (saved((9, 90)), 422, "image_invalid"),
-        (saved((64, 64))[:-20], 422, "image_invalid"),
-        (saved((64, 64), "JPEG")[:400], 422, "image_invalid"),
-        (b"\x89PNG\r\n\x1a\n" + zlib.compress(b"x"), 422, "image_invalid"),
+        (saved((9, 90)), 400, "image_invalid"),
+        (saved((64, 64))[:-20], 400, "image_invalid"),
+        (saved((64, 64), "JPEG")[:400], 400, "image_invalid"),
+        (b"\x89PNG\r\n\x1a\n" + zlib.compress(b"x"), 400, "image_invalid"),
         (saved((64, 64)) + bytes(400_000), 413, "image_too_large"),
     ],
     ids=lambda value: f"{len(value)}-bytes" if isinstance(value, bytes) else str(value),

@@ -32,7 +32,7 @@ def refused_on(client, driver, picture, refused):
         before = len(driver.requests)
         answer = client.post(route, files={"image": picture}, data=form)
         assert len(driver.requests) == before
-        return refused(answer, 422, code, param)["message"]
+        return refused(answer, 400, code, param)["message"]
 
     return post
 
@@ -308,7 +308,7 @@ def test_candidate(client, driver, picture, opened):
 def test_candidate_that_is_not_there(client, driver, picture, refused):
     """Only the driver can tell."""
     answer = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "candidate": "31"})
-    refused(answer, 422, "invalid_value", "candidate")
+    refused(answer, 400, "invalid_value", "candidate")
     assert driver.requests[0].candidate == 31
 
 

@@ -203,8 +203,8 @@ def test_some_pictures_are_held_back(client, driver, picture):
     body = client.post(EDITS, files={"image": picture}, data=form).json()
     assert [edited["seed"] for edited in body["data"]] == [42, 40]
     assert body["filtered"] == [
-        {"seed": 41, "code": "content_filtered"},
-        {"seed": 43, "code": "content_filtered"},
+        {"seed": 41, "code": "moderation_blocked"},
+        {"seed": 43, "code": "moderation_blocked"},
     ]
 
 
@@ -213,7 +213,7 @@ def test_all_pictures_are_held_back(client, driver, picture, refused, accept):
     driver.unsafe_seeds = (40,)
     form = {"prompt": "CANARY", "seed": "40"}
     answer = client.post(EDITS, files={"image": picture}, data=form, headers={"accept": accept})
-    message = refused(answer, 422, "content_filtered", "prompt")["message"]
+    message = refused(answer, 400, "moderation_blocked", "prompt")["message"]
     assert "safety checker" in message
     assert "CANARY" not in answer.text
     assert "x-should-retry" not in answer.headers

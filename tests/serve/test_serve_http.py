@@ -78,13 +78,13 @@ def test_a_client_cannot_override_the_policy_nor_choose_an_unsafe_id(base_url):
 
 
 BAD = {
-    "unreadable picture": ({}, b"\x89PNG\r\n\x1a\n" + bytes(50), 422, "image_invalid", "image"),
+    "unreadable picture": ({}, b"\x89PNG\r\n\x1a\n" + bytes(50), 400, "image_invalid", "image"),
     "wrong type": ({}, b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "image_unsupported", "image"),
     "too large": ({}, bytes(25_000_000), 413, "image_too_large", None),
-    "empty prompt": ({"prompt": " "}, None, 422, "invalid_value", "prompt"),
+    "empty prompt": ({"prompt": " "}, None, 400, "invalid_value", "prompt"),
     "nothing found": ({"target": "the sailboat"}, None, 422, "target_not_found", "target"),
-    "unknown field": ({"colour": "red"}, None, 422, "unknown_parameter", "colour"),
-    "bad number": ({"seed": "-1"}, None, 422, "invalid_value", "seed"),
+    "unknown field": ({"colour": "red"}, None, 400, "unknown_parameter", "colour"),
+    "bad number": ({"seed": "-1"}, None, 400, "invalid_value", "seed"),
 }
 
 
