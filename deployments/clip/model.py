@@ -155,7 +155,7 @@ class ClipMatcher:
         return (images * texts).sum(-1).tolist()
 
     def _vectors(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> Vectors:
-        """The embeddings of every phrase that the requests name, and of the ground."""
+        """Return the embeddings of every phrase that the requests name, and of the ground."""
         named = [phrase for request in requests for phrase in (*request.phrases, *request.avoid)]
         phrases = list(dict.fromkeys([*named, *dense.GROUND]))
         return dict(zip(phrases, (self._ensembles if settings.ensemble else self._bare)(phrases), strict=True))
@@ -163,7 +163,7 @@ class ClipMatcher:
     def _heat_map(
         self, phrase: str, request: SearchRequest, picture: PictureFeatures, vectors: Vectors, settings: ClipSettings
     ) -> HeatMap:
-        """One phrase's map.
+        """Return the map of one phrase.
 
         With contrast a place's margin is the logarithm of the odds of the phrase against ground and what to avoid, and
         `heat` its sigmoid. Without, it is by how many logits the phrase's cosine exceeds its mean over the picture;
@@ -180,7 +180,7 @@ class ClipMatcher:
         return _answer(phrase, above, (above - above.min()) / spread, size_hw, settings)
 
     def _margins(self, phrase: str, avoid: Sequence[str], picture: PictureFeatures, vectors: Vectors) -> torch.Tensor:
-        """By how many logits each patch looks more like the phrase than like the ground and what to avoid: Vxghxgw."""
+        """Return how much more each patch looks like the phrase than like what is not meant: Vxghxgw, in logits."""
         ground = torch.stack([vectors[word] for word in dense.GROUND])
         others = [vectors[name][None] for name in avoid]
         contrast = torch.cat([dense.contrast(phrase, vectors[phrase], ground), *others])
@@ -192,7 +192,7 @@ class ClipMatcher:
         return dense.kept_from(margins, of_others)
 
     def _cosines(self, phrase: str, avoid: Sequence[str], picture: PictureFeatures, vectors: Vectors) -> torch.Tensor:
-        """The cosine of each patch and the phrase, less the greatest of what to avoid, in logits: Vxghxgw."""
+        """Return the cosine of each patch and the phrase, less the greatest of what to avoid: Vxghxgw, in logits."""
         cosines = picture.features @ vectors[phrase]
         if avoid:
             others = torch.stack([vectors[name] for name in avoid])
@@ -202,7 +202,7 @@ class ClipMatcher:
     def _see(
         self, images: Mapping[Key, np.ndarray], settings: ClipSettings
     ) -> Mapping[Key, PictureFeatures | Exception]:
-        """What the model sees in each picture; those it does not remember go through the vision tower together."""
+        """Return the features of each picture; those not remembered go through the vision tower together."""
         seen: dict[Key, PictureFeatures | Exception] = {}
         looks: dict[Key, Look] = {}
         for key, image in images.items():
@@ -222,13 +222,13 @@ class ClipMatcher:
         return seen
 
     def _look(self, image: np.ndarray, squares: Sequence[int]) -> Look:
-        """Cuts a picture HxWx3 uint8 into views."""
+        """Cut a picture, HxWx3 uint8, into views."""
         height, width = image.shape[:2]
         plan = views.plan((width, height), self._side, self._patch, squares)
         return Look(torch.from_numpy(views.cut(image, plan.levels, self._side)).permute(0, 3, 1, 2), plan)
 
     def _patches(self, pixels: Sequence[torch.Tensor], method: dense.Method) -> Iterator[torch.Tensor]:
-        """VxghxgwxD float32 unit vectors for each Vx3xPxP uint8, all through the vision tower together."""
+        """Return unit vectors, VxghxgwxD float32, for each Vx3xPxP uint8, all through the vision tower together."""
         if not pixels:
             return iter(())
         made = [self._patches_of(chunk, method) for chunk in torch.cat(list(pixels)).split(VIEWS_PER_PASS)]
@@ -239,7 +239,7 @@ class ClipMatcher:
         return dense.patch_features(self._model, self._to_model(normalised), method)
 
     def _wordings(self, phrase: str, templates: Sequence[str] = dense.TEMPLATES) -> list[str]:
-        """The phrase in each template; alone where that would push its end beyond what the model reads."""
+        """Return the phrase in each template, or alone where that would push its end beyond what the model reads."""
         made = dense.sentences(phrase, templates)
         lengths = map(len, self._tokenizer(made, verbose=False)["input_ids"])
         return [
@@ -263,7 +263,7 @@ class ClipMatcher:
         return torch.cat([self._model.get_image_features(self._to_model(chunk)).pooler_output for chunk in chunks])
 
     def _memory(self) -> int:
-        """How many pictures can be remembered, if each needs as many windows as a scale may have."""
+        """Return how many pictures can be remembered, if each needs as many windows as a scale may have."""
         patches = views.MAX_WINDOWS * (self._side // self._patch) ** 2
         return max(1, min(REMEMBERED, REMEMBERED_BYTES // (4 * patches * self._model.config.projection_dim)))
 
@@ -276,7 +276,7 @@ def _answers(
     check: Callable[[_Request], None],
     answer: Callable[[list[_Request]], Sequence[_Answer | Exception]],
 ) -> list[_Answer | Exception]:
-    """What `answer` gives for the requests together that `check` lets pass; for each other what that raised."""
+    """Return what `answer` returns for the requests that `check` lets pass, and for each other one what that raised."""
     refused: dict[int, Exception] = {}
     for index, request in enumerate(requests):
         try:
@@ -291,7 +291,7 @@ def _answers(
 def _answer(
     phrase: str, margins: torch.Tensor, heat: torch.Tensor, size_hw: tuple[int, int], settings: ClipSettings
 ) -> HeatMap:
-    """Points at the best place of a picture of `size_hw`; `confidence` is the calibrated sigmoid of the margin."""
+    """Return a map that points at the best place of a picture of `size_hw`, with the calibrated confidence."""
     hot = heat.float().numpy()
     cell = best_cell(hot)
     margin = float(margins[cell])

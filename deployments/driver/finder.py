@@ -8,7 +8,8 @@ points, box -------------^
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,10 @@ class Finder:
         embedding = self._calls.begin(self._sam.encode.remote(sought.image))
         if sought.pointed:
             return await self._pointed_at(sought, embedding)
+        with _named_as_sent(sought):
+            return await self._find_by_words(sought, embedding)
+
+    async def _find_by_words(self, sought: SearchJob, embedding: Response[Embedding]) -> Location:
         grounded = await self._look(sought)
         self._calls.report(Progress("segment"))
         if grounded.wording.every and grounded.map.found:
@@ -167,7 +172,7 @@ class Finder:
     async def _segment(
         self, view: View, asked: Sequence[Question], embedding: Response[Embedding] | None = None
     ) -> Masks:
-        """What SAM answers about a view; without an `embedding` that is under way, it sees the view first."""
+        """Return SAM's answer about a view; without an `embedding` that is under way, it sees the view first."""
         request = SegmentRequest(tuple(question.prompt for question in asked))
 
         def call(attempt: int) -> Response[Masks]:
@@ -188,6 +193,17 @@ class Finder:
             return arranged
         nearby, _ = await self._propose(search, view, only=(first.thing,))
         return await asyncio.to_thread(with_nearby, arranged, nearby)
+
+
+@contextmanager
+def _named_as_sent(sought: SearchJob) -> Iterator[None]:
+    """Let a refusal of the target's words name `prompt` where that is what they came from."""
+    try:
+        yield
+    except InvalidInput as refused:
+        if refused.param != "target" or sought.param == "target":
+            raise
+        raise InvalidInput(refused.message.replace("`target`", f"`{sought.param}`", 1), sought.param) from None
 
 
 def drawn_by_hand(sought: SearchJob, mask: np.ndarray) -> Location:

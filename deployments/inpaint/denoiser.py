@@ -92,7 +92,7 @@ class Denoiser:
 
 
 def _free_cores() -> int:
-    """Cores that torch's own threads leave: with one such thread, all of them."""
+    """Return how many cores torch's own threads leave: with one such thread, all of them."""
     cores = len(os.sched_getaffinity(0))
     return max(1, min(MOST_ROW_THREADS, cores // torch.get_num_threads()))
 
@@ -114,7 +114,7 @@ def _eager(unet: Any) -> Forward:
 
 
 def _traced(unet: Any) -> Forward:
-    """The same operators in the same order, without the interpreter that only one thread can be in."""
+    """Record the operators, which then run in the same order without the interpreter that only one thread can be in."""
     config, options = unet.config, {"dtype": unet.dtype, "device": unet.device}
     channels = torch.zeros(2, config.in_channels, TRACE_SIDE, TRACE_SIDE, **options)
     text = torch.zeros(2, 2, config.cross_attention_dim, **options)
@@ -140,7 +140,7 @@ def _compiled(unet: Any) -> Forward:
 
 
 def _graphed(unet: Any) -> Forward:
-    """The same kernels as eager, played back. Raises SettingError where there is no CUDA to record them with."""
+    """Record the kernels of eager and play them back. Raises SettingError where there is no CUDA to record them."""
     if unet.device.type != "cuda":
         raise SettingError(
             "inpaint.execution", f"'graphed' needs a CUDA GPU, and the model is on {unet.device}. Give auto."
@@ -149,7 +149,7 @@ def _graphed(unet: Any) -> Forward:
 
 
 def _openvino(unet: Any, threads: int, precision: Precision) -> OpenvinoUNet:
-    """Converted and compiled in another process, or taken from the disk, when a size is first asked for."""
+    """Convert and compile in another process, or take from the disk, when a size is first asked for."""
     chosen = runtime.native_precision() if precision == "auto" else precision
     return OpenvinoUNet(_Plain(unet), unet.config, chosen, threads)
 

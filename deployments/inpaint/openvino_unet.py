@@ -117,7 +117,7 @@ class OpenvinoUNet:
 
     @torch.inference_mode()
     def _equal(self, size: Size, chunks: tuple[int, ...]) -> bool:
-        """Whether rows in company are equal to the same rows alone. Raises RuntimeError where one is not torch's."""
+        """Return whether rows are the same in company as alone. Raises RuntimeError where one is not torch's."""
         rows = max(chunks)
         generator = torch.Generator().manual_seed(0)
         channels, _, text = (torch.randn(shape, generator=generator) for shape in self._shapes(size, rows))

@@ -49,20 +49,20 @@ class Rows:
         return list(torch.cat([guided, made[2 * self._guided : self._count]]).split(1))
 
     def _halves(self, each: torch.Tensor) -> list[tuple[slice, torch.Tensor]]:
-        """Where the rows of all paintings go: guided ones twice."""
+        """Return where the rows of all paintings go: those of guided ones twice."""
         return [
             (slice(0, self._guided), each[: self._guided]),
             (slice(self._guided, self._count), each),
         ]
 
     def _timesteps(self) -> torch.Tensor:
-        """One for each row."""
+        """Return the timestep of each row."""
         times = [float(each.timestep) for each in self.paintings]
         filled = times[: self._guided] + times
         filled += [0.0] * (len(self._channels) - self._count)
         return self._on_device(filled)
 
     def _on_device(self, numbers: list[float]) -> torch.Tensor:
-        """Copied without waiting for what the device is doing."""
+        """Copy the numbers without waiting for what the device is doing."""
         host = torch.tensor(numbers, dtype=torch.float32, pin_memory=self._channels.is_cuda)
         return host.to(self._channels.device, non_blocking=True)

@@ -82,7 +82,7 @@ class SamSegmenter:
         )
 
     def _answers(self, embedding: Embedding, asked: Sequence[Prompt]) -> list[tuple[Tensor, Tensor]]:
-        """For each prompt, the logits (kxMxM) of its masks and SAM's guess (k) of their IoU, best first."""
+        """Return for each prompt the logits (kxMxM) of its masks and SAM's guesses (k) of their IoU, best first."""
         features = torch.from_numpy(np.array(embedding.features, np.float32)).to(self._device)[None]
         answers: dict[int, tuple[Tensor, Tensor]] = {}
         for indices in prompts.by_form(asked):
@@ -101,7 +101,7 @@ class SamSegmenter:
         return [answers[index] for index in range(len(asked))]
 
     def _full_size(self, logits: Tensor, embedding: Embedding) -> PackedMask:
-        """The mask of one answer (MxM); one, because logits of a large picture's size are large."""
+        """Return the mask of one answer (MxM logits), and not of all: logits of a large picture's size are large."""
         full = self._sam.postprocess_masks(logits[None, None], embedding.model_size, embedding.source_size)
         return PackedMask.of((full[0, 0] > self._sam.mask_threshold).cpu().numpy())
 

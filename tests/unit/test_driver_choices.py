@@ -200,6 +200,20 @@ async def test_the_third_of_one_is_refused(graph):
         await graph.edit(target="the third apple")
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"target": "the third apple from the left", "prompt": "a lemon"}, "target"),
+        ({"target": None, "prompt": "replace the third apple from the left with a lemon"}, "prompt"),
+        ({"target": None, "prompt": "replace all four apples with lemons"}, "prompt"),
+    ],
+)
+async def test_words_that_do_not_fit_what_is_found_are_refused_by_the_field_that_was_sent(graph, fields, named):
+    with pytest.raises(InvalidInput, match=f"^`{named}` ") as refused:
+        await graph.edit(**fields)
+    assert refused.value.param == named
+
+
 async def test_fill_shape_and_strength_reach_the_painter(graph):
     plain = (await graph.edit()).mask
     boxed = (await graph.edit(mask_shape="box", dilation=0.0, fill="blur", strength=0.5)).mask

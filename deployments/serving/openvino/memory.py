@@ -25,7 +25,7 @@ def _of_machine(meminfo: Path) -> int | None:
 
 
 def _of_container(cgroup: Path) -> int | None:
-    """What is left of its limit; none is set where the file is missing or says "max"."""
+    """Return what is left of its limit; none is set where the file is missing or says "max"."""
     with suppress(OSError, ValueError):
         limit, used = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current"))
         return int(limit) - int(used)

@@ -120,7 +120,7 @@ class CompiledModule:
 
 
 def _digest(module: torch.nn.Module) -> str:
-    """A name for the weights, made from their names, shapes and numbers."""
+    """Return a name for the weights, made from their names, shapes and numbers."""
     name = hashlib.sha256()
     for key, tensor in module.state_dict().items():
         name.update(f"{key} {tuple(tensor.shape)} {tensor.dtype} ".encode())
