@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deployments import errors
+
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = [
     "README.md",
@@ -15,6 +17,8 @@ DOCUMENTS = [
     "docs/step-engine.md",
     "docs/grounding.md",
     "docs/change-guide.md",
+    "docs/tutorial.md",
+    "docs/troubleshooting.md",
     "pocket/README.md",
     "pocket/assets/README.md",
     "client/README.md",
@@ -52,6 +56,17 @@ def test_the_programs_that_are_run_exist_and_know_their_flags(document):
         if source.stem not in ("pip", "pytest"):  # which are not ours
             assert source.is_file(), source
             assert [flag for flag in flags if f'"{flag}"' not in source.read_text()] == [], source
+
+
+def test_every_code_of_an_error_is_explained_with_its_status():
+    table = re.findall(r"^\| `(\w+)` \| (\d+) \|", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+    known = {(kind.code, str(kind.status)) for kind in kinds_of(errors.ServiceError)}
+    of_the_framework = {("not_found", "404"), ("method_not_allowed", "405")}
+    assert set(table) == known | of_the_framework
+
+
+def kinds_of(kind):
+    return [kind, *chain.from_iterable(map(kinds_of, kind.__subclasses__()))]
 
 
 def test_nothing_is_left_to_be_filled_in():
