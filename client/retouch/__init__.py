@@ -31,7 +31,19 @@ from retouch.errors import (
     UnprocessableEntityError,
 )
 from retouch.pictures import ImageInput
-from retouch.results import Candidate, Edit, EditResult, Location, MaskRead, Score
+from retouch.results import (
+    Candidate,
+    Edit,
+    EditResult,
+    InputTokens,
+    Location,
+    MaskRead,
+    PartialImage,
+    Progress,
+    Score,
+    StreamEvent,
+    Usage,
+)
 
 __all__ = [
     "APIConnectionError",
@@ -46,17 +58,22 @@ __all__ = [
     "Edit",
     "EditResult",
     "ImageInput",
+    "InputTokens",
     "InternalServerError",
     "InvalidResponse",
     "Location",
     "MaskRead",
     "NotFoundError",
+    "PartialImage",
     "PermissionDeniedError",
+    "Progress",
     "RateLimitError",
     "Retouch",
     "RetouchError",
     "Score",
+    "StreamEvent",
     "TargetNotFound",
     "UnprocessableEntityError",
+    "Usage",
     "__version__",
 ]

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 import httpx
 from PIL import Image
 
-from retouch.errors import APIStatusError, InvalidResponse, TargetNotFound, status_error_class
+from retouch.errors import APIStatusError, InvalidResponse, TargetNotFound, status_error_class, status_in_stream
 from retouch.results import Box, EditResult, HeatMap, Location, Mask, Picture, Point
 
 T = TypeVar("T")
@@ -38,48 +38,70 @@ class ScoreAnswer:
 
 def read_edit(response: httpx.Response) -> EditResult:
     """Return the result in the answer of `POST /v1/images/edits`."""
-    result = _read(EditResult, response)
+    return edit_in(_json_object(response), request_id_of(response))
+
+
+def edit_in(answer: dict[str, Any], request_id: str | None) -> EditResult:
+    """Return the result of an edit in a JSON object."""
+    result = read_object(EditResult, answer, request_id)
     if not result.edits:
-        raise InvalidResponse("'data' in the answer is empty.", result.request_id)
+        raise InvalidResponse("'data' in the answer is empty.", request_id)
     return result
+
+
+def read_object(kind: type[T], answer: dict[str, Any], request_id: str | None) -> T:
+    """Return the dataclass `kind` that a JSON object holds."""
+    return _Reader(request_id).object(kind, answer)
 
 
 def read_location(response: httpx.Response) -> Location:
     """Return the location in the answer of `POST /v1/locate`."""
-    return _read(Location, response)
+    return read_object(Location, _json_object(response), request_id_of(response))
 
 
 def read_score(response: httpx.Response) -> float:
     """Return the score in the answer of `POST /v1/score`."""
-    return _read(ScoreAnswer, response).score
+    return read_object(ScoreAnswer, _json_object(response), request_id_of(response)).score
 
 
 def read_error(response: httpx.Response) -> APIStatusError:
     """Return the error for an answer other than 2xx, which a proxy may have written instead of the service."""
+    status = response.status_code
     body = _json(response)
-    answer: dict[str, Any] = body if isinstance(body, dict) else {}
-    stated = answer.get("error")
-    details: dict[str, Any] = stated if isinstance(stated, dict) else {}
+    unsaid = f"The service answered {status} without saying why."
+    return _stated_error(response.text if body is None else body, status, unsaid, request_id_of(response))
+
+
+def error_in_stream(event: dict[str, Any], request_id: str | None) -> APIStatusError:
+    """Return the error that an event of a stream states."""
+    details = _error_details(event)
+    known = status_in_stream(_text_or_none(details.get("code")), _text_or_none(details.get("type")))
+    return _stated_error(event, known or 200, "The service broke the edit off without saying why.", request_id)
+
+
+def _stated_error(body: Any, status: int, unsaid: str, request_id: str | None) -> APIStatusError:
+    """Return the error that `body` states, with the message `unsaid` if it has none."""
+    details = _error_details(body)
     code = _text_or_none(details.get("code"))
-    error = status_error_class(response.status_code, code)(
-        _text_or_none(details.get("message")) or f"The service answered {response.status_code} without saying why.",
-        response.status_code,
-        code,
-        _text_or_none(details.get("param")),
-        _request_id(response),
-        response.text if body is None else body,
-    )
+    message = _text_or_none(details.get("message")) or unsaid
+    param = _text_or_none(details.get("param"))
+    error = status_error_class(status, code)(message, status, code, param, request_id, body)
     if isinstance(error, TargetNotFound):
-        error.location = _location_or_none(answer, error.request_id)
+        error.location = _location_or_none(body, request_id)
     return error
 
 
-def _read(kind: type[T], response: httpx.Response) -> T:
+def _error_details(body: Any) -> dict[str, Any]:
+    stated = body.get("error") if isinstance(body, dict) else None
+    return stated if isinstance(stated, dict) else {}
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any]:
     body = _json(response)
     if not isinstance(body, dict):
         message = f"{response.request.url} did not answer with a JSON object: is it a Retouch service?"
-        raise InvalidResponse(message, _request_id(response))
-    return _Reader(_request_id(response)).object(kind, body)
+        raise InvalidResponse(message, request_id_of(response))
+    return body
 
 
 def _location_or_none(answer: dict[str, Any], request_id: str | None) -> Location | None:
@@ -97,7 +119,7 @@ def _json(response: httpx.Response) -> Any:
         return None
 
 
-def _request_id(response: httpx.Response) -> str | None:
+def request_id_of(response: httpx.Response) -> str | None:
     """Return the name that this request has in the log of the service."""
     return _text_or_none(response.headers.get("x-request-id"))
 

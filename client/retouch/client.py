@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 import httpx
+from httpx_sse import EventSource
 
-from retouch.calls import Call, edit_call, locate_call, ready_call, remove_call, score_call
+from retouch.calls import Call, edit_call, edit_stream_call, locate_call, ready_call, remove_call, score_call
 from retouch.connection import BASE_URL, TIMEOUT_S, BaseClient, Settings, build_request, conclude
-from retouch.options import EditOptions, RemovalOptions, SearchOptions, Unpack, lists_options
+from retouch.options import EditOptions, RemovalOptions, SearchOptions, StreamOptions, Unpack
 from retouch.pictures import ImageInput
-from retouch.results import EditResult, Location
+from retouch.results import EditResult, Location, StreamEvent
 from retouch.retries import MAX_RETRIES, Outcome
+from retouch.signatures import lists_options
+from retouch.streams import Attempt
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +56,21 @@ class Retouch(BaseClient):
         holds back every picture. `EditOptions` in `retouch.options` describes the options.
         """
         return self._run(edit_call, image, prompt, **options)
+
+    @lists_options
+    def edit_stream(
+        self, image: ImageInput, prompt: str | None = None, **options: Unpack[StreamOptions]
+    ) -> Generator[StreamEvent, None, None]:
+        """Edit as `edit` does, and yield on the way what is known of it.
+
+        A `Progress` says what is being done and how many steps are taken; a `PartialImage`, if `partial_images` asks
+        for some, is the picture as far as it has come; the `EditResult` comes last. With the `mode` "remove" it is a
+        removal. Leaving the loop closes the connection, and the service stops the work.
+
+        Raises what `edit` raises, at the first step of the loop or at a later one. A failure is tried again until
+        something has been yielded. `timeout_s` is the longest silence of the service, not the time of the whole edit.
+        """
+        return self._stream(edit_stream_call(image, prompt, **options))
 
     @lists_options
     def remove(self, image: ImageInput, target: str | None = None, **options: Unpack[RemovalOptions]) -> EditResult:
@@ -110,3 +129,29 @@ class Retouch(BaseClient):
             return self._http.send(build_request(self._http, call))
         except httpx.RequestError as error:
             return error
+
+    def _stream(self, call: Call[EditResult]) -> Generator[StreamEvent, None, None]:
+        retries = 0
+        while True:
+            attempt = Attempt()
+            yield from self._events(call, attempt)
+            wait_s = self._wait_for_stream_s(call, attempt, retries)
+            if wait_s is None:
+                break
+            self._sleep(wait_s)
+            retries += 1
+        if not attempt.is_complete:
+            yield conclude(call, attempt.outcome, self._settings)
+
+    def _events(self, call: Call[EditResult], attempt: Attempt) -> Generator[StreamEvent, None, None]:
+        """Yield what one try brings. Its connection is closed however this ends."""
+        try:
+            with closing(self._http.send(build_request(self._http, call), stream=True)) as response:
+                if not attempt.starts_stream(response):
+                    response.read()
+                    return
+                for sent in EventSource(response).iter_sse():
+                    if event := attempt.read(sent):
+                        yield event
+        except httpx.RequestError as error:
+            attempt.outcome = error

@@ -12,6 +12,7 @@ from retouch.answers import read_error
 from retouch.calls import Call
 from retouch.errors import APIConnectionError, APITimeoutError, RetouchError
 from retouch.retries import Outcome, RetryPolicy
+from retouch.streams import Attempt
 
 T = TypeVar("T")
 BASE_URL = "http://127.0.0.1:8000"
@@ -69,12 +70,21 @@ class BaseClient:
     def _wait_s(self, call: Call[T], outcome: Outcome, retries_so_far: int) -> float | None:
         return self._policy.wait_s(outcome, retries_so_far) if call.is_retried else None
 
+    def _wait_for_stream_s(self, call: Call[T], attempt: Attempt, retries_so_far: int) -> float | None:
+        """Return the same for a streamed call, which is not sent again once its caller has got something of it."""
+        return None if attempt.has_begun else self._wait_s(call, attempt.outcome, retries_so_far)
+
 
 def build_request(http: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
     """Return the request of `call`. Each try needs one of its own, as sending one uses it up."""
     timeout = http.timeout if call.timeout_s is None else _limits(call.timeout_s)
     return http.build_request(
-        call.method, call.path, data=dict(call.fields) or None, files=call.files or None, timeout=timeout
+        call.method,
+        call.path,
+        data=dict(call.fields) or None,
+        files=call.files or None,
+        headers=dict(call.headers),
+        timeout=timeout,
     )
 
 

@@ -58,11 +58,15 @@ class InvalidResponse(RetouchError):
 
 
 class APIStatusError(RetouchError):
-    """The service answered with an error.
+    """The service answered with an error, or ended a stream with one.
 
     `code` names the error for programs, and `param` names the field of the request that is at fault. The people who
     run the service find the request in their log by its `request_id`. `body` is the answer, as JSON if it is JSON, else
     as text.
+
+    An error in a stream comes after the status of the answer, which is 200. Its `status_code` and its class are those
+    that the error has elsewhere, by its code or else by its type. An error of neither a known code nor a known type is
+    an `APIStatusError` with the status 200.
     """
 
     def __init__(
@@ -159,3 +163,26 @@ def status_error_class(status_code: int, code: str | None) -> type[APIStatusErro
     if status_code >= 500:
         return InternalServerError
     return _BY_STATUS.get(status_code, APIStatusError)
+
+
+_STATUS_BY_CODE: dict[str | None, int] = {
+    "model_not_found": 404,
+    "image_too_large": 413,
+    "image_unsupported": 415,
+    "unsupported_media_type": 415,
+    "target_not_found": 422,
+    "not_ready": 503,
+    "deadline_exceeded": 504,
+}
+"""The statuses of the errors that have another one than their type stands for."""
+
+_STATUS_BY_TYPE: dict[str | None, int] = {
+    "invalid_request_error": 400,
+    "rate_limit_error": 429,
+    "server_error": 500,
+}
+
+
+def status_in_stream(code: str | None, type_name: str | None) -> int | None:
+    """Return the status that an error has outside of a stream, or None if neither its code nor its type is known."""
+    return _STATUS_BY_CODE.get(code, _STATUS_BY_TYPE.get(type_name))

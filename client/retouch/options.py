@@ -1,21 +1,19 @@
 """The options of the calls. Each has its name, its type, its range and its sentence here, and nowhere else.
 
 Both clients take `Unpack` of these typed dictionaries, so type checkers and editors know every option. At run time
-`lists_options` writes the options into the signatures and docstrings of the calls, and the command line makes its own
+`signatures` writes the options into the signatures and docstrings of the calls, and the command line makes its own
 options from them.
 """
 
 from __future__ import annotations
 
-import inspect
 import sys
-import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, Union, get_args, get_origin, get_type_hints
 
 from retouch.pictures import ImageInput
 from retouch.results import Box, Point
@@ -25,22 +23,26 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import Unpack as Unpack
 
-F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["replace", "remove"]
 FillMethod = Literal["classical", "painter"]
 MaskMode = Literal["auto", "alpha", "luminance"]
 MaskShape = Literal["silhouette", "hull", "box"]
 Fill = Literal["noise", "original", "blur"]
+Quality = Literal["auto", "low", "medium", "standard", "high", "xhigh", "max"]
 
 
 @dataclass(frozen=True)
 class About:
-    """What an option does, in sentences; its unit, and the least and the most that it may be, where it has them."""
+    """What an option does, in sentences; its unit, and the least and the most that it may be, where it has them.
+
+    An option is sent as a field of the form, or if `header` names one, as that header of the request.
+    """
 
     sentence: str
     unit: str = ""
     least: float | None = None
     most: float | None = None
+    header: str = ""
 
     @property
     def limits(self) -> str:
@@ -49,6 +51,26 @@ class About:
             return self.unit
         limits = f"{self.least:g} or more" if self.most is None else f"{self.least:g} to {self.most:g}"
         return f"{limits}, {self.unit}" if self.unit else limits
+
+
+class RequestOptions(TypedDict, total=False):
+    """What the service needs to know about the request itself."""
+
+    safety_identifier: Annotated[
+        str | None,
+        About(
+            "A name for the person on whose behalf the picture is edited, such as the hash of a user's name. The "
+            "service logs it, and the answer repeats it."
+        ),
+    ]
+    idempotency_key: Annotated[
+        str | None,
+        About(
+            "A name for this one edit, 1 to 255 visible ASCII characters. The service finishes an edit with such a "
+            "name even when the connection breaks, and gives its answer to a later request with the same name.",
+            header="Idempotency-Key",
+        ),
+    ]
 
 
 class TargetOption(TypedDict, total=False):
@@ -112,6 +134,13 @@ class RegionOptions(SearchOptions, total=False):
             "alpha if the mask has an alpha channel, else luminance."
         ),
     ]
+    markup: Annotated[
+        ImageInput | None,
+        About(
+            "A transparent picture of the same size with strokes painted on what is meant or around it, in place of a "
+            "search by words."
+        ),
+    ]
     candidate: Annotated[
         int | None, About("The index of one of the candidates that `locate` lists; the best is 0.", least=0, most=31)
     ]
@@ -144,6 +173,13 @@ class PainterOptions(TypedDict, total=False):
     ]
     num_inference_steps: Annotated[
         int | None, About("How many denoising steps are taken. More steps take longer.", least=1)
+    ]
+    quality: Annotated[
+        Quality | None,
+        About(
+            "The number of denoising steps by name, in place of the number itself: low takes half as many as usual, "
+            "high 2 times, xhigh 3 times and max 4 times as many, the others the usual number."
+        ),
     ]
     guidance_scale: Annotated[float | None, About("How strictly the painting follows the prompt.", least=0)]
     strength: Annotated[
@@ -186,17 +222,35 @@ class PaintingOptions(PainterOptions, total=False):
     ]
 
 
-class RemovalOptions(RegionOptions, FillOption, PainterOptions, total=False):
+class RemovalOptions(RegionOptions, FillOption, PainterOptions, RequestOptions, total=False):
     """What is meant, which region of it is filled, and how. The options of the painter need `fill_method` painter."""
 
 
-class EditOptions(TargetOption, RegionOptions, PaintingOptions, FillOption, total=False):
+class EditOptions(TargetOption, RegionOptions, PaintingOptions, FillOption, RequestOptions, total=False):
     """All options of an edit: what is meant, which region of it, how it is painted, and whether it is a removal."""
 
     mode: Annotated[
         Mode | None,
         About("replace paints the prompt; remove fills the place as if nothing had stood there."),
     ]
+
+
+class PreviewOption(TypedDict, total=False):
+    """What is shown of an edit on the way."""
+
+    partial_images: Annotated[
+        int | None,
+        About(
+            "How many unfinished pictures come on the way. Of several pictures it is the first seed that is shown. "
+            "Fewer may come, and a classical fill has none.",
+            least=0,
+            most=3,
+        ),
+    ]
+
+
+class StreamOptions(EditOptions, PreviewOption, total=False):
+    """All options of an edit, and what is shown of it on the way."""
 
 
 @cache
@@ -212,43 +266,6 @@ def check_names(call: str, given: Collection[str], kind: type) -> None:
     for name in given:
         if name not in options_of(kind):
             raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
-
-
-def lists_options(call: F) -> F:
-    """Write the options that `call` takes as `**options: Unpack[...]` into its signature and its docstring."""
-    (kind,) = get_args(get_type_hints(call)["options"])
-    options = options_of(kind)
-    signature = inspect.signature(call)
-    *parameters, _ = signature.parameters.values()
-    parameters += [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=f"{_type_name(hint)} | None")
-        for name, (hint, _) in options.items()
-    ]
-    listed = "\n".join(_listed(name, hint, about) for name, (hint, about) in options.items())
-    written: Any = call
-    written.__signature__ = signature.replace(parameters=parameters)
-    written.__doc__ = f"{inspect.cleandoc(call.__doc__ or '')}\n\n{_HEADING}\n\n{listed}\n"
-    return call
-
-
-_HEADING = "Options. The service chooses the value of an option that is left out or None:"
-_TYPE_NAMES: Mapping[Any, str] = {Point: "Point", Box: "Box", ImageInput: "ImageInput"}
-
-
-def _listed(name: str, hint: Any, about: About) -> str:
-    head = ", ".join(filter(None, [f"{name}: {_type_name(hint)}", about.limits]))
-    return f"{head}\n{textwrap.indent(textwrap.fill(about.sentence, 96), '    ')}"
-
-
-def _type_name(hint: Any) -> str:
-    """Return a type as this file writes it."""
-    if hint in _TYPE_NAMES:
-        return _TYPE_NAMES[hint]
-    if get_origin(hint) is Literal:
-        return f"Literal[{', '.join(repr(choice) for choice in get_args(hint))}]"
-    if arguments := get_args(hint):
-        return f"{get_origin(hint).__name__}[{', '.join(map(_type_name, arguments))}]"
-    return str(hint.__name__)
 
 
 def _without_none(hint: Any) -> Any:

@@ -102,6 +102,30 @@ class MaskRead:
 
 
 @dataclass(frozen=True)
+class InputTokens:
+    """What the input of a request counts as: `image_tokens` are the thousands (1024) of pixels of its picture, begun
+    ones too, and `text_tokens` the tokens of its texts as the painter reads them.
+    """
+
+    image_tokens: int
+    text_tokens: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a request cost, in the fields of OpenAI's API. Both parts of the input are in `input_tokens_details`.
+
+    `output_tokens` are the denoising steps that were computed, those of all pictures together. A classical fill has
+    none.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_tokens_details: InputTokens
+
+
+@dataclass(frozen=True)
 class EditResult:
     """The answer to `edit` and `remove`: one or more `edits`, best first.
 
@@ -116,7 +140,8 @@ class EditResult:
     The fields from `target` to `instances` are those of `Location`. `improved` says whether the best picture matches
     the prompt better than the unedited one did, or after a removal, whether it matches the target less.
     `filtered_seeds` are the seeds of pictures that the safety checker holds back. The same picture, texts and numbers
-    with the seed of an edit give that edit again. `timings_s` has the duration of each stage.
+    with the seed of an edit give that edit again. `timings_s` has the duration of each stage. `usage` says what the
+    request cost, and `safety_identifier` is the one that it was sent with.
     """
 
     edits: tuple[Edit, ...] = field(metadata={"key": "data"})
@@ -141,6 +166,8 @@ class EditResult:
     improved: bool
     filtered_seeds: tuple[int, ...] = field(metadata={"key": "filtered", "each": "seed"})
     timings_s: dict[str, float] = field(metadata={"key": "timings"})
+    usage: Usage
+    safety_identifier: str | None
     request_id: str | None = None
 
     @property
@@ -175,6 +202,30 @@ class EditResult:
         """
         edited = {ranked(Path("edited.png"), rank): image for rank, image in enumerate(self.images, start=1)}
         return write_pictures(folder, {**edited, Path("mask.png"): self.mask})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an edit is doing. `stage` is "locate", "segment", "inpaint", "fill" or "score".
+
+    While it paints, `done` of `total` denoising steps are taken, those of all pictures together. Both are 0 elsewhere.
+    """
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PartialImage:
+    """The whole picture with the painting in it as far as it has come. `index` counts these pictures from 0."""
+
+    image: Picture = field(repr=False, metadata={"key": "b64_json"})
+    index: int = field(metadata={"key": "partial_image_index"})
+
+
+StreamEvent = Progress | PartialImage | EditResult
+"""What an edit as a stream yields: any number of the first two, and the result last."""
 
 
 @dataclass(frozen=True)

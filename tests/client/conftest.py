@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,32 @@ class Seen:
 Answer = httpx.Response | httpx.RequestError | KeyboardInterrupt
 
 
+class Connection(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """Brings pieces of a stream one after the other, or fails, and knows whether it was closed."""
+
+    def __init__(self, pieces: Iterable[str | BaseException]) -> None:
+        self.pieces = list(pieces)
+        self.brought = 0
+        self.is_closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, BaseException):
+                raise piece
+            self.brought += 1
+            yield piece.encode()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
 @dataclass
 class FakeService:
     """Handles requests for `httpx.MockTransport`; what is put into `instead` is answered first, in order."""
@@ -65,6 +92,10 @@ class FakeService:
     is_found: bool = True
     changes: dict[str, Any] = field(default_factory=dict)
     """What an edit or a locate answers otherwise than usual."""
+    connections: list[Connection] = field(default_factory=list)
+    """Those that streams came over."""
+    events: list[str | BaseException] | None = None
+    """What comes over the next streams, instead of what an edit says."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.seen.append(read_request(request))
@@ -82,6 +113,8 @@ class FakeService:
         }.get((seen.method, seen.path))
         if handler is None:
             return error(404, "There is nothing at this address.", code="not_found")
+        if seen.texts.get("stream") == "true":
+            return self._stream(handler(seen), int(seen.texts.get("partial_images", 0)))
         return httpx.Response(200, json=handler(seen), headers={"x-request-id": "req-1"})
 
     def sleep(self, seconds: float) -> None:
@@ -111,6 +144,12 @@ class FakeService:
         elif "prompt" not in seen.texts:
             answer = removal_answer(size, target)
         return answer | self.changes
+
+    def _stream(self, answer: dict[str, Any], previews: int) -> httpx.Response:
+        connection = Connection(edit_events(answer, previews) if self.events is None else self.events)
+        self.connections.append(connection)
+        headers = {"x-request-id": "req-1", "content-type": "text/event-stream; charset=utf-8"}
+        return httpx.Response(200, stream=connection, headers=headers)
 
     def _locate(self, seen: Seen) -> dict[str, Any]:
         size = Image.open(io.BytesIO(seen.form["image"].content)).size
@@ -164,7 +203,41 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
         "num_inference_steps": 20,
         "guidance_scale": 7.5,
         "timings": {"locate": 0.25, "segment": 0.5, "inpaint": 2, "score": 0.125},
+        "usage": {
+            "input_tokens": 6,
+            "input_tokens_details": {"image_tokens": 2, "text_tokens": 4},
+            "output_tokens": 20 * n,
+            "total_tokens": 20 * n + 6,
+        },
+        "safety_identifier": None,
     }
+
+
+def event(kind: str, **content: Any) -> str:
+    """An event as it is on the wire."""
+    return f"event: {kind}\ndata: {json.dumps({'type': kind} | content)}\n\n"
+
+
+def edit_events(answer: dict[str, Any], previews: int = 0) -> list[str]:
+    """The events that say what `answer` says, with previews that are darker than the best picture."""
+    whole = {key: value for key, value in answer.items() if key not in ("data", "created")}
+    whole["created_at"] = answer["created"]
+    shown = {key: whole[key] for key in ("created_at", "size", "output_format")}
+    size = tuple(map(int, answer["size"].split("x")))
+    count = len(answer["data"])
+    stages = [("locate", 0, 0), ("segment", 0, 0), ("inpaint", 0, 20 * count), ("inpaint", 20 * count, 20 * count)]
+    progress = [event("image_edit.progress", stage=stage, done=done, total=total) for stage, done, total in stages]
+    pictures = [packed(Image.new("RGB", size, (50 + index, 0, 0))) for index in range(previews)]
+    partial = [
+        event("image_edit.partial_image", b64_json=picture, partial_image_index=index, **shown)
+        for index, picture in enumerate(pictures)
+    ]
+    completed = [
+        event("image_edit.completed", index=index, count=count, **whole, **picture)
+        for index, picture in enumerate(answer["data"])
+    ]
+    scored = event("image_edit.progress", stage="score", done=0, total=0)
+    return [": ping\n\n", *progress[:3], *partial, progress[3], scored, *completed]
 
 
 def removal_answer(size: tuple[int, int], target: str) -> dict[str, Any]:
@@ -173,7 +246,8 @@ def removal_answer(size: tuple[int, int], target: str) -> dict[str, Any]:
     score = {"before": 0.29, "after": 0.2, "delta": -0.09, "region_before": 0.31, "region_after": 0.18}
     answer["data"][0] |= {"seed": None, "score": score if target else None}
     filled = {"mode": "remove", "method": "classical fill", "fill_method": "classical"}
-    return answer | filled | {"timings": {"locate": 0.25}}
+    usage = answer["usage"] | {"output_tokens": 0, "total_tokens": 6}
+    return answer | filled | {"timings": {"locate": 0.25}, "usage": usage}
 
 
 def location_answer(size: tuple[int, int], target: str) -> dict[str, Any]:
@@ -280,6 +354,16 @@ def good_edit() -> dict[str, Any]:
 @pytest.fixture
 def good_location() -> dict[str, Any]:
     return location_answer((48, 32), "the apple")
+
+
+@pytest.fixture
+def stream_event() -> Callable[..., str]:
+    return event
+
+
+@pytest.fixture
+def stream_of() -> Callable[..., list[str]]:
+    return edit_events
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from PIL import Image
 from retouch import APIStatusError, AsyncRetouch, BadRequestError, ContentFiltered, Score, TargetNotFound
-from retouch.options import EditOptions, SearchOptions, options_of
+from retouch.errors import status_in_stream
+from retouch.options import SearchOptions, StreamOptions, options_of
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("fastapi")
@@ -211,6 +212,16 @@ def test_what_reading_the_picture_converted_is_told(painter: Painter, photo: Pat
     assert ask(painter, lambda client: client.edit(photo, "a lemon")).converted == ()
 
 
+def kinds_of(kind: type[errors.ServiceError]) -> list[type[errors.ServiceError]]:
+    return [kind, *(each for below in kind.__subclasses__() for each in kinds_of(below))]
+
+
+@pytest.mark.parametrize("kind", kinds_of(errors.ServiceError))
+def test_an_error_in_a_stream_has_the_status_that_it_has_elsewhere(kind: type[errors.ServiceError]) -> None:
+    """The client knows it by the code or the type, because an event has no status."""
+    assert status_in_stream(kind.code, kind.type) == kind.status
+
+
 def test_errors_keep_their_names(painter: Painter, photo: Path) -> None:
     with pytest.raises(TargetNotFound) as missing:
         ask(painter, lambda client: client.edit(photo, "a lemon", target="a pear"))
@@ -235,15 +246,18 @@ def test_ready(painter: Painter, is_healthy: bool) -> None:
 
 
 JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
-OPENAI_ONLY = {"model", "size", "quality", "output_format", "output_compression", "background", "input_fidelity"}
-OPENAI_ONLY |= {"moderation", "user", "stream", "partial_images"}
+OPENAI_ONLY = {"model", "size", "output_format", "output_compression", "background", "input_fidelity"}
+OPENAI_ONLY |= {"moderation", "user"}
 """What the service takes from OpenAI's clients, and this one has no use for."""
+
+STREAM = {"stream", "progress"}
+"""What makes an edit a stream."""
 
 
 @pytest.mark.parametrize(
     ("path", "options", "others"),
     [
-        ("/v1/images/edits", EditOptions, {"image", "prompt", "response_format"} | OPENAI_ONLY),
+        ("/v1/images/edits", StreamOptions, {"image", "prompt", "response_format"} | OPENAI_ONLY | STREAM),
         ("/v1/locate", SearchOptions, {"image", "target"}),
     ],
 )
@@ -251,8 +265,9 @@ def test_options_keep_step_with_the_service(painter: Painter, path: str, options
     """The client declares its options itself; names, types, choices and bounds are those of the OpenAPI document."""
     operation = build_api(painter).openapi()["paths"][path]["post"]
     fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    assert set(options_of(options)) == set(fields) - others
-    for name, (hint, about) in options_of(options).items():
+    sent = {name: option for name, option in options_of(options).items() if not option[1].header}
+    assert set(sent) == set(fields) - others
+    for name, (hint, about) in sent.items():
         assert fields[name]["type"] == JSON_TYPES.get(hint, "string"), name
         assert get_origin(hint) is not Literal or list(get_args(hint)) == fields[name]["enum"], name
         assert about.least == fields[name].get("minimum"), name

@@ -22,6 +22,7 @@ CALLS: list[tuple[str, tuple[str, ...], dict[str, Any]]] = [
     ("edit", ("a lemon",), {"negative_prompt": "blur", "strength": 0.4, "scheduler": "euler"}),
     ("edit", ("a lemon",), {"points": [(20, 10), (5, 6)], "labels": [1, 0], "box": (1, 2, 30, 20), "fill": "blur"}),
     ("edit", ("a lemon",), {"mask": Image.new("L", (48, 32), 255), "mask_mode": "luminance", "min_score": 0.2}),
+    ("edit", ("a lemon",), {"markup": Image.new("RGBA", (48, 32)), "quality": "max", "idempotency_key": "edit-7"}),
     ("remove", ("the apple",), {"avoid": "the pear", "candidate": 1, "mask_shape": "box", "dilation": 0.1}),
     ("remove", ("the apple",), {"fill_method": "painter", "n": 2, "seed": 3}),
     ("locate", ("the apple",), {"avoid": "the pear"}),
@@ -139,6 +140,13 @@ def test_the_twins_have_the_same_calls() -> None:
         calls = {name: call for name, call in vars(kind).items() if inspect.isfunction(call) and name[0] != "_"}
         return {name.replace("aclose", "close"): inspect.signature(call) for name, call in calls.items()}
 
-    assert signatures(Retouch) == signatures(AsyncRetouch)
+    plain, awaited = signatures(Retouch), signatures(AsyncRetouch)
+    streams = [twins.pop("edit_stream") for twins in (plain, awaited)]
+    assert plain == awaited
+    assert streams[0].parameters == streams[1].parameters
+    assert [each.return_annotation for each in streams] == [
+        "Generator[StreamEvent, None, None]",
+        "AsyncGenerator[StreamEvent, None]",
+    ]
     options = [set(inspect.signature(kind).parameters) for kind in (Retouch, AsyncRetouch)]
     assert options[0] == options[1]

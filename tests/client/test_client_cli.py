@@ -63,6 +63,8 @@ def test_edit_passes_every_option_on(service: Any, photo: Path) -> None:
         "strength": "0.4",
         "scheduler": "euler",
         "response_format": "b64_json",
+        "stream": "true",
+        "progress": "true",
     }
     assert seen.timeout["read"] == 3
 
@@ -72,6 +74,41 @@ def test_several_pictures_are_numbered(service: Any, photo: Path, capsys: Captur
     assert service.run("edit", photo, "a lemon", "--n", 3, "-o", out) == 0
     assert sorted(path.name for path in photo.parent.iterdir()) == ["new-2.png", "new-3.png", "new.png", "photo.jpg"]
     assert f"also    {photo.with_name('new-3.png')}, match 0.200 → 0.270 (+0.070), seed 1236" in capsys.readouterr().out
+
+
+def test_unfinished_pictures_are_saved_beside_the_picture(
+    service: Any, photo: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    Path("new").mkdir()
+    assert service.run("edit", "photo.jpg", "a lemon", "--partial-images", 2, "-o", "new/best.png") == 0
+    assert "\n  partial  new/partial-1.png to partial-2.png\n" in capsys.readouterr().out
+    with Image.open("new/partial-1.png") as first, Image.open("new/partial-2.png") as second:
+        assert [(each.size, each.getpixel((0, 0))) for each in (first, second)] == [
+            ((48, 32), (50, 0, 0)),
+            ((48, 32), (51, 0, 0)),
+        ]
+    assert service.run("edit", "photo.jpg", "a lemon", "--partial-images", 1, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["partials"] == ["partial-1.png"]
+    assert service.run("edit", "photo.jpg", "a lemon") == 0
+    assert "partial" not in capsys.readouterr().out
+
+
+def test_no_more_unfinished_pictures_are_saved_than_were_asked_for(
+    service: Any, photo: Path, good_edit: dict[str, Any], stream_of: Callable[..., list[str]]
+) -> None:
+    service.events = stream_of(good_edit, 3)
+    assert service.run("edit", photo, "a lemon", "--partial-images", 1) == 0
+    assert sorted(path.name for path in photo.parent.iterdir()) == ["partial-1.png", "photo.edited.png", "photo.jpg"]
+
+
+def test_an_unfinished_picture_is_there_before_the_edit_ends(
+    service: Any, photo: Path, good_edit: dict[str, Any], stream_of: Callable[..., list[str]], capsys: Capture
+) -> None:
+    service.events = [*stream_of(good_edit, 1)[:5], httpx.ReadError("reset")]
+    assert service.run("edit", photo, "a lemon", "--partial-images", 1) == 1
+    assert "broke: reset." in capsys.readouterr().err
+    assert sorted(path.name for path in photo.parent.iterdir()) == ["partial-1.png", "photo.jpg"]
 
 
 def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
@@ -86,6 +123,7 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
     assert first["seam"] == 1.5
     assert set(answer) == {
         "edits",
+        "partials",
         "mask",
         "mask_read",
         "mode",
@@ -107,9 +145,12 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
         "improved",
         "filtered_seeds",
         "timings",
+        "usage",
+        "safety_identifier",
         "request_id",
     }
     assert (len(answer["edits"]), answer["mask"], answer["point"]) == (2, None, [20, 10])
+    assert answer["usage"]["output_tokens"] == 40
 
 
 def test_quiet_prints_the_bare_result(service: Any, photo: Path, capsys: Capture) -> None:
@@ -144,6 +185,8 @@ def test_score(service: Any, photo: Path, capsys: Capture) -> None:
             "argument --timeout: '0' is not a number of seconds above 0",
         ),
         (["edit", "{photo}", "a lemon", "--see", "3"], "unrecognized arguments: --see 3"),
+        (["edit", "{photo}", "a lemon", "--partial-images", "4"], "'4' is not a whole number of 0 to 3"),
+        (["edit", "{photo}", "a lemon", "--idempotency-key", "a b"], "'a b' is not 1 to 255 visible ASCII characters"),
         (["edit", "{photo}", "a lemon", "--json", "--quiet"], "not allowed with argument --json"),
         (["edit", "{folder}/none.jpg", "a lemon"], "there is no file {folder}/none.jpg"),
         (["edit", "{folder}", "a lemon"], "{folder} is a folder, not a picture"),
@@ -273,7 +316,33 @@ def test_another_service(service: Any, photo: Path, capsys: Capture) -> None:
 def test_ctrl_c_is_status_130(service: Any, photo: Path, capsys: Capture) -> None:
     service.instead = [KeyboardInterrupt()]
     assert service.run("edit", photo, "a lemon", "--quiet") == 130
-    assert capsys.readouterr() == ("", "retouch: stopped\n")
+    assert capsys.readouterr() == ("", "retouch: stopped, and the connection to the service is closed\n")
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.jpg"]
+
+
+@pytest.mark.parametrize("command", [["edit", "a lemon"], ["remove", "--target", "the apple"]])
+def test_ctrl_c_while_it_paints_closes_the_connection(
+    service: Any,
+    photo: Path,
+    capsys: Capture,
+    good_edit: dict[str, Any],
+    stream_of: Callable[..., list[str]],
+    command: list[str],
+) -> None:
+    service.events = [*stream_of(good_edit)[:3], KeyboardInterrupt()]
+    name, *words = command
+    assert service.run(name, photo, *words, "--quiet") == 130
+    assert service.connections[0].is_closed
+    assert capsys.readouterr() == ("", "retouch: stopped, and the connection to the service is closed\n")
+
+
+def test_an_error_while_it_paints_is_status_1(
+    service: Any, photo: Path, capsys: Capture, stream_event: Callable[..., str]
+) -> None:
+    stated = {"message": "It took too long.", "type": "server_error", "param": None, "code": "deadline_exceeded"}
+    service.events = [stream_event("error", error=stated)]
+    assert service.run("edit", photo, "a lemon", "--quiet") == 1
+    assert capsys.readouterr().err == "retouch: It took too long.\n  (504 deadline_exceeded, request req-1)\n"
     assert [path.name for path in photo.parent.iterdir()] == ["photo.jpg"]
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 Capture = pytest.CaptureFixture[str]
 REGION = ["--point", "20,10", "--not-point", "3,4", "--point", "21, 11", "--box", "1,2,30,20"]
+ALWAYS_SENT = {"response_format": "b64_json", "stream": "true", "progress": "true"}
 REGION_SENT = {"points": "20,10; 21,11; 3,4", "labels": "1,1,0", "box": "1,2,30,20"}
 HEADING = "     #  place   size  score  source  box"
 
@@ -42,7 +43,7 @@ def test_edit_passes_what_is_meant_on(service: Any, photo: Path) -> None:
         "dilation": "0.25",
         "fill": "blur",
         "min_score": "-0.25",
-        "response_format": "b64_json",
+        **ALWAYS_SENT,
     }
 
 
@@ -51,7 +52,7 @@ def test_points_alone_need_no_labels(service: Any, photo: Path) -> None:
     service.run("edit", photo, "a lemon")
     assert service.seen[0].texts["points"] == "20,10; 5,6"
     assert "labels" not in service.seen[0].texts
-    assert set(service.seen[1].texts) == {"prompt", "response_format"}
+    assert set(service.seen[1].texts) == {"prompt", *ALWAYS_SENT}
 
 
 @pytest.mark.parametrize("command", [["edit", "a lemon"], ["remove"]])
@@ -99,7 +100,7 @@ def test_a_removal_is_said_to_be_a_classical_fill(service: Any, photo: Path, cap
         "target": "the apple",
         "avoid": "the pear",
         "candidate": "1",
-        "response_format": "b64_json",
+        **ALWAYS_SENT,
     }
     assert photo.with_name("photo.edited.png").exists()
 
@@ -112,7 +113,7 @@ def test_a_removal_by_the_painter_is_said_to_be_one(service: Any, photo: Path, c
     assert "  seed    7" in lines
     assert "  match   0.200 → 0.290 (+0.090), less is better" in lines
     (seen,) = service.seen
-    sent = {"mode": "remove", "target": "the apple", "response_format": "b64_json"}
+    sent = {"mode": "remove", "target": "the apple", **ALWAYS_SENT}
     assert seen.texts == sent | {"fill_method": "painter", "n": "2", "seed": "7", "num_inference_steps": "9"}
     assert photo.with_name("photo.edited-2.png").exists()
     assert service.run("edit", photo, "remove the apple", "--fill-method", "painter", "--json") == 0
@@ -128,7 +129,7 @@ def test_a_removal_of_what_has_no_name(service: Any, photo: Path, capsys: Captur
         "  how    classical fill from the surroundings, without a model",
     ]
     assert err == "Removing what was pointed at ...\n"
-    assert service.seen[0].texts == {"mode": "remove", **REGION_SENT, "response_format": "b64_json"}
+    assert service.seen[0].texts == {"mode": "remove", **REGION_SENT, **ALWAYS_SENT}
 
 
 def test_an_edit_of_one_candidate_counts_none(service: Any, photo: Path, capsys: Capture) -> None:
@@ -320,7 +321,7 @@ def test_other_commands_that_find_nothing(
         (["edit", "{photo}", "x", "--box", "1,2,3,4.5"], "argument --box: '1,2,3,4.5' is not LEFT,TOP,RIGHT,BOTTOM"),
         (
             ["edit", "{photo}", "x", "--candidate", "-1"],
-            "argument --candidate: '-1' is not a whole number of 0 or more",
+            "argument --candidate: '-1' is not a whole number of 0 to 31",
         ),
         (["edit", "{photo}", "x", "--mask-shape", "star"], "argument --mask-shape: invalid choice: 'star'"),
         (["edit", "{photo}", "x", "--mask-mode", "red"], "argument --mask-mode: invalid choice: 'red'"),
@@ -330,7 +331,7 @@ def test_other_commands_that_find_nothing(
         (["remove", "{photo}", "--target", "x", "--min-score", "3"], "unrecognized arguments: --min-score 3"),
         (["remove", "{photo}", "--fill-method", "telea"], "argument --fill-method: invalid choice: 'telea'"),
         (["remove", "{photo}", "--mask", "{photo}", "--mask-out", "{photo}"], "is the picture itself"),
-        (["remove", "{photo}"], "say what to remove with --target, --point, --box or --mask"),
+        (["remove", "{photo}"], "say what to remove with --target, --point, --box, --mask or --markup"),
         (["remove", "{photo}", "--not-point", "1,2"], "say what to remove with"),
         (["locate", "{photo}"], "say what to find: a TARGET, --point or --box"),
         (["locate", "{photo}", "--box", "1,2,3,4", "--heat", "{folder}/h.png"], "--heat is for a TARGET alone"),

@@ -9,8 +9,9 @@ import sys
 from typing import Any
 
 import pytest
-from retouch.cli.display import Display, printable, shortened
-from retouch.cli.wording import NOTE, match, seconds
+from retouch.cli.display import Display, printable
+from retouch.cli.wording import NOTE, match, seconds, shortened, stage_names
+from retouch.results import Progress
 
 
 class Screen(io.TextIOWrapper):
@@ -60,6 +61,34 @@ def test_a_terminal_gets_a_bar_that_goes_away(screens: Any) -> None:
     assert "━━━" in err.plain
     assert err.shown.endswith("\x1b[1A\x1b[2K")
     assert out.shown == ""
+
+
+STAGES = {"locate": 'Looking for "the apple"', "inpaint": "Painting [red]"}
+
+
+def frames(err: Screen) -> list[str]:
+    """What stood on the line of the bar, one after the other."""
+    lines = [re.sub(r"^[⠀-⣿] | *\d+ s$", "", line.strip()) for line in re.split(r"[\r\n]", err.plain)]
+    shown = [re.sub(r"[━╸╺ ]*━[━╸╺ ]*", " | ", line).removesuffix(" | ") for line in lines if line]
+    return [line for before, line in zip(["", *shown], shown, strict=False) if line != before]
+
+
+def test_a_terminal_is_shown_the_stage_and_the_steps(screens: Any) -> None:
+    _, err = screens()
+    shown = display()
+    with shown.working("Painting", STAGES):
+        for progress in (("locate", 0, 0), ("inpaint", 0, 30), ("inpaint", 12, 30), ("tidy up", 0, 0)):
+            shown.advance(Progress(*progress))
+        shown.pause(1.5, lambda seconds: None)
+    assert frames(err) == [
+        "Painting",
+        'Looking for "the apple"',
+        "Painting [red] | 0/30",
+        "Painting [red] | 12/30",
+        "tidy up",
+        "No luck, trying again in 1.5 s",
+        "Painting, try 2",
+    ]
 
 
 def test_the_bar_goes_away_on_failure_too(screens: Any) -> None:
@@ -173,3 +202,14 @@ def test_words() -> None:
     assert seconds(3.25, {}) == "3.2 s"
     assert len(shortened("word " * 100)) <= 32
     assert printable("a\nb\tc", "utf-8") == "a\nb\\tc"
+
+
+def test_the_words_of_the_stages() -> None:
+    def inpaint_and_locate(**options: str) -> tuple[str, str]:
+        names = stage_names(argparse.Namespace(**{"target": None, **options}))
+        return names["inpaint"], names["locate"]
+
+    assert inpaint_and_locate(prompt="a lemon") == ('Painting "a lemon"', 'Looking for "a lemon"')
+    assert inpaint_and_locate(prompt="x", target="an apple") == ('Painting "x"', 'Looking for "an apple"')
+    assert inpaint_and_locate(target="an apple") == ("Painting the ground", 'Looking for "an apple"')
+    assert inpaint_and_locate() == ("Painting the ground", "Looking where that is")

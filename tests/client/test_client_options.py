@@ -13,9 +13,10 @@ import pytest
 import retouch
 from PIL import Image
 from retouch.cli.main import main
-from retouch.options import EditOptions, PaintingOptions, RemovalOptions, SearchOptions, options_of
+from retouch.options import EditOptions, PaintingOptions, RemovalOptions, SearchOptions, StreamOptions, options_of
 
-CALLS = {"edit": EditOptions, "remove": RemovalOptions, "locate": SearchOptions}
+CALLS = {"edit": EditOptions, "edit_stream": StreamOptions, "remove": RemovalOptions, "locate": SearchOptions}
+COMMANDS = {"edit": StreamOptions, "remove": RemovalOptions, "locate": SearchOptions}
 CLIENTS = [retouch.Retouch, retouch.AsyncRetouch]
 
 
@@ -64,6 +65,8 @@ def test_what_is_not_an_option_is_refused_before_anything_is_sent(service: Any, 
     client = service.client()
     wrong: list[tuple[Any, str, Any]] = [
         (client.edit, "tagret", "x"),
+        (client.edit_stream, "tagret", "x"),
+        (client.edit, "partial_images", 2),
         (client.remove, "min_score", 0.2),
         (client.locate, "mask", photo),
     ]
@@ -76,6 +79,8 @@ def test_what_is_not_an_option_is_refused_before_anything_is_sent(service: Any, 
 
     with pytest.raises(TypeError, match="'min_score'"):
         asyncio.run(awaited())
+    with pytest.raises(TypeError, match=r"^edit_stream\(\) got an unexpected keyword argument 'tagret'$"):
+        service.async_client().edit_stream(photo, tagret="x")
     assert service.seen == []
 
 
@@ -94,6 +99,7 @@ WORDS: dict[str, tuple[list[str], str | None]] = {
     "box": (["--box", "1,2,30,20"], "1,2,30,20"),
     "mask": (["--mask", "mask.png"], None),
     "mask_mode": (["--mask-mode", "alpha"], "alpha"),
+    "markup": (["--markup", "mask.png"], None),
     "candidate": (["--candidate", "1"], "1"),
     "mask_shape": (["--mask-shape", "hull"], "hull"),
     "dilation": (["--dilation", "0.5"], "0.5"),
@@ -101,18 +107,23 @@ WORDS: dict[str, tuple[list[str], str | None]] = {
     "n": (["--n", "2"], "2"),
     "seed": (["--seed", "0"], "0"),
     "num_inference_steps": (["--steps", "9"], "9"),
+    "quality": (["--quality", "xhigh"], "xhigh"),
     "guidance_scale": (["--guidance", "2.5"], "2.5"),
     "strength": (["--strength", "0.4"], "0.4"),
     "fill": (["--fill", "blur"], "blur"),
     "fill_method": (["--fill-method", "painter"], "painter"),
     "scheduler": (["--scheduler", "euler"], "euler"),
     "min_score": (["--min-score", "-0.25"], "-0.25"),
+    "safety_identifier": (["--safety-identifier", "user 7"], "user 7"),
+    "idempotency_key": (["--idempotency-key", "edit-7"], "edit-7"),
+    "partial_images": (["--partial-images", "2"], "2"),
 }
 """How the command line writes each option, and what the service gets."""
 
 
 @pytest.mark.parametrize(
-    ("command", "name"), [(command, name) for command in CALLS for name in options_of(CALLS[command]) if name != "mode"]
+    ("command", "name"),
+    [(command, name) for command in COMMANDS for name in options_of(COMMANDS[command]) if name != "mode"],
 )
 def test_the_command_line_has_every_option(
     service: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
@@ -122,15 +133,19 @@ def test_the_command_line_has_every_option(
     words, wanted = WORDS[name]
     text = {"edit": ["a lemon"], "remove": ["--target", "the apple"], "locate": ["the apple"]}[command]
     assert service.run(command, "photo.jpg", *text, *words) == 0
-    form = service.seen[0].form
-    assert form[name].text == wanted if name != "mask" else form["mask"].content == Path("mask.png").read_bytes()
+    seen = service.seen[0]
+    header = options_of(COMMANDS[command])[name][1].header
+    if wanted is None:
+        assert seen.form[name].content == Path("mask.png").read_bytes()
+    else:
+        assert (seen.headers[header] if header else seen.form[name].text) == wanted
 
 
-@pytest.mark.parametrize("command", CALLS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_the_command_line_has_the_same_sentences(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     shown = "".join(capsys.readouterr().out.split())
-    for name, (_, about) in options_of(CALLS[command]).items():
+    for name, (_, about) in options_of(COMMANDS[command]).items():
         if name not in ("points", "labels", "mode"):
             limits = f"({about.limits})" if about.limits else ""
             assert "".join(f"{about.sentence} {limits}".split()) in shown, name

@@ -15,7 +15,8 @@ from retouch.pictures import ranked, write_picture
 
 
 def options(image: Path, **more: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"image": image, "out": None, "mask": None, "mask_out": None, "n": None, **more})
+    given = {"image": image, **dict.fromkeys(["out", "mask", "markup", "mask_out", "n", "partial_images"]), **more}
+    return argparse.Namespace(**given)
 
 
 def test_the_default_lies_beside_the_picture(photo: Path) -> None:
@@ -92,19 +93,35 @@ def test_a_failure_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
 
 
+def test_unfinished_pictures_lie_beside_the_best_one(photo: Path) -> None:
+    (photo.parent / "new").mkdir()
+    outputs = edit_outputs(options(photo, out=photo.parent / "new" / "best.webp", partial_images=2))
+    assert outputs.partials == (photo.parent / "new" / "partial-1.png", photo.parent / "new" / "partial-2.png")
+    assert edit_outputs(options(photo)).partials == ()
+
+
+def test_an_unfinished_picture_never_overwrites_what_goes_in(tmp_path: Path) -> None:
+    source = tmp_path / "partial-2.png"
+    Image.new("RGB", (4, 4)).save(source)
+    edit_outputs(options(source, partial_images=1))
+    with pytest.raises(UsageError, match=r"partial-2\.png is the picture itself"):
+        edit_outputs(options(source, partial_images=2))
+
+
+@pytest.mark.parametrize("what", ["mask", "markup"])
 @pytest.mark.parametrize("as_link", [False, True])
-def test_the_mask_that_goes_in_is_never_overwritten(photo: Path, as_link: bool) -> None:
+def test_what_is_drawn_and_goes_in_is_never_overwritten(photo: Path, as_link: bool, what: str) -> None:
     mask = photo.with_name("mask.png")
     Image.new("L", (48, 32)).save(mask)
     out = photo.with_name("out.png") if as_link else mask
     if as_link:
         out.symlink_to(mask)
     for outputs in ({"out": out}, {"mask_out": out}):
-        with pytest.raises(UsageError, match="is the mask itself, which is never overwritten"):
-            edit_outputs(options(photo, mask=mask, **outputs))
-    assert edit_outputs(options(photo, mask=mask)).mask is None
+        with pytest.raises(UsageError, match=f"is the {what} itself, which is never overwritten"):
+            edit_outputs(options(photo, **{what: mask}, **outputs))
+    assert edit_outputs(options(photo, **{what: mask})).mask is None
     with pytest.raises(UsageError, match="there is no file"):
-        edit_outputs(options(photo, mask=photo.with_name("none.png")))
+        edit_outputs(options(photo, **{what: photo.with_name("none.png")}))
 
 
 def test_folders_for_masks(photo: Path) -> None:

@@ -33,6 +33,7 @@ EVERY_OPTION = {
     "box": (40, 30, 220, 160),
     "mask": Image.new("L", (48, 32), 7),
     "mask_mode": "luminance",
+    "markup": Image.new("RGBA", (48, 32)),
     "candidate": 0,
     "mask_shape": "hull",
     "dilation": 0.0,
@@ -40,13 +41,18 @@ EVERY_OPTION = {
     "n": 2,
     "seed": 0,
     "num_inference_steps": 20,
+    "quality": "max",
     "guidance_scale": 7.5,
     "strength": 0.4,
     "fill": "blur",
     "fill_method": "painter",
     "scheduler": "euler",
     "min_score": -0.25,
+    "safety_identifier": "user 7",
+    "idempotency_key": "edit-7",
 }
+PICTURES = {"mask", "markup"}
+HEADERS = {"idempotency_key": "Idempotency-Key"}
 AS_SENT = EVERY_OPTION | {"all": "true", "points": "120,80; 200,90", "labels": "1,0", "box": "40,30,220,160"}
 
 
@@ -57,9 +63,10 @@ def sent(name: str) -> str:
 def test_edit_sends_all_that_is_set(service: Any, photo: Path) -> None:
     service.client().edit(photo, "a lemon, “größer”\nand round", **EVERY_OPTION)
     (seen,) = service.seen
-    texts = {name: sent(name) for name in EVERY_OPTION if name != "mask"}
+    texts = {name: sent(name) for name in EVERY_OPTION if name not in PICTURES and name not in HEADERS}
     assert seen.texts == texts | {"prompt": "a lemon, “größer”\nand round", "response_format": "b64_json"}
-    assert set(seen.form) - set(seen.texts) == {"image", "mask"}
+    assert set(seen.form) - set(seen.texts) == {"image", *PICTURES}
+    assert seen.headers["idempotency-key"] == "edit-7"
 
 
 @pytest.mark.parametrize("kind", ["client", "async_client"])
@@ -73,15 +80,36 @@ def test_each_option_is_passed_on_as_itself(service: Any, photo: Path, kind: str
         made = getattr(client, call)(photo, **{name: EVERY_OPTION[name]})
         if inspect.isawaitable(made):
             asyncio.run(awaited(made))
-        form = {part: content.text for part, content in service.seen[-1].form.items() if part not in ("image", "mask")}
+        seen = service.seen[-1]
         always = {"response_format": "b64_json"} if call != "locate" else {}
         always |= {"mode": "remove"} if call == "remove" else {}
-        assert form == always | ({name: sent(name)} if name != "mask" else {})
-        assert ("mask" in service.seen[-1].form) == (name == "mask")
+        assert seen.texts == always | ({name: sent(name)} if name not in PICTURES and name not in HEADERS else {})
+        assert {part for part in PICTURES if part in seen.form} == {name} & PICTURES
+        assert {key for key, header in HEADERS.items() if header in seen.headers} == {name} & set(HEADERS)
 
 
 async def awaited(made: Awaitable[Any]) -> Any:
     return await made
+
+
+def test_a_stream_asks_for_itself_beside_what_an_edit_sends(service: Any, photo: Path) -> None:
+    client = service.client()
+    client.edit(photo, "a lemon", **EVERY_OPTION)
+    list(client.edit_stream(photo, "a lemon", partial_images=0, **EVERY_OPTION))
+    edit, stream = service.seen
+    assert stream.texts == edit.texts | {"stream": "true", "progress": "true", "partial_images": "0"}
+    assert {name: part.content for name, part in stream.form.items() if name not in stream.texts} == {
+        name: part.content for name, part in edit.form.items() if name not in edit.texts
+    }
+    assert stream.headers["idempotency-key"] == "edit-7"
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "a\r\nb", "k" * 256])
+def test_a_key_that_no_header_can_hold_is_refused_before_anything_is_sent(service: Any, photo: Path, key: str) -> None:
+    for call in (service.client().edit, service.client().edit_stream, service.client().remove):
+        with pytest.raises(ValueError, match="idempotency_key must be 1 to 255 visible ASCII characters"):
+            call(photo, idempotency_key=key)
+    assert service.seen == []
 
 
 def test_every_option_is_an_option_of_edit() -> None:

@@ -27,6 +27,8 @@ def test_an_edit(service: Any, photo: Path) -> None:
     assert (result.changed_outside_px, result.converted) == (0, ())
     assert result.timings_s == {"locate": 0.25, "segment": 0.5, "inpaint": 2.0, "score": 0.125}
     assert result.request_id == "req-1"
+    assert result.usage == retouch.Usage(6, 20, 26, retouch.InputTokens(image_tokens=2, text_tokens=4))
+    assert result.safety_identifier is None
 
 
 def test_several_edits_come_best_first(service: Any, photo: Path) -> None:
@@ -123,6 +125,10 @@ def test_save_writes_every_picture_and_the_mask(service: Any, photo: Path, tmp_p
         "improved",
         "filtered",
         "timings",
+        "usage",
+        "usage.total_tokens",
+        "usage.input_tokens_details.image_tokens",
+        "safety_identifier",
         "data[0].b64_json",
         "data[0].seed",
         "data[0].seam",
@@ -172,6 +178,9 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_edit: dict[str, 
         ("data[0].seed", "7", "a whole number"),
         ("improved", 1, "true or false"),
         ("filtered", None, "a list of objects"),
+        ("usage", None, "an object"),
+        ("usage.output_tokens", 20.5, "a whole number"),
+        ("safety_identifier", 7, "a text"),
         ("candidates", {}, "a list of objects"),
         ("candidates[0].box", [1, 2, 3], "four whole numbers"),
         ("candidates[0].box", [1, 2, 3, 4.5], "four whole numbers"),

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from retouch.cli.display import Display, shortened
+from retouch.cli.display import Display
 from retouch.cli.outputs import EditOutputs, UsageError, check_input, check_masks_folder, check_outputs, edit_outputs
 from retouch.cli.overlay import heat_overlay
 from retouch.cli.records import edit_record, location_record
-from retouch.cli.wording import candidate_rows, edit_facts, location_facts, named
+from retouch.cli.wording import candidate_rows, edit_facts, location_facts, named, shortened, stage_names
 from retouch.client import Retouch
-from retouch.options import EditOptions, RemovalOptions, SearchOptions, options_of
+from retouch.options import SearchOptions, StreamOptions, options_of
 from retouch.pictures import write_picture
-from retouch.results import EditResult
+from retouch.results import EditResult, PartialImage, Progress, StreamEvent
 
 
 def edit(options: argparse.Namespace, client: Retouch, display: Display) -> int:
     """Do `retouch edit`."""
     over = f' over "{shortened(options.target)}"' if options.target else ""
-
-    def call() -> EditResult:
-        return client.edit(options.image, options.prompt, **_given(options, EditOptions))
-
-    return _edited(options, display, f'Painting "{shortened(options.prompt)}"{over}', call)
+    doing = f'Painting "{shortened(options.prompt)}"{over}'
+    outputs = edit_outputs(options)
+    events = client.edit_stream(options.image, options.prompt, **_given(options, StreamOptions))
+    return _edited(options, display, doing, outputs, events)
 
 
 def remove(options: argparse.Namespace, client: Retouch, display: Display) -> int:
     """Do `retouch remove`."""
-    if not (options.target or options.point or options.box or options.mask):
-        raise UsageError("say what to remove with --target, --point, --box or --mask")
+    if not (options.target or options.point or options.box or options.mask or options.markup):
+        raise UsageError("say what to remove with --target, --point, --box, --mask or --markup")
     what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
-
-    def call() -> EditResult:
-        return client.remove(options.image, options.target, **_given(options, RemovalOptions))
-
-    return _edited(options, display, f"Removing {what}", call)
+    outputs = edit_outputs(options)
+    events = client.edit_stream(options.image, mode="remove", **_given(options, StreamOptions))
+    return _edited(options, display, f"Removing {what}", outputs, events)
 
 
 def locate(options: argparse.Namespace, client: Retouch, display: Display) -> int:
@@ -79,20 +77,41 @@ def score(options: argparse.Namespace, client: Retouch, display: Display) -> int
     return 0
 
 
-def _edited(options: argparse.Namespace, display: Display, doing: str, call: Callable[[], EditResult]) -> int:
-    outputs = edit_outputs(options)
+def _edited(
+    options: argparse.Namespace,
+    display: Display,
+    doing: str,
+    outputs: EditOutputs,
+    events: Generator[StreamEvent, None, None],
+) -> int:
     started = time.monotonic()
-    with display.working(doing):
-        result = call()
+    # However this ends, by Ctrl-C too, the connection is closed at once, and the service stops.
+    with display.working(doing, stage_names(options)), closing(events):
+        result, partials = _follow(events, display, outputs.partials)
     elapsed_s = time.monotonic() - started
     saved = _save(result, outputs)
     display.show(
         title=str(saved[0]),
-        facts=edit_facts(result, saved, outputs.mask, elapsed_s),
+        facts=edit_facts(result, saved, partials, outputs.mask, elapsed_s),
         bare="\n".join(str(path) for path in saved),
-        data=edit_record(result, saved, outputs.mask, elapsed_s),
+        data=edit_record(result, saved, partials, outputs.mask, elapsed_s),
     )
     return 0
+
+
+def _follow(
+    events: Generator[StreamEvent, None, None], display: Display, places: Sequence[Path]
+) -> tuple[EditResult, list[Path]]:
+    """Show how an edit comes on, and save each unfinished picture at its place. Return the result and those paths."""
+    saved = []
+    for event in events:
+        if isinstance(event, Progress):
+            display.advance(event)
+        elif isinstance(event, PartialImage) and event.index < len(places):
+            write_picture(event.image, places[event.index])
+            saved.append(places[event.index])
+    assert isinstance(event, EditResult), "a stream that ends without a result raises"
+    return event, saved
 
 
 def _save(result: EditResult, outputs: EditOutputs) -> list[Path]:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import Progress as Bar
 from rich.text import Text
 
 from retouch.cli.records import error_record
 from retouch.cli.wording import NOTE, Facts, Rows
 from retouch.errors import APIStatusError, RetouchError
+from retouch.results import Progress
+
+NO_STEPS = Progress("", 0, 0)
 
 
 class Display:
@@ -32,13 +35,16 @@ class Display:
         self._out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._err = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
         self._say: Callable[[str], None] = self._say_nothing
+        self._move: Callable[[str, Progress], None] = self._stand_still
         self._what = ""
+        self._stages: Mapping[str, str] = {}
         self._tries = 1
 
     @contextmanager
-    def working(self, what: str) -> Iterator[None]:
-        """Show that `what` is being done while the block runs."""
+    def working(self, what: str, stages: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Show that `what` is being done while the block runs. `stages` are the words for each stage of it."""
         self._what = what
+        self._stages = stages or {}
         if self._quiet or (self._as_json and not self._err.is_terminal):
             yield
         elif self._err.is_terminal and not self._err.is_dumb_terminal:
@@ -48,6 +54,10 @@ class Display:
             self._say = self._print_progress
             self._say(what)
             yield
+
+    def advance(self, progress: Progress) -> None:
+        """Show how far the work has come, on a terminal that can."""
+        self._move(self._stages.get(progress.stage, progress.stage), progress)
 
     def pause(self, wait_s: float, sleep: Callable[[float], object] = time.sleep) -> None:
         """Wait between two tries and show it."""
@@ -106,13 +116,19 @@ class Display:
     def _moving_bar(self, what: str) -> Iterator[None]:
         spinner = SpinnerColumn("dots" if _is_unicode(self._err) else "line")
         words = TextColumn("{task.description}", markup=False)
-        with Progress(spinner, words, BarColumn(24), ElapsedColumn(), console=self._err, transient=True) as progress:
-            task = progress.add_task(_safe(what, self._err), total=None)
-            self._say = lambda text: progress.update(task, description=_safe(text, self._err))
+        columns = (spinner, words, BarColumn(24), StepsColumn(), ElapsedColumn())
+        with Bar(*columns, console=self._err, transient=True) as bar:
+            task = bar.add_task(_safe(what, self._err), total=None)
+
+            def show(text: str, progress: Progress = NO_STEPS) -> None:
+                bar.tasks[0].total = progress.total or None  # without a total the bar only moves to and fro
+                bar.update(task, description=_safe(text, self._err), completed=progress.done, refresh=True)
+
+            self._say = self._move = show
             try:
                 yield
             finally:
-                self._say = self._say_nothing
+                self._say, self._move = self._say_nothing, self._stand_still
 
     def _print_progress(self, text: str) -> None:
         self._err.print(f"{_safe(text, self._err)} ...")
@@ -120,17 +136,22 @@ class Display:
     def _say_nothing(self, text: str) -> None:
         pass
 
+    def _stand_still(self, text: str, progress: Progress) -> None:
+        pass
+
+
+class StepsColumn(ProgressColumn):
+    """The column with the steps that are taken, of how many. It is empty while there are no steps to count."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed:.0f}/{task.total:.0f}" if task.total else "")
+
 
 class ElapsedColumn(ProgressColumn):
     """The column with the seconds since the start."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.elapsed or 0:.0f} s", style="dim")
-
-
-def shortened(text: str) -> str:
-    """Shorten `text` for the line of progress."""
-    return textwrap.shorten(text, 32, placeholder=" ...")
 
 
 def printable(text: str, encoding: str) -> str:

@@ -45,7 +45,7 @@ def main(
         display.complain(why)
         return 1
     except KeyboardInterrupt:
-        display.complain("stopped")
+        display.complain("stopped, and the connection to the service is closed")
         return 130
 
 

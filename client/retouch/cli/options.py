@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from retouch import __version__
+from retouch.calls import is_header_value
 from retouch.cli.commands import edit, locate, remove, score
 from retouch.connection import BASE_URL, TIMEOUT_S
 from retouch.options import (
@@ -21,7 +22,9 @@ from retouch.options import (
     FillOption,
     PainterOptions,
     PaintingOptions,
+    PreviewOption,
     RegionOptions,
+    RequestOptions,
     SearchOptions,
     TargetOption,
     options_of,
@@ -76,6 +79,7 @@ def _add_edit(commands: Commands[OneLineParser]) -> OneLineParser:
     _add_outputs(parser)
     _add_search(parser, TargetOption, RegionOptions)
     _add_options(parser.add_argument_group("how to paint it"), PaintingOptions, FillOption)
+    _add_options(parser.add_argument_group("request"), RequestOptions)
     return parser
 
 
@@ -86,6 +90,7 @@ def _add_remove(commands: Commands[OneLineParser]) -> OneLineParser:
     _add_search(parser, TargetOption, RegionOptions)
     _add_options(parser.add_argument_group("how to fill it"), FillOption)
     _add_options(parser.add_argument_group("with --fill-method painter"), PainterOptions)
+    _add_options(parser.add_argument_group("request"), RequestOptions)
     return parser
 
 
@@ -117,6 +122,7 @@ def _add_outputs(parser: OneLineParser) -> None:
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help=where)
     mask = "Save the mask too. It is white where the picture was repainted."
     parser.add_argument("--mask-out", type=Path, metavar="FILE", help=mask)
+    _add_options(parser, PreviewOption, also="They are saved beside the picture: partial-1.png, partial-2.png, ...")
 
 
 def _add_search(parser: OneLineParser, *kinds: type) -> None:
@@ -128,11 +134,11 @@ def _add_search(parser: OneLineParser, *kinds: type) -> None:
     meant.add_argument("--not-point", **pixel, help="A pixel beside what is meant; repeatable.")
 
 
-def _add_options(group: argparse._ArgumentGroup, *kinds: type) -> None:
-    """Add an option for each one of the typed dictionaries `kinds`."""
+def _add_options(group: argparse._ActionsContainer, *kinds: type, also: str = "") -> None:
+    """Add an option for each one of the typed dictionaries `kinds`. Their help ends with `also`."""
     for name, (hint, about) in [option for kind in kinds for option in options_of(kind).items()]:
         if name not in ("points", "labels"):
-            words = about.sentence + (f" ({about.limits})" if about.limits else "")
+            words = " ".join(filter(None, [about.sentence, f"({about.limits})" if about.limits else "", also]))
             flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
             group.add_argument(flag, dest=name, help=words.replace("%", "%%"), **_argument(name, hint, about))
 
@@ -144,7 +150,9 @@ def _argument(name: str, hint: Any, about: About) -> dict[str, Any]:
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction, "default": None}
     if hint is int:
-        return {"type": partial(whole, least=int(about.least or 0)), "metavar": "N"}
+        return {"type": partial(whole, least=int(about.least or 0), most=about.most), "metavar": "N"}
+    if about.header:
+        return {"type": visible, "metavar": "KEY"}
     if name in _MAY_BE_EMPTY:
         return {"type": utf8, "metavar": "TEXT"}
     known = {str: (text, "TEXT"), float: (float, "X"), Box: (box, "L,T,R,B"), ImageInput: (Path, "FILE")}
@@ -185,10 +193,18 @@ def utf8(word: str) -> str:
     return word
 
 
-def whole(word: str, least: int) -> int:
-    """Return a whole number of `least` or more."""
-    if not word.isascii() or not word.isdecimal() or int(word) < least:
-        raise ArgumentTypeError(f"{word!r} is not a whole number of {least} or more")
+def visible(word: str) -> str:
+    """Return a text that can be sent as a header."""
+    if not is_header_value(word):
+        raise ArgumentTypeError(f"{word!r} is not 1 to 255 visible ASCII characters")
+    return word
+
+
+def whole(word: str, least: int, most: float | None = None) -> int:
+    """Return a whole number of `least` or more, and of no more than `most`."""
+    if not word.isascii() or not word.isdecimal() or not least <= int(word) <= (most or float("inf")):
+        limit = "or more" if most is None else f"to {most:g}"
+        raise ArgumentTypeError(f"{word!r} is not a whole number of {least} {limit}")
     return int(word)
 
 

@@ -17,22 +17,24 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class EditOutputs:
-    """The files for the pictures, best first, and for the mask, if it is wanted."""
+    """The files for the pictures, best first, for the mask, if it is wanted, and for the unfinished pictures."""
 
     pictures: tuple[Path, ...]
     mask: Path | None
+    partials: tuple[Path, ...] = ()
 
 
 def edit_outputs(options: argparse.Namespace) -> EditOutputs:
     """Return the files that `retouch edit` or `remove` will write. Raises `UsageError` if one cannot be written."""
     check_input(options.image)
-    if options.mask:
-        check_input(options.mask)
+    for drawn in filter(None, (options.mask, options.markup)):
+        check_input(drawn)
     best = options.out or options.image.with_name(f"{options.image.stem}.edited.png")
     pictures = tuple(ranked(best, rank) for rank in range(1, (options.n or 1) + 1))
+    partials = tuple(best.with_name(f"partial-{number}.png") for number in range(1, (options.partial_images or 0) + 1))
     masks = [options.mask_out] if options.mask_out else []
-    check_outputs([*pictures, *masks], options.image, options.mask)
-    return EditOutputs(pictures, options.mask_out)
+    check_outputs([*pictures, *masks, *partials], options.image, mask=options.mask, markup=options.markup)
+    return EditOutputs(pictures, options.mask_out, partials)
 
 
 def check_input(path: Path) -> None:
@@ -45,14 +47,15 @@ def check_input(path: Path) -> None:
         raise UsageError(f"{path} may not be read")
 
 
-def check_outputs(paths: Sequence[Path], picture: Path, mask: Path | None = None) -> None:
-    """Raise `UsageError` unless all `paths` can be written, are different files, and are neither picture nor mask."""
+def check_outputs(paths: Sequence[Path], picture: Path, mask: Path | None = None, markup: Path | None = None) -> None:
+    """Raise `UsageError` unless all `paths` can be written, are different files, and are none of those that go in."""
+    inputs = {"picture": picture, "mask": mask, "markup": markup}
     seen: set[Path] = set()
     for path in paths:
         _check_place(path)
-        _check_not_input(path, picture, "picture")
-        if mask:
-            _check_not_input(path, mask, "mask")
+        for what, source in inputs.items():
+            if source:
+                _check_not_input(path, source, what)
         if path.resolve() in seen:
             raise UsageError(f"{path} is named twice")
         seen.add(path.resolve())

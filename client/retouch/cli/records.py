@@ -11,8 +11,14 @@ from retouch.errors import APIStatusError, InvalidResponse, RetouchError, Target
 from retouch.results import Candidate, EditResult, Location, Score
 
 
-def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, elapsed_s: float) -> dict[str, Any]:
-    """Return the record of an edit; `saved` and `mask` are the files that its pictures and its mask went to."""
+def edit_record(
+    result: EditResult, saved: Sequence[Path], partials: Sequence[Path], mask: Path | None, elapsed_s: float
+) -> dict[str, Any]:
+    """Return the record of an edit.
+
+    `saved` are the files that its pictures went to, `partials` those of the unfinished ones, and `mask` that of the
+    mask.
+    """
     edits = [
         {
             "path": str(path),
@@ -26,6 +32,7 @@ def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, el
     ]
     return {
         "edits": edits,
+        "partials": [str(path) for path in partials],
         "mask": str(mask) if mask else None,
         "mask_read": asdict(result.mask_read) if result.mask_read else None,
         "mode": result.mode,
@@ -39,6 +46,8 @@ def edit_record(result: EditResult, saved: Sequence[Path], mask: Path | None, el
         "improved": result.improved,
         "filtered_seeds": result.filtered_seeds,
         "timings": result.timings_s,
+        "usage": asdict(result.usage),
+        "safety_identifier": result.safety_identifier,
         "seconds": round(elapsed_s, 3),
         "request_id": result.request_id,
     }

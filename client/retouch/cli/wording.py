@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -33,8 +34,31 @@ CLEAR_GROUND = (
 NOT_REMOVED = "nothing improved: the region matches what was to be removed no less than it did"
 
 
-def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, elapsed_s: float) -> Facts:
-    """Return the lines about an edit; `saved` and `mask` are the files that its pictures and its mask went to."""
+def stage_names(options: argparse.Namespace) -> dict[str, str]:
+    """Return what is said while an edit is in each stage."""
+    target = options.target or getattr(options, "prompt", "")
+    return {
+        "locate": f'Looking for "{shortened(target)}"' if target else "Looking where that is",
+        "segment": "Cutting it out",
+        "inpaint": f'Painting "{shortened(options.prompt)}"' if "prompt" in options else "Painting the ground",
+        "fill": "Filling its place",
+        "score": "Scoring",
+    }
+
+
+def shortened(text: str) -> str:
+    """Shorten `text` for the line of progress."""
+    return textwrap.shorten(text, 32, placeholder=" ...")
+
+
+def edit_facts(
+    result: EditResult, saved: Sequence[Path], partials: Sequence[Path], mask: Path | None, elapsed_s: float
+) -> Facts:
+    """Return the lines about an edit.
+
+    `saved` are the files that its pictures went to, `partials` those of the unfinished ones, and `mask` that of the
+    mask.
+    """
     best, *others = result.edits
     facts = [("found", _found(result))]
     if result.mask_read:
@@ -46,6 +70,8 @@ def edit_facts(result: EditResult, saved: Sequence[Path], mask: Path | None, ela
     if best.seed is not None:
         facts.append(("seed", str(best.seed)))
     facts += [("also", _also(path, other)) for path, other in zip(saved[1:], others, strict=False)]
+    if partials:
+        facts.append(("partial", _first_to_last(partials)))
     if mask:
         facts.append(("mask", str(mask)))
     if result.converted:
@@ -76,7 +102,7 @@ def location_facts(location: Location, heat: Path | None, masks: Sequence[Path])
     if heat:
         facts.append(("heat", str(heat)))
     if masks:
-        facts.append(("masks", f"{masks[0]}" if len(masks) == 1 else f"{masks[0]} to {masks[-1].name}"))
+        facts.append(("masks", _first_to_last(masks)))
     return [*facts, (NOTE, LOW_CONFIDENCE)] if location.low_confidence else facts
 
 
@@ -136,6 +162,10 @@ def seconds(total_s: float, stages_s: Mapping[str, float]) -> str:
     return f"{total_s:.1f} s ({stages})" if stages else f"{total_s:.1f} s"
 
 
+def _first_to_last(paths: Sequence[Path]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{paths[0]} to {paths[-1].name}"
+
+
 def _found(result: EditResult) -> str:
     count = len(result.candidates)
     among = f", one of {count} candidates" if count > 1 else ""
@@ -179,7 +209,7 @@ def _edit_notes(result: EditResult) -> Iterator[str]:
 def _look_where(error: TargetNotFound, options: argparse.Namespace) -> str:
     if options.command == "locate":
         return "Name it in other words."
-    if options.point or options.box:
+    if options.point or options.box or options.markup:
         return "Point somewhere else, or draw a --mask."
     looked_for = error.location.target if error.location else ""
     target = looked_for or options.target or options.prompt
