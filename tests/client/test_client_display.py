@@ -67,28 +67,47 @@ STAGES = {"locate": 'Looking for "the apple"', "inpaint": "Painting [red]"}
 
 
 def frames(err: Screen) -> list[str]:
-    """What stood on the line of the bar, one after the other."""
-    lines = [re.sub(r"^[⠀-⣿] | *\d+ s$", "", line.strip()) for line in re.split(r"[\r\n]", err.plain)]
-    shown = [re.sub(r"[━╸╺ ]*━[━╸╺ ]*", " | ", line).removesuffix(" | ") for line in lines if line]
+    """What stood beside the bar, one after the other."""
+    lines = [re.sub(r"^[⠀-⣿] [━╸╺ ]{20} +\d+ s ", "", line).rstrip() for line in re.split(r"[\r\n]+", err.plain)]
+    shown = [line for line in lines if line]
     return [line for before, line in zip(["", *shown], shown, strict=False) if line != before]
 
 
-def test_a_terminal_is_shown_the_stage_and_the_steps(screens: Any) -> None:
+def test_a_terminal_is_shown_the_stage_and_the_steps(screens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, err = screens()
+    monkeypatch.setenv("COLUMNS", "80")
     shown = display()
     with shown.working("Painting", STAGES):
-        for progress in (("locate", 0, 0), ("inpaint", 0, 30), ("inpaint", 12, 30), ("tidy up", 0, 0)):
-            shown.advance(Progress(*progress))
+        shown.advance(Progress("locate", 0, 0))
+        for done in (0, 12, 30):
+            shown.advance(Progress("inpaint", done, 30))
+        shown.advance(Progress("tidy up", 0, 0))
         shown.pause(1.5, lambda seconds: None)
     assert frames(err) == [
         "Painting",
         'Looking for "the apple"',
-        "Painting [red] | 0/30",
-        "Painting [red] | 12/30",
+        "Painting [red], step 0 of 30",
+        "Painting [red], step 12 of 30",
+        "Painting [red], step 30 of 30",
         "tidy up",
         "No luck, trying again in 1.5 s",
         "Painting, try 2",
     ]
+
+
+@pytest.mark.parametrize("columns", [40, 79, 80])
+def test_the_bar_keeps_its_place_and_the_words_are_cut_off(
+    screens: Any, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    _, err = screens()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = display()
+    with shown.working("Painting " * 20, STAGES):
+        shown.advance(Progress("inpaint", 12, 30))
+    lines = [line for line in re.split(r"[\r\n]+", err.plain) if line]
+    assert {len(re.sub(r"\d+ s.*", "", line)) for line in lines} == {13 if columns < 80 else 25}
+    assert max(map(len, lines)) == columns
+    assert "…" in lines[0]
 
 
 def test_the_bar_goes_away_on_failure_too(screens: Any) -> None:
@@ -213,3 +232,13 @@ def test_the_words_of_the_stages() -> None:
     assert inpaint_and_locate(prompt="x", target="an apple") == ('Painting "x"', 'Looking for "an apple"')
     assert inpaint_and_locate(target="an apple") == ("Painting the ground", 'Looking for "an apple"')
     assert inpaint_and_locate() == ("Painting the ground", "Looking where that is")
+
+
+def test_the_longest_line_of_an_edit_fits_into_80_columns(screens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, err = screens()
+    monkeypatch.setenv("COLUMNS", "80")
+    names = stage_names(argparse.Namespace(prompt="word " * 50, target=None))
+    shown = display()
+    with shown.working("Painting", names):
+        shown.advance(Progress("inpaint", 100, 150))
+    assert frames(err)[-1] == f"{names['inpaint']}, step 100 of 150"

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 from rich.text import Text
 
 from retouch.cli.records import error_record
@@ -115,14 +116,19 @@ class Display:
     @contextmanager
     def _moving_bar(self, what: str) -> Iterator[None]:
         spinner = SpinnerColumn("dots" if _is_unicode(self._err) else "line")
-        words = TextColumn("{task.description}", markup=False)
-        columns = (spinner, words, BarColumn(24), StepsColumn(), ElapsedColumn())
-        with Bar(*columns, console=self._err, transient=True) as bar:
-            task = bar.add_task(_safe(what, self._err), total=None)
+        # The words come last: they change in length, and the end of them is what a narrow terminal may cut off.
+        rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        words = TextColumn("{task.description}", markup=False, table_column=rest)
+        line = BarColumn(20 if self._err.width >= 80 else 8)
+        with Bar(spinner, line, ElapsedColumn(), words, console=self._err, transient=True, expand=True) as bar:
+            bar.add_task(_safe(what, self._err), total=None)
 
             def show(text: str, progress: Progress = NO_STEPS) -> None:
-                bar.tasks[0].total = progress.total or None  # without a total the bar only moves to and fro
-                bar.update(task, description=_safe(text, self._err), completed=progress.done, refresh=True)
+                (task,) = bar.tasks
+                task.description = _safe(f"{text}{_steps(progress)}", self._err)
+                # Set here and not by `update`, which cannot take a total away and stops the spinner at the last step.
+                task.completed, task.total = progress.done, progress.total or None
+                bar.refresh()
 
             self._say = self._move = show
             try:
@@ -140,18 +146,15 @@ class Display:
         pass
 
 
-class StepsColumn(ProgressColumn):
-    """The column with the steps that are taken, of how many. It is empty while there are no steps to count."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.completed:.0f}/{task.total:.0f}" if task.total else "")
-
-
 class ElapsedColumn(ProgressColumn):
     """The column with the seconds since the start."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.elapsed or 0:.0f} s", style="dim")
+        return Text(f"{task.elapsed or 0:3.0f} s", style="dim")
+
+
+def _steps(progress: Progress) -> str:
+    return f", step {progress.done} of {progress.total}" if progress.total else ""
 
 
 def printable(text: str, encoding: str) -> str:

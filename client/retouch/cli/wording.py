@@ -35,20 +35,20 @@ NOT_REMOVED = "nothing improved: the region matches what was to be removed no le
 
 
 def stage_names(options: argparse.Namespace) -> dict[str, str]:
-    """Return what is said while an edit is in each stage."""
+    """Return what is said while an edit is in each stage. With bar and steps it fits into 80 columns."""
     target = options.target or getattr(options, "prompt", "")
     return {
-        "locate": f'Looking for "{shortened(target)}"' if target else "Looking where that is",
+        "locate": f'Looking for "{shortened(target, 24)}"' if target else "Looking where that is",
         "segment": "Cutting it out",
-        "inpaint": f'Painting "{shortened(options.prompt)}"' if "prompt" in options else "Painting the ground",
+        "inpaint": f'Painting "{shortened(options.prompt, 24)}"' if "prompt" in options else "Painting the ground",
         "fill": "Filling its place",
         "score": "Scoring",
     }
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, width: int = 32) -> str:
     """Shorten `text` for the line of progress."""
-    return textwrap.shorten(text, 32, placeholder=" ...")
+    return textwrap.shorten(text, width, placeholder=" ...")
 
 
 def edit_facts(
