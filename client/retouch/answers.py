@@ -249,6 +249,7 @@ _PLAIN: Mapping[Any, tuple[str, Callable[[Any], Any]]] = {
     tuple[str, ...]: ("a list of texts", _list_of(partial(_as, str))),
     tuple[int, ...]: ("a list of whole numbers", _list_of(_integer)),
     Point: ("two whole numbers", _list_of(_integer, 2)),
+    tuple[Point, ...]: ("a list of pairs of whole numbers", _list_of(_list_of(_integer, 2))),
     Box: ("four whole numbers", _list_of(_integer, 4)),
     Picture: ("a picture in base64", _picture),
     Mask: ("a picture in base64", _mask),

@@ -137,8 +137,8 @@ class RegionOptions(SearchOptions, total=False):
     markup: Annotated[
         ImageInput | None,
         About(
-            "A transparent picture of the same size with strokes painted on what is meant or around it, in place of a "
-            "search by words."
+            "A transparent picture of the same size with strokes painted around what is meant or on it, in place of a "
+            "search by words. A loop is read as the box around it, any other drawing as a point in its middle."
         ),
     ]
     candidate: Annotated[

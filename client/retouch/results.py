@@ -102,9 +102,22 @@ class MaskRead:
 
 
 @dataclass(frozen=True)
+class MarkupRead:
+    """How the service read the markup of a request.
+
+    A loop is read as the `box` around it. Other drawings are read as `points`, one in the middle of each, and `box` is
+    None. `marked_px` is the number of painted pixels.
+    """
+
+    box: Box | None
+    points: tuple[Point, ...]
+    marked_px: int
+
+
+@dataclass(frozen=True)
 class InputTokens:
-    """What the input of a request counts as: `image_tokens` are the thousands (1024) of pixels of its picture, begun
-    ones too, and `text_tokens` the tokens of its texts as the painter reads them.
+    """What an edit read: `image_tokens` is one for each 1024 pixels of the picture, and `text_tokens` are those of its
+    texts, as the painter counts them.
     """
 
     image_tokens: int
@@ -113,10 +126,10 @@ class InputTokens:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a request cost, in the fields of OpenAI's API. Both parts of the input are in `input_tokens_details`.
+    """What an edit took, in the fields of OpenAI's API. Both parts of the input are in `input_tokens_details`.
 
-    `output_tokens` are the denoising steps that were computed, those of all pictures together. A classical fill has
-    none.
+    `output_tokens` are the rows that the network of the painter computed in all steps: two for a step of one picture
+    with guidance, else one. A classical fill has none.
     """
 
     input_tokens: int
@@ -130,8 +143,8 @@ class EditResult:
     """The answer to `edit` and `remove`: one or more `edits`, best first.
 
     `mask` is white where the picture was repainted. Elsewhere `changed_outside_px` pixels differ from the picture as
-    the service read it; the number is always 0. `mask_read` says how a mask of the request was read, and is None
-    without one. `converted` names what reading the picture changed: "profile" (its colours became sRGB), "alpha"
+    the service read it; the number is always 0. `mask_read` and `markup_read` say how a mask and a markup of the
+    request were read, and are None without one. `converted` names what reading the picture changed: "profile" (its colours became sRGB), "alpha"
     (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright), "frames"
     (only the first was read), "metadata" (EXIF, texts, resolution and the like were left out). `method` is "diffusion",
     or the name of a classical fill without a model. In the `mode` "remove" `fill_method` is "painter" or "classical"
@@ -141,12 +154,13 @@ class EditResult:
     the prompt better than the unedited one did, or after a removal, whether it matches the target less.
     `filtered_seeds` are the seeds of pictures that the safety checker holds back. The same picture, texts and numbers
     with the seed of an edit give that edit again. `timings_s` has the duration of each stage. `usage` says what the
-    request cost, and `safety_identifier` is the one that it was sent with.
+    edit took, and `safety_identifier` is the one that it was sent with.
     """
 
     edits: tuple[Edit, ...] = field(metadata={"key": "data"})
     mask: Mask = field(repr=False, metadata={"key": "mask_b64"})
     mask_read: MaskRead | None
+    markup_read: MarkupRead | None
     mode: str
     method: str
     fill_method: str | None

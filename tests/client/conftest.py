@@ -196,6 +196,7 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
         "instances": [0],
         "mask_b64": packed(ellipse(size)),
         "mask_read": None,
+        "markup_read": None,
         "changed_outside_px": 0,
         "converted": [],
         "improved": True,

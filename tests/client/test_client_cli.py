@@ -126,6 +126,7 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
         "partials",
         "mask",
         "mask_read",
+        "markup_read",
         "mode",
         "method",
         "fill_method",

@@ -85,6 +85,24 @@ def test_how_a_mask_was_read_is_told(
     assert "marked" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("read", "meaning"),
+    [
+        ({"box": [1, 2, 30, 20], "points": [], "marked_px": 1234}, "the box 1,2,30,20"),
+        ({"box": None, "points": [[20, 10]], "marked_px": 1234}, "the point 20,10"),
+        ({"box": None, "points": [[20, 10], [5, 6]], "marked_px": 1234}, "the points 20,10; 5,6"),
+    ],
+)
+def test_how_a_markup_was_read_is_told(
+    service: Any, photo: Path, mask: Path, capsys: Capture, read: dict[str, Any], meaning: str
+) -> None:
+    service.changes = {"markup_read": read}
+    assert service.run("remove", photo, "--markup", mask) == 0
+    assert f"\n  marked  1,234 pixels of the markup, read as {meaning}\n" in capsys.readouterr().out
+    assert service.run("remove", photo, "--markup", mask, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["markup_read"] == read
+
+
 def test_a_removal_is_said_to_be_a_classical_fill(service: Any, photo: Path, capsys: Capture) -> None:
     assert service.run("remove", photo, "--target", "the apple", "--avoid", "the pear", "--candidate", 1) == 0
     out, err = capsys.readouterr()

@@ -101,7 +101,7 @@ def test_fields_keep_step_with_the_service(client_folder: Path) -> None:
     assert service["EditResult"] - {"location", "trace", "row_steps", "text_tokens"} <= client["EditResult"]
     # An edit tells where it went, which is all of a location but what only a search has.
     place = client["Location"] - {"found", "heat", "size", "timings_s", "request_id"}
-    own = {"method", "converted", "mask_read", "usage", "safety_identifier", "request_id"}
+    own = {"method", "converted", "mask_read", "markup_read", "usage", "safety_identifier", "request_id"}
     assert client["EditResult"] - service["EditResult"] == place | own
     assert client["Location"] - service["Location"] == {"size", "request_id"}
 

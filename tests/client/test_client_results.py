@@ -56,6 +56,14 @@ def test_an_edit_tells_how_a_mask_was_read(service: Any, photo: Path) -> None:
     assert read == retouch.MaskRead(mode="alpha", threshold=128, marked_px=400)
 
 
+def test_an_edit_tells_how_a_markup_was_read(service: Any, photo: Path) -> None:
+    assert service.client().edit(photo, "a lemon").markup_read is None
+    service.changes = {"markup_read": {"box": [1, 2, 30, 20], "points": [], "marked_px": 90}}
+    assert service.client().edit(photo, "a lemon").markup_read == retouch.MarkupRead((1, 2, 30, 20), (), 90)
+    service.changes = {"markup_read": {"box": None, "points": [[20, 10], [5, 6]], "marked_px": 90}}
+    assert service.client().edit(photo, "a lemon").markup_read == retouch.MarkupRead(None, ((20, 10), (5, 6)), 90)
+
+
 def test_what_was_held_back_and_what_did_not_help(service: Any, photo: Path) -> None:
     filtered = [{"seed": seed, "code": "moderation_blocked"} for seed in (8, 9)]
     service.changes = {"improved": False, "filtered": filtered, "low_confidence": True, "chosen": 2}
@@ -106,6 +114,7 @@ def test_save_writes_every_picture_and_the_mask(service: Any, photo: Path, tmp_p
         "data",
         "mask_b64",
         "mask_read",
+        "markup_read",
         "mode",
         "method",
         "target",
@@ -171,6 +180,8 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_edit: dict[str, 
         ("timings", [], "an object"),
         ("timings.locate", None, "a number"),
         ("mask_read", "alpha", "an object"),
+        ("markup_read.points", [[1, 2], 3], "a list of pairs of whole numbers"),
+        ("markup_read.box", [1, 2, 3], "four whole numbers"),
         ("mask_b64", "no base64!", "a picture in base64"),
         ("mask_b64", base64.b64encode(b"no picture").decode(), "a picture in base64"),
         ("data[0].b64_json", 5, "a picture in base64"),
@@ -189,6 +200,8 @@ def test_a_missing_key_is_named(service: Any, photo: Path, good_edit: dict[str, 
 def test_a_wrong_value_is_named(
     service: Any, photo: Path, good_edit: dict[str, Any], key: str, value: Any, wanted: str
 ) -> None:
+    if key.startswith("markup_read."):
+        good_edit["markup_read"] = {"box": None, "points": [], "marked_px": 4}
     put(good_edit, key, value)
     service.instead = [httpx.Response(200, content=dumps(good_edit))]
     with pytest.raises(retouch.InvalidResponse) as caught:

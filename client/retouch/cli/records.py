@@ -35,6 +35,7 @@ def edit_record(
         "partials": [str(path) for path in partials],
         "mask": str(mask) if mask else None,
         "mask_read": asdict(result.mask_read) if result.mask_read else None,
+        "markup_read": asdict(result.markup_read) if result.markup_read else None,
         "mode": result.mode,
         "method": result.method,
         "fill_method": result.fill_method,

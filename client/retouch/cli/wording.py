@@ -19,7 +19,7 @@ from retouch.errors import (
     RetouchError,
     TargetNotFound,
 )
-from retouch.results import Edit, EditResult, Location, MaskRead, Point, Score
+from retouch.results import Edit, EditResult, Location, MarkupRead, MaskRead, Point, Score
 
 Facts = list[tuple[str, str]]
 Rows = list[tuple[str, ...]]
@@ -63,6 +63,8 @@ def edit_facts(
     facts = [("found", _found(result))]
     if result.mask_read:
         facts.append(("marked", _marked(result.mask_read)))
+    if result.markup_read:
+        facts.append(("marked", _drawn(result.markup_read)))
     if result.mode == "remove":
         facts.append(("how", _filled(result)))
     if best.score:
@@ -177,6 +179,12 @@ def _found(result: EditResult) -> str:
 def _marked(read: MaskRead) -> str:
     by = "transparent" if read.mode == "alpha" else f"light, from level {read.threshold} on"
     return f"{read.marked_px:,} pixels of the mask: what is {by}"
+
+
+def _drawn(read: MarkupRead) -> str:
+    points = "; ".join(map(listed, read.points))
+    meaning = f"the box {listed(read.box)}" if read.box else f"the point{'s' if len(read.points) > 1 else ''} {points}"
+    return f"{read.marked_px:,} pixels of the markup, read as {meaning}"
 
 
 def _scored(score: Score, remark: str) -> Facts:
