@@ -115,6 +115,13 @@ class SearchOptions(TypedDict, total=False):
             "pixels of the upright picture",
         ),
     ]
+    markup: Annotated[
+        ImageInput | None,
+        About(
+            "A transparent picture of the same size with strokes painted around what is meant or on it, in place of a "
+            "search by words. A loop is read as the box around it, any other drawing as a point in its middle."
+        ),
+    ]
 
 
 class RegionOptions(SearchOptions, total=False):
@@ -132,13 +139,6 @@ class RegionOptions(SearchOptions, total=False):
         About(
             "How the mask marks what to repaint: alpha where it is transparent, luminance where it is light. auto is "
             "alpha if the mask has an alpha channel, else luminance."
-        ),
-    ]
-    markup: Annotated[
-        ImageInput | None,
-        About(
-            "A transparent picture of the same size with strokes painted around what is meant or on it, in place of a "
-            "search by words. A loop is read as the box around it, any other drawing as a point in its middle."
         ),
     ]
     candidate: Annotated[

@@ -144,11 +144,11 @@ class EditResult:
 
     `mask` is white where the picture was repainted. Elsewhere `changed_outside_px` pixels differ from the picture as
     the service read it; the number is always 0. `mask_read` and `markup_read` say how a mask and a markup of the
-    request were read, and are None without one. `converted` names what reading the picture changed: "profile" (its colours became sRGB), "alpha"
-    (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was turned upright), "frames"
-    (only the first was read), "metadata" (EXIF, texts, resolution and the like were left out). `method` is "diffusion",
-    or the name of a classical fill without a model. In the `mode` "remove" `fill_method` is "painter" or "classical"
-    accordingly, and otherwise None.
+    request were read, and are None without one. `converted` names what reading the picture changed: "profile" (its
+    colours became sRGB), "alpha" (transparency was laid over white), "depth" (16 bits became 8), "orientation" (it was
+    turned upright), "frames" (only the first was read), "metadata" (EXIF, texts, resolution and the like were left
+    out). `method` is "diffusion", or the name of a classical fill without a model. In the `mode` "remove" `fill_method`
+    is "painter" or "classical" accordingly, and otherwise None.
 
     The fields from `target` to `instances` are those of `Location`. `improved` says whether the best picture matches
     the prompt better than the unedited one did, or after a removal, whether it matches the target less.

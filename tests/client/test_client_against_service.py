@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import httpx
 import pytest
 from PIL import Image
-from retouch import APIStatusError, AsyncRetouch, BadRequestError, ContentFiltered, Score, TargetNotFound
+from retouch import (
+    APIStatusError,
+    AsyncRetouch,
+    BadRequestError,
+    ContentFiltered,
+    InternalServerError,
+    Progress,
+    Score,
+    TargetNotFound,
+)
 from retouch.errors import status_in_stream
 from retouch.options import SearchOptions, StreamOptions, options_of
 
@@ -60,6 +70,16 @@ class Painter:
             filtered_seeds=(9,),
             timings_s={"locate": 0.25},
         )
+
+    async def edit_stream(self, request: messages.EditRequest, partial_images: int = 0) -> AsyncIterator[Any]:
+        yield messages.Progress("locate")
+        result = await self.edit(request)
+        yield messages.Progress("inpaint", 0, 20)
+        for index in range(partial_images):
+            yield messages.PartialImage(np.full_like(request.image, 50 + index), index)
+        if request.prompt == "a long wait":
+            raise errors.DeadlineExceeded("It took too long.")
+        yield result
 
     async def locate(self, request: messages.LocateRequest) -> messages.Location:
         self.requests.append(request)
@@ -188,6 +208,38 @@ def test_what_a_removal_cannot_heed_is_refused_by_the_service(painter: Painter, 
         ask(painter, lambda client: client.edit(photo, "a lemon", fill_method="painter"))
     assert refused.value.param == "fill_method"
     assert not painter.requests
+
+
+async def streamed(client: AsyncRetouch, *args: Any, **options: Any) -> list[Any]:
+    return [event async for event in client.edit_stream(*args, **options)]
+
+
+def test_an_edit_as_a_stream_is_the_edit(painter: Painter, photo: Path) -> None:
+    options = {"target": "the apple", "n": 2, "seed": 3, "safety_identifier": "user 7"}
+    *news, result = ask(painter, lambda client: streamed(client, photo, "a lemon", partial_images=2, **options))
+    assert news[:2] == [Progress("locate", 0, 0), Progress("inpaint", 0, 20)]
+    assert [(event.index, event.image.getpixel((0, 0))) for event in news[2:]] == [
+        (0, (50, 50, 50)),
+        (1, (51, 51, 51)),
+    ]
+    plain = ask(painter, lambda client: client.edit(photo, "a lemon", **options))
+    assert replace(result, request_id=None) == replace(plain, request_id=None)
+    assert (result.safety_identifier, bool(result.request_id)) == ("user 7", True)
+
+
+def test_a_stream_fails_as_the_edit_does(painter: Painter, photo: Path) -> None:
+    with pytest.raises(TargetNotFound) as missing:
+        ask(painter, lambda client: streamed(client, photo, "a lemon", target="a pear"))
+    assert missing.value.location.point_xy == (20, 10)
+    with pytest.raises(ContentFiltered):
+        ask(painter, lambda client: streamed(client, photo, "a knife", target="the apple"))
+    with pytest.raises(BadRequestError) as wrong:
+        ask(painter, lambda client: streamed(client, photo, "a lemon", n=0))
+    assert wrong.value.param == "n"
+    with pytest.raises(InternalServerError) as late:
+        ask(painter, lambda client: streamed(client, photo, "a long wait", target="the apple"))
+    assert (late.value.status_code, late.value.message) == (504, "It took too long.")
+    assert late.value.request_id
 
 
 def test_locate_and_score(painter: Painter, photo: Path) -> None:

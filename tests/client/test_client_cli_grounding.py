@@ -351,9 +351,11 @@ def test_other_commands_that_find_nothing(
         (["remove", "{photo}", "--mask", "{photo}", "--mask-out", "{photo}"], "is the picture itself"),
         (["remove", "{photo}"], "say what to remove with --target, --point, --box, --mask or --markup"),
         (["remove", "{photo}", "--not-point", "1,2"], "say what to remove with"),
-        (["locate", "{photo}"], "say what to find: a TARGET, --point or --box"),
+        (["locate", "{photo}"], "say what to find: a TARGET, --point, --box or --markup"),
         (["locate", "{photo}", "--box", "1,2,3,4", "--heat", "{folder}/h.png"], "--heat is for a TARGET alone"),
         (["locate", "{photo}", "x", "--point", "1,2", "--heat", "{folder}/h.png"], "--heat is for a TARGET alone"),
+        (["locate", "{photo}", "--markup", "{photo}", "--heat", "{folder}/h.png"], "--heat is for a TARGET alone"),
+        (["locate", "{photo}", "--markup", "{folder}/none.png"], "there is no file {folder}/none.png"),
         (["locate", "{photo}", "x", "--masks-out", "{photo}"], "{photo} is no folder"),
     ],
 )

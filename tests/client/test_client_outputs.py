@@ -136,6 +136,12 @@ def test_masks_never_overwrite_the_picture(photo: Path) -> None:
     photo.with_name("mask-1.png").symlink_to(photo)
     with pytest.raises(UsageError, match=r"mask-1.png is the picture itself"):
         check_masks_folder(photo.parent, photo)
+    markup = photo.with_name("mask-2.png")
+    Image.new("RGBA", (48, 32)).save(markup)
+    photo.with_name("mask-1.png").unlink()
+    check_masks_folder(photo.parent, photo)
+    with pytest.raises(UsageError, match=r"mask-2.png is the markup itself"):
+        check_masks_folder(photo.parent, photo, markup)
 
 
 def grid(heat: list[list[float]]) -> Image.Image:

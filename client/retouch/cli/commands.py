@@ -127,16 +127,18 @@ def _save(result: EditResult, outputs: EditOutputs) -> list[Path]:
 
 def _check_locate(options: argparse.Namespace) -> None:
     check_input(options.image)
-    if not (options.target or options.point or options.box):
-        raise UsageError("say what to find: a TARGET, --point or --box")
+    if options.markup:
+        check_input(options.markup)
+    if not (options.target or options.point or options.box or options.markup):
+        raise UsageError("say what to find: a TARGET, --point, --box or --markup")
     if options.heat:
-        if options.point or options.box:
+        if options.point or options.box or options.markup:
             raise UsageError(
-                "--heat is for a TARGET alone: where points or a box say what is meant, nothing is searched"
+                "--heat is for a TARGET alone: where points, a box or a markup say what is meant, nothing is searched"
             )
         check_outputs([options.heat], options.image)
     if options.masks_out:
-        check_masks_folder(options.masks_out, options.image)
+        check_masks_folder(options.masks_out, options.image, options.markup)
 
 
 def _given(options: argparse.Namespace, kind: type) -> dict[str, Any]:

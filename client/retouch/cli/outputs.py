@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,16 +53,14 @@ def check_outputs(paths: Sequence[Path], picture: Path, mask: Path | None = None
     seen: set[Path] = set()
     for path in paths:
         _check_place(path)
-        for what, source in inputs.items():
-            if source:
-                _check_not_input(path, source, what)
+        _check_not_inputs(path, inputs)
         if path.resolve() in seen:
             raise UsageError(f"{path} is named twice")
         seen.add(path.resolve())
 
 
-def check_masks_folder(folder: Path, picture: Path) -> None:
-    """Raise `UsageError` unless masks can be written into `folder`, which may be new, without replacing `picture`."""
+def check_masks_folder(folder: Path, picture: Path, markup: Path | None = None) -> None:
+    """Raise `UsageError` unless masks can be written into `folder`, which may be new, over nothing that goes in."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
     home = folder if folder.exists() else folder.parent
@@ -71,7 +69,7 @@ def check_masks_folder(folder: Path, picture: Path) -> None:
     if not os.access(home, os.W_OK):
         raise UsageError(f"{home} may not be written")
     for path in folder.glob("mask-*.png"):
-        _check_not_input(path, picture, "picture")
+        _check_not_inputs(path, {"picture": picture, "markup": markup})
 
 
 def _check_place(path: Path) -> None:
@@ -85,6 +83,7 @@ def _check_place(path: Path) -> None:
         raise UsageError(f"{path} may not be written")
 
 
-def _check_not_input(path: Path, source: Path, what: str) -> None:
-    if path.exists() and path.samefile(source):
-        raise UsageError(f"{path} is the {what} itself, which is never overwritten")
+def _check_not_inputs(path: Path, inputs: Mapping[str, Path | None]) -> None:
+    for what, source in inputs.items():
+        if source and path.exists() and path.samefile(source):
+            raise UsageError(f"{path} is the {what} itself, which is never overwritten")
