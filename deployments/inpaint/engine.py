@@ -178,6 +178,7 @@ class InpaintEngine:
         start = time.time()
         try:
             paintings = self.model.prepare(job.request, job.previews)
+            job.text_tokens = self.model.text_tokens(job.request)
             if self.model.unet.device.type == "cuda":
                 # The steps run on a stream of their own, and must not read what is still being computed here.
                 torch.cuda.current_stream(self.model.unet.device).synchronize()
