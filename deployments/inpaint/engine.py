@@ -35,7 +35,7 @@ from deployments.messages import InpaintRequest, Painted
 logger = logging.getLogger(__name__)
 
 MB = 2**20
-FEWEST_PICTURES = 8  # let in by default, however few share a step: as many as one request may ask for of a thing
+FEWEST_PICTURES = 10  # let in by default, however few share a step: as many as one request may ask for of a thing
 
 
 class InpaintEngine:
