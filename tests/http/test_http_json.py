@@ -294,6 +294,10 @@ def test_a_key_that_comes_twice(refused_json, sent, param):
     assert "more than once" in refused_json(sent, param)
 
 
+def test_long_lists_are_refused_before_they_are_read(refused_json):
+    assert "too many values" in refused_json('{"points": [' + "1," * 200_000 + "1]}", None)
+
+
 def test_pairs_of_surrogates_are_fine(client, driver, body):
     sent = json.dumps(body(prompt="a \U0001f34b"))
     assert "\\ud83c\\udf4b" in sent
