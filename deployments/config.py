@@ -127,7 +127,7 @@ class InpaintSettings(_Frozen):
     `max_pictures` (one for each square and seed) and `max_held_mb` bound what is accepted and not finished. Beyond them
     a request is refused, with the time after which to try again. One that needs all of `max_pictures` or more is
     accepted while any place is free. A `max_pictures` of None is as many guided pictures as share a step, and at least
-    8, so that a picture that is accepted takes part at once. A `scheduler` of None is the checkpoint's own.
+    10, so that a picture that is accepted takes part at once. A `scheduler` of None is the checkpoint's own.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)
@@ -194,7 +194,8 @@ class DriverSettings(_Frozen):
     A `guidance_scale` of None is the inpaint model's own, which its directory may state (see `inpaint/defaults.py`). A
     `deadline_s` of None lets an edit take as long as it needs. A stage whose replica died is run at most `max_attempts`
     times. Web pages of the `cors_origins` may call the service from a
-    browser, such as "https://app.example" or, for pages from anywhere, "*".
+    browser, such as "https://app.example" or, for pages from anywhere, "*". A request may name its `model` by any of
+    the `model_aliases`, patterns in which * stands for anything: programs that were made for others send their names.
     """
 
     num_inference_steps: int = Field(30, ge=1)
@@ -205,3 +206,4 @@ class DriverSettings(_Frozen):
     painting: PaintingSettings = PaintingSettings()
     limits: Limits = Limits()
     cors_origins: tuple[Origin, ...] = ()
+    model_aliases: tuple[str, ...] = ("gpt-image-*", "chatgpt-image-*")

@@ -6,7 +6,7 @@
     │   ├── InvalidImage     400  the picture cannot be read
     │   ├── UnsupportedImage 415  the file is no PNG, JPEG or WebP
     │   ├── ImageTooLarge    413  too many bytes or pixels
-    │   ├── UnsupportedBody  415  the body is no multipart form
+    │   ├── UnsupportedBody  415  the body is neither a multipart form nor JSON
     │   └── BrokenForm       400  the multipart form ends too early or cannot be taken apart
     ├── ModelNotFound        404  the request names a model that is not served here
     ├── TargetNotFound       422  the picture does not show what the text names
@@ -90,7 +90,7 @@ class ModelNotFound(ServiceError):
 
 
 class UnsupportedBody(InvalidInput):
-    """The body is no multipart form in UTF-8."""
+    """The body is neither a multipart form nor JSON, or not in UTF-8."""
 
     status = 415
     code = "unsupported_media_type"

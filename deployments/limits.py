@@ -21,7 +21,7 @@ class Limits(BaseModel):
     min_side_px: int = Field(16, ge=1)
     max_side_px: int = Field(8192, ge=1)
     max_prompt_chars: int = Field(1000, ge=1)
-    max_images: int = Field(8, ge=1)
+    max_images: int = Field(10, ge=1)
     max_points: int = Field(64, ge=1)
     max_inference_steps: int = Field(150, ge=1)
     max_guidance_scale: float = Field(30.0, ge=1)

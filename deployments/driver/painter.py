@@ -28,13 +28,16 @@ Scores = tuple[float, float]  # of a whole picture and, on the mean, of its regi
 class Finished:
     """The pictures, best first; whether the best is better than the unedited one; and the filtered seeds.
 
-    `guidance_scale` is the one they were painted with, 0 where nothing was painted.
+    `guidance_scale` is the one they were painted with, and `row_steps` and `text_tokens` are those of `EditResult`; all
+    are 0 where nothing was painted.
     """
 
     edits: tuple[Edit, ...]
     improved: bool
     guidance_scale: float
     filtered_seeds: tuple[int, ...] = ()
+    row_steps: int = 0
+    text_tokens: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,7 @@ class Painter:
         self._settings = settings
         self.spans: list[Span] = []
         self._guidance_scale = 0.0
+        self._row_steps = self._text_tokens = 0
 
     async def paint(self, job: EditJob, plan: Plan) -> Finished:
         """Return as many pictures as there are seeds, the best of all that were painted.
@@ -82,7 +86,8 @@ class Painter:
         if not pictures:
             raise ContentFiltered(filtered, removes=job.mode == "remove")
         edits = tuple(picture.edit(before) for picture in pictures[: len(job.seeds)])
-        return Finished(edits, _improves(job, pictures[0].scores, before), self._guidance_scale, filtered)
+        improved = _improves(job, pictures[0].scores, before)
+        return Finished(edits, improved, self._guidance_scale, filtered, self._row_steps, self._text_tokens)
 
     async def remove(self, job: EditJob, plan: Plan) -> Finished:
         """Return what `paint` does where the painter fills the regions.
@@ -129,6 +134,8 @@ class Painter:
         painted = await self._painted(request)
         self.spans += painted.spans
         self._guidance_scale = painted.guidance_scale
+        self._row_steps += painted.row_steps
+        self._text_tokens += painted.text_tokens
         return painted
 
     async def _painted(self, request: InpaintRequest) -> Painted:

@@ -163,6 +163,8 @@ def _result(
         changed_outside_px=changed,
         improved=done.improved,
         filtered_seeds=done.filtered_seeds,
+        row_steps=done.row_steps,
+        text_tokens=done.text_tokens,
         timings_s=timings_s,
         trace=trace,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import time
 from typing import Literal
 
@@ -13,15 +14,22 @@ from deployments.http import schemas
 from deployments.http.fields import EditFields
 from deployments.messages import Candidate, Edit, EditResult, Location, Score
 from deployments.pixels.files import Conversion, encode, mask_png
+from deployments.pixels.markup import ReadMarkup
 from deployments.pixels.mask_files import ReadMask
+
+IMAGE_TOKEN_PX = 1024  # pixels of a picture that count as a token
 
 
 def edit_json(
-    result: EditResult, fields: EditFields, converted: tuple[Conversion, ...], mask: ReadMask | None
+    result: EditResult,
+    fields: EditFields,
+    converted: tuple[Conversion, ...],
+    mask: ReadMask | None,
+    markup: ReadMarkup | None = None,
 ) -> bytes:
     """Return the JSON body that answers an edit.
 
-    `converted` names what reading the picture did to it; `mask` is the mask that was sent, if there was one.
+    `converted` names what reading the picture did to it; `mask` and `markup` are those that were sent, if any.
     """
     location = result.location
     answer = schemas.EditAnswer(
@@ -30,6 +38,8 @@ def edit_json(
         output_format=fields.output_format,
         size=size_of(result.mask),
         quality=_quality(result, fields),
+        usage=_usage(result),
+        safety_identifier=fields.identifier,
         mode=result.mode,
         method="classical fill" if result.fill_method == "classical" else "diffusion",
         fill_method=result.fill_method,
@@ -44,6 +54,7 @@ def edit_json(
         candidates=[_candidate(candidate) for candidate in location.candidates],
         mask_b64=_base64(mask_png(result.mask)),
         mask_read=None if mask is None else _mask_read(mask),
+        markup_read=None if markup is None else _markup_read(markup),
         changed_outside_px=result.changed_outside_px,
         converted=list(converted),
         improved=result.improved,
@@ -56,11 +67,15 @@ def edit_json(
 
 
 def edit_file(
-    result: EditResult, fields: EditFields, converted: tuple[Conversion, ...], mask: ReadMask | None
+    result: EditResult,
+    fields: EditFields,
+    converted: tuple[Conversion, ...],
+    mask: ReadMask | None,
+    markup: ReadMarkup | None = None,
 ) -> tuple[bytes, dict[str, str]]:
     """Return the best picture as a file, and the headers that say what the JSON body would say of it.
 
-    `converted` and `mask` are those of `edit_json`.
+    `converted`, `mask` and `markup` are those of `edit_json`.
     """
     best = result.edits[0]
     x, y = result.location.point_xy
@@ -76,6 +91,9 @@ def edit_file(
     if mask is not None:
         read = _mask_read(mask)
         headers["x-retouch-mask-read"] = f"{read.mode}, threshold={read.threshold}, marked_px={read.marked_px}"
+    if markup is not None:
+        read_as = "points" if markup.box is None else "box"
+        headers["x-retouch-markup-read"] = f"{read_as}, marked_px={markup.marked_px}"
     if best.seed is not None:
         headers["x-retouch-seed"] = str(best.seed)
     if best.score is not None:
@@ -143,6 +161,23 @@ def _mask_read(mask: ReadMask) -> schemas.MaskRead:
     )
 
 
+def _markup_read(markup: ReadMarkup) -> schemas.MarkupRead:
+    return schemas.MarkupRead(box=markup.box, points=list(markup.points), marked_px=markup.marked_px)
+
+
+def _usage(result: EditResult) -> schemas.Usage:
+    details = schemas.InputTokens(
+        image_tokens=math.ceil(result.mask.size / IMAGE_TOKEN_PX), text_tokens=result.text_tokens
+    )
+    read = details.image_tokens + details.text_tokens
+    return schemas.Usage(
+        input_tokens=read,
+        input_tokens_details=details,
+        output_tokens=result.row_steps,
+        total_tokens=read + result.row_steps,
+    )
+
+
 def _candidate(candidate: Candidate) -> schemas.CandidateAnswer:
     return schemas.CandidateAnswer(
         point=candidate.point_xy,
@@ -162,11 +197,11 @@ def _located(candidate: Candidate) -> schemas.LocatedCandidate:
     )
 
 
-def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "auto"]:
+def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "xhigh", "max", "auto"]:
     """Return OpenAI's word for the steps that were taken. A classical fill, and steps sent as a number, have "auto"."""
     if "num_inference_steps" in fields.model_fields_set or result.fill_method == "classical":
         return "auto"
-    return fields.quality if fields.quality in ("low", "high") else "medium"
+    return "medium" if fields.quality == "auto" or fields.quality == "standard" else fields.quality
 
 
 def _rounded(timings_s: dict[str, float]) -> dict[str, float]:

@@ -23,10 +23,12 @@ from starlette.responses import JSONResponse, Response
 from deployments.config import DriverSettings
 from deployments.driver.rules import check_pixels
 from deployments.http import answers, failures, schemas
+from deployments.http.bodies import most_bytes, read_body
+from deployments.http.documents import body_schema
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
-from deployments.http.forms import Form, most_bytes, read_form
+from deployments.http.forms import Form
 from deployments.http.middleware import BodyLimit, Cors, Head, Net, RequestIds, request_id_of
-from deployments.http.parsing import parse, schema_of
+from deployments.http.parsing import parse
 from deployments.http.requests import (
     as_file,
     check_model,
@@ -34,11 +36,13 @@ from deployments.http.requests import (
     edit_request,
     locate_request,
     named_as_sent,
+    pointed_at,
     score_request,
 )
 from deployments.limits import Limits
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
-from deployments.pixels.files import FORMATS, Format, decode, decode_mask
+from deployments.pixels.files import FORMATS, Format, decode, decode_markup, decode_mask
+from deployments.pixels.markup import ReadMarkup
 from deployments.pixels.mask_files import MaskMode, ReadMask
 
 FORMS: dict[str, type[Fields]] = {
@@ -77,7 +81,7 @@ def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> 
         Middleware(Cors, origins_of=lambda: driver.settings.cors_origins),
         Middleware(Head),
         Middleware(Net),
-        Middleware(BodyLimit, limit_of=lambda: most_bytes(limits_now())),
+        Middleware(BodyLimit, limit_of=lambda content_type: most_bytes(limits_now(), content_type)),
     ]
     app = _Api(limits_now, middleware)
     routes = _Routes(driver, limits_now)
@@ -87,7 +91,7 @@ def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> 
 
 
 class _Api(FastAPI):
-    """A FastAPI app whose OpenAPI document says what the multipart routes accept at the moment."""
+    """A FastAPI app whose OpenAPI document says what the routes accept at the moment, as a form and as JSON."""
 
     def __init__(self, limits_of: Callable[[], Limits], middleware: list[Middleware]) -> None:
         super().__init__(
@@ -103,17 +107,8 @@ class _Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
         for path, fields in FORMS.items():
-            document["paths"][path]["post"]["requestBody"] = _body_schema(fields, self._limits_of())
+            document["paths"][path]["post"]["requestBody"] = body_schema(fields, self._limits_of())
         return document
-
-
-def _body_schema(fields: type[Fields], limits: Limits) -> dict[str, Any]:
-    schema = schema_of(fields, limits)
-    schema = schema | {
-        "properties": fields.FILES | schema["properties"],
-        "required": ["image", *schema.get("required", [])],
-    }
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
 def _add_routes(app: FastAPI, routes: _Routes) -> None:
@@ -158,34 +153,39 @@ class _Routes:
         The answer is JSON, or the best picture itself where `Accept` asks for image/png, image/jpeg or image/webp.
         """
         limits = self._limits_of()
-        form = await read_form(request, limits)
+        form = await read_body(request, limits, self.off_loop)
         fields = parse(EDIT_FORM, form, limits)
-        check_model(fields.model)
+        check_model(fields.model, self._driver.settings)
         file_fields = as_file(request.headers.get("accept", ""), fields)
         fields = file_fields or fields
-        asked = edit_request(fields, form.mask() is not None, self._settings())
-        picture = await self.off_loop(decode, form.image(), limits)
+        asked = edit_request(fields, form, self._settings())
+        picture = await self.off_loop(decode, form.image(), limits, form.place_of("image"))
         mask = await self._mask(form, fields.mask_mode, limits)
+        markup = await self._markup(form, limits)
         check_size(fields, picture.pixels)
         asked = replace(asked, image=picture.pixels, mask=None if mask is None else mask.marked)
+        asked = asked if markup is None else pointed_at(asked, markup, form.place_of("markup"))
         asked = check_pixels(asked, limits)
         with named_as_sent(fields):
             result = await self._driver.edit(asked)
         # %r, because the tag is the client's and may hold line breaks.
-        logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), asked.n, fields.user)
+        logger.info("request %s edited %d picture(s) for %r", request_id_of(request.scope), asked.n, fields.identifier)
         if file_fields is None:
-            return _json(await self.off_loop(answers.edit_json, result, fields, picture.converted, mask))
-        edited, headers = await self.off_loop(answers.edit_file, result, fields, picture.converted, mask)
+            return _json(await self.off_loop(answers.edit_json, result, fields, picture.converted, mask, markup))
+        edited, headers = await self.off_loop(answers.edit_file, result, fields, picture.converted, mask, markup)
         return Response(edited, media_type=f"image/{fields.output_format}", headers=headers)
 
     async def locate(self, request: Request) -> Response:
         """Say where in the picture `target` is, or what is pointed at, without painting."""
         limits = self._limits_of()
-        form = await read_form(request, limits)
+        form = await read_body(request, limits, self.off_loop)
         fields = parse(LOCATE_FORM, form, limits)
-        asked = locate_request(fields, self._settings())
-        image = (await self.off_loop(decode, form.image(), limits)).pixels
-        asked = check_pixels(replace(asked, image=image), limits)
+        asked = locate_request(fields, form, self._settings())
+        image = (await self.off_loop(decode, form.image(), limits, form.place_of("image"))).pixels
+        markup = await self._markup(form, limits)
+        asked = replace(asked, image=image)
+        asked = asked if markup is None else pointed_at(asked, markup, form.place_of("markup"))
+        asked = check_pixels(asked, limits)
         location = await self._driver.locate(asked)
         answer = await self.off_loop(answers.locate_answer, location, _size(image))
         return _json(answer.model_dump_json().encode())
@@ -193,10 +193,10 @@ class _Routes:
     async def score(self, request: Request) -> Response:
         """Say how well `text` describes the picture."""
         limits = self._limits_of()
-        form = await read_form(request, limits)
+        form = await read_body(request, limits, self.off_loop)
         fields = parse(SCORE_FORM, form, limits)
         asked = score_request(fields, self._settings())
-        image = (await self.off_loop(decode, form.image(), limits)).pixels
+        image = (await self.off_loop(decode, form.image(), limits, form.place_of("image"))).pixels
         score = await self._driver.score(replace(asked, image=image))
         return _json(schemas.ScoreAnswer(score=score).model_dump_json().encode())
 
@@ -205,9 +205,9 @@ class _Routes:
         return _json(schemas.ModelsAnswer().model_dump_json().encode())
 
     async def model(self, model: str) -> Response:
-        """Describe the one model."""
-        check_model(model)
-        return _json(schemas.ModelAnswer().model_dump_json().encode())
+        """Describe the one model, under whichever of its names it is asked for."""
+        check_model(model, self._driver.settings)
+        return _json(schemas.ModelAnswer(id=model).model_dump_json().encode())
 
     async def healthz(self) -> Response:
         """Answer as long as this process can answer at all."""
@@ -238,8 +238,12 @@ class _Routes:
         return self._driver.settings.model_copy(update={"limits": self._limits_of()})
 
     async def _mask(self, form: Form, mode: MaskMode, limits: Limits) -> ReadMask | None:
-        data = form.mask()
-        return None if data is None else await self.off_loop(decode_mask, data, limits, mode)
+        data = form.file("mask")
+        return None if data is None else await self.off_loop(decode_mask, data, limits, mode, form.place_of("mask"))
+
+    async def _markup(self, form: Form, limits: Limits) -> ReadMarkup | None:
+        data = form.file("markup")
+        return None if data is None else await self.off_loop(decode_markup, data, limits, form.place_of("markup"))
 
     async def off_loop(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what `work` returns; it runs in a thread, when there is a turn for it."""

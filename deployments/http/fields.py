@@ -1,11 +1,12 @@
 """The forms of the routes: the fields that only HTTP has, and how HTTP writes those that the requests declare.
 
-The fields of a request are not repeated here: `form_of` makes a form of them. Only how a list is written as a text is
-decided here. A field that is sent either acts or is refused by its name.
+The fields of a request are not repeated here: `form_of` makes a form of them. Only how a list is written is decided
+here. A field that is sent either acts or is refused by its name.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, create_model
 
 from deployments.driver.fields import Declared, declared
-from deployments.messages import Box, BoxLike, EditRequest, Labels, LocateRequest, Point, Points, ScoreRequest
+from deployments.messages import BoxLike, EditRequest, Labels, LocateRequest, Points, ScoreRequest
 from deployments.pixels.files import Format
 from deployments.pixels.mask_files import MaskMode
 
 MODEL = "retouch"
 
-Quality = Literal["auto", "low", "medium", "high", "standard"]
+Quality = Literal["auto", "low", "medium", "standard", "high", "xhigh", "max"]
+Identifier = Annotated[str, StringConstraints(max_length=256)] | None
 
 IMAGE = {"type": "string", "format": "binary", "description": "One PNG, JPEG or WebP. `image[]` will do too."}
 MASK = {
@@ -29,7 +31,23 @@ MASK = {
     "description": "What to repaint, instead of a search: a PNG, JPEG or WebP of the picture's size; see `mask_mode`.",
 }
 
-# Lists are written as texts; `forms.py` makes texts of those that came item by item.
+MARKUP = {
+    "type": "string",
+    "format": "binary",
+    "description": "Strokes over what is meant, instead of a search: a transparent PNG or WebP of the picture's size "
+    "with nothing but them. A loop is read as the box around it, any other drawing as a point in its middle.",
+}
+
+# Fields of OpenAI's contract that nothing here can heed, each with what to do instead.
+NOT_HEEDED = {
+    "complexity": "Nothing plans the picture here: leave it out, and ask for more steps by `quality`.",
+    "frame_count": "An edit is one still picture: leave it out.",
+    "frame_duration_ms": "An edit is one still picture: leave it out.",
+    "svg": "An edit is made of pixels: leave it out.",
+    "style": "Leave it out, and say in the `prompt` how it is to look.",
+}
+
+# A form has lists as texts: plain ones, or JSON. `forms.py` makes texts of those that came item by item.
 _INTEGER = "-?[0-9]{1,9}"
 _COMMA = r"\s*,\s*"
 _POINTS = rf"{_INTEGER}{_COMMA}{_INTEGER}(?:[\s;,]+{_INTEGER}{_COMMA}{_INTEGER})*[\s;]*"
@@ -37,43 +55,61 @@ _LABELS = rf"[01](?:{_COMMA}[01])*"
 _BOX = rf"{_INTEGER}(?:{_COMMA}{_INTEGER}){{3}}"
 
 
-def _integers(text: Any, pattern: str) -> tuple[int, ...]:
-    if not isinstance(text, str) or not re.fullmatch(pattern, text.strip()):
+def _listed(value: Any, pattern: str) -> Any:
+    """Return the list that a text has. What is no text is left to the driver's rules, as are the items of JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("["):
+        try:
+            return json.loads(value)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    if not re.fullmatch(pattern, value.strip()):
         raise ValueError("not such a list")
-    return tuple(map(int, re.findall(_INTEGER, text)))
+    return tuple(map(int, re.findall(_INTEGER, value)))
 
 
-def _points(text: Any) -> tuple[Point, ...]:
-    numbers = _integers(text, _POINTS)
-    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
+def _points(value: Any) -> Any:
+    """Return the points as pairs. Numbers in a row are pairs too, as they are where a form has them item by item."""
+    items = _listed(value, _POINTS)
+    is_row = isinstance(items, (list, tuple)) and not any(isinstance(item, list) for item in items)
+    if not is_row or len(items) % 2:
+        return items
+    return tuple(zip(items[::2], items[1::2], strict=True))
 
 
-def _labels(text: Any) -> tuple[int, ...]:
-    return _integers(text, _LABELS)
+def _labels(value: Any) -> Any:
+    return _listed(value, _LABELS)
 
 
-def _box(text: Any) -> tuple[int, ...]:
-    return _integers(text, _BOX)
+def _box(value: Any) -> Any:
+    return _listed(value, _BOX)
 
 
 @dataclass(frozen=True)
-class TextList:
-    """How a list is written as a text: `read` makes the list of a text, and `schema` describes such texts."""
+class WrittenList:
+    """How a list is written: `read` makes a list of a form's text, and leaves one of JSON as it is.
 
-    kind: Any
+    `in_form` describes the texts, and `items` the items of the JSON list.
+    """
+
     read: Callable[[Any], Any]
     pattern: str
     example: str
+    items: dict[str, Any]
 
     @property
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^{self.pattern}$", "examples": [self.example]}
+    def in_form(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": rf"^(?:{self.pattern}|\[.*\])$", "examples": [self.example]}
 
 
-TEXT_LISTS: dict[Any, TextList] = {
-    Points: TextList(tuple[Point, ...], _points, _POINTS, "120,80; 200,90"),
-    Labels: TextList(tuple[int, ...], _labels, _LABELS, "1,0"),
-    BoxLike: TextList(Box, _box, _BOX, "40,30,220,160"),
+_PIXEL = {"type": "integer"}
+LISTS: dict[Any, WrittenList] = {
+    Points: WrittenList(
+        _points, _POINTS, "120,80; 200,90", {"type": "array", "items": _PIXEL, "minItems": 2, "maxItems": 2}
+    ),
+    Labels: WrittenList(_labels, _LABELS, "1,0", {"type": "integer", "enum": [0, 1]}),
+    BoxLike: WrittenList(_box, _BOX, "40,30,220,160", _PIXEL),
 }
 
 
@@ -95,6 +131,7 @@ class Fields(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     FILES: ClassVar[dict[str, dict[str, str]]] = {"image": IMAGE}
+    NOT_HEEDED: ClassVar[dict[str, str]] = {}
     REQUEST: ClassVar[type]
 
     def values(self) -> dict[str, Any]:
@@ -106,8 +143,9 @@ class LocateFields(Fields):
     """The fields of a search."""
 
     model_config = ConfigDict(
-        json_schema_extra=_required_one_of({"required": ["target"]}, {"required": ["points"]}, {"required": ["box"]})
+        json_schema_extra=_required_one_of(*({"required": [name]} for name in ("target", "points", "box", "markup")))
     )
+    FILES = {"image": IMAGE, "markup": MARKUP}
     REQUEST = LocateRequest
 
 
@@ -125,7 +163,8 @@ class EditFields(Fields):
             {"required": ["prompt"]}, {"required": ["mode"], "properties": {"mode": {"const": "remove"}}}
         )
     )
-    FILES = {"image": IMAGE, "mask": MASK}
+    FILES = {"image": IMAGE, "mask": MASK, "markup": MARKUP}
+    NOT_HEEDED = NOT_HEEDED
     REQUEST = EditRequest
 
     mask_mode: MaskMode = Field(
@@ -134,12 +173,15 @@ class EditFields(Fields):
         "light, or in a file of two dark levels, such as 0 and 1, not 0. `auto` is alpha for a file that has an alpha "
         "channel, else luminance, and refuses levels or colours that number several things.",
     )
-    model: str = Field(MODEL, description=f"`{MODEL}`, or leave it out.")
+    model: str = Field(
+        MODEL, description=f"`{MODEL}`, or one of the names that the service takes for it, such as those of GPT Image."
+    )
     size: str = Field("auto", description="`auto`, or the picture's own size as WIDTHxHEIGHT.")
     quality: Quality = Field(
         "auto",
         description="Sets the number of steps, instead of `num_inference_steps`: low is half the service's default, "
-        "high is twice as many; medium, standard and auto are the default. The answer says how many were taken.",
+        "high, xhigh and max are two, three and four times as many, up to the service's limit; medium, standard and "
+        "auto are the default. The answer says how many were taken.",
     )
     response_format: Literal["b64_json"] = "b64_json"
     output_format: Format = "png"
@@ -149,11 +191,17 @@ class EditFields(Fields):
     background: Literal["auto", "opaque"] = "auto"
     input_fidelity: Literal["high"] = Field("high", description="Outside the region the picture stays as it was read.")
     moderation: Literal["auto"] = "auto"
-    user: Annotated[str, StringConstraints(max_length=256)] | None = Field(
-        None, description="An opaque tag for the service's log; has no effect on the answer."
+    safety_identifier: Identifier = Field(
+        None, description="An opaque tag of who asks, for the service's log. The answer repeats it."
     )
+    user: Identifier = Field(None, description="The older name of `safety_identifier`, which goes before it.")
     stream: Annotated[bool, AfterValidator(_not_yet)] = Field(False, json_schema_extra={"const": False})
     partial_images: int = Field(0, ge=0, le=0, json_schema_extra={"const": 0})
+
+    @property
+    def identifier(self) -> str | None:
+        """Who asks, as the request says it."""
+        return self.safety_identifier or self.user
 
 
 _Form = TypeVar("_Form", bound=Fields)
@@ -166,9 +214,12 @@ def form_of(wire: type[_Form]) -> type[_Form]:
 
 
 def _on_the_wire(field: Declared) -> tuple[Any, Any]:
-    """Return the type and the default of a field for pydantic, which makes values of texts but checks no bounds."""
-    written = TEXT_LISTS.get(field.kind)
-    kind = field.kind if written is None else Annotated[written.kind, BeforeValidator(written.read)]
+    """Return the type and the default of a field for pydantic, which makes values of texts but checks no bounds.
+
+    Lists it only reads: what may be in them is for the driver's rules.
+    """
+    written = LISTS.get(field.kind)
+    kind = field.kind if written is None else Annotated[Any, BeforeValidator(written.read)]
     return (kind | None if field.optional else kind), ... if field.is_required else field.default
 
 

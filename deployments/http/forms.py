@@ -6,61 +6,63 @@ file where nobody chose one, and that counts as not sent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from deployments.errors import BrokenForm, InvalidInput, UnknownField, UnsupportedBody
+from deployments.errors import BrokenForm, InvalidInput
 from deployments.limits import Limits
 
-FILE_NAMES = {"image": "image", "image[]": "image", "mask": "mask"}  # the OpenAI SDK sends the second for a list
+# The OpenAI SDK sends the second of these for a list.
+FILE_NAMES = {"image": "image", "image[]": "image", "mask": "mask", "markup": "markup"}
 # So it sends lists, and lists of pairs, that are given to it as such: item by item.
 LIST_NAMES = {"points[]": "points", "points[][]": "points", "labels[]": "labels", "box[]": "box"}
-MAX_FILES = 17  # what OpenAI accepts, 16 pictures and a mask, so that it can be refused by name and not as a flood
+MAX_FILES = 18  # what OpenAI accepts, 16 pictures and two more, so that it can be refused by name and not as a flood
 MAX_FIELDS = 256  # room for 64 points and their labels, item by item
 MIN_PART_BYTES = 262_144  # room for a text to be too long and still be refused by name
-OVERHEAD_BYTES = 1_048_576  # what a body may have beside picture and mask
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a form holds: `texts` and the bytes of `files` by field name, and the names of files with other names."""
+    """What a body holds: values and the bytes of files by field name, and the names of files with other names.
 
-    texts: dict[str, str]
+    The values of a form are texts; those of JSON may be numbers, booleans and lists. `file_names` has the files by the
+    names that such a body has for them, and `places` says where in the body a file was, if not under its own name.
+    """
+
+    values: dict[str, Any]
     files: dict[str, list[bytes]]
     other_files: tuple[str, ...] = ()
+    file_names: Mapping[str, str] = field(default_factory=lambda: FILE_NAMES)
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def place_of(self, file: str) -> str:
+        """Return where in the body a file was, which is what refusals call it."""
+        return self.places.get(file, file)
 
     def image(self) -> bytes:
         """Return the bytes of the one picture. Raises InvalidInput where there is none, or more than one."""
-        images = self.files.get("image", [])
+        images, name = self.files.get("image", []), self.place_of("image")
         if len(images) != 1:
             wrong = "is required: send one picture" if not images else f"was sent {len(images)} times"
-            raise InvalidInput(f"`image` {wrong}. Exactly one is edited at a time.", "image")
+            raise InvalidInput(f"`{name}` {wrong}. Exactly one is edited at a time.", name)
         return images[0]
 
-    def mask(self) -> bytes | None:
-        """Return the bytes of the mask, None without one. Raises InvalidInput where there are several."""
-        masks = self.files.get("mask", [])
-        if len(masks) > 1:
-            raise InvalidInput(f"`mask` was sent {len(masks)} times. At most one is accepted.", "mask")
-        return masks[0] if masks else None
+    def file(self, name: str) -> bytes | None:
+        """Return the bytes of the mask or the markup, None without one. Raises InvalidInput where there are several."""
+        files = self.files.get(name, [])
+        if len(files) > 1:
+            raise InvalidInput(f"`{name}` was sent {len(files)} times. At most one is accepted.", name)
+        return files[0] if files else None
 
 
-def most_bytes(limits: Limits) -> int:
-    """Return the greatest size of a body: a picture, a mask and a little more."""
-    return 2 * limits.max_image_bytes + OVERHEAD_BYTES
-
-
-async def read_form(request: Request, limits: Limits) -> Form:
-    """Return the form in the body of `request`. Raises InvalidInput where there is none, or the address has fields."""
-    for name in request.query_params:
-        raise UnknownField(f"`{name[:64]}` must be a field of the form: nothing is read from the address.", name[:64])
-    boundary = _boundary(request.headers.get("content-type", ""))
+async def read_form(request: Request, boundary: bytes, limits: Limits) -> Form:
+    """Return the multipart form in the body of `request`. Raises InvalidInput where it is broken."""
     form = await _parsed(request, boundary, max(MIN_PART_BYTES, 4 * limits.max_prompt_chars))
     try:
         return await _sorted(form)
@@ -85,8 +87,8 @@ async def _sorted(form: FormData) -> Form:
         else:
             _add(texts, name, value)
     for name, items in lists.items():
-        _add(texts, name, ",".join(items))
-    return Form(texts, files, tuple(others))
+        _add(texts, name, f"[{','.join(items)}]" if any(map(str.strip, items)) else "")
+    return Form(dict(texts), files, tuple(others))
 
 
 def _add(texts: dict[str, str], name: str, value: str) -> None:
@@ -120,14 +122,3 @@ async def _whole(body: AsyncGenerator[bytes, None], end: bytes) -> AsyncGenerato
             yield chunk
     if not ended:
         raise MultiPartException("The multipart body ends too early.")
-
-
-def _boundary(content_type: str) -> bytes:
-    """Return what separates the parts of a body of this type. Refuse a body that is no multipart form in UTF-8."""
-    kind, options = parse_options_header(content_type)
-    if kind != b"multipart/form-data":
-        raise UnsupportedBody("Send the request as multipart/form-data.")
-    # Python knows charsets in which bytes become lone surrogates, or take quadratic time.
-    if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
-        raise UnsupportedBody("Send the form in UTF-8.")
-    return options.get(b"boundary", b"")  # without one, the parser complains

@@ -33,6 +33,7 @@ CORS_EXPOSED = (
     "x-retouch-score",
     "x-retouch-converted",
     "x-retouch-mask-read",
+    "x-retouch-markup-read",
 )
 
 logger = logging.getLogger(__name__)
@@ -94,9 +95,12 @@ class Net:
 
 
 class BodyLimit:
-    """Refuses a body of more than `limit_of()` bytes, unread where its header has the length, else while it is read."""
+    """Refuses a body of more bytes than `limit_of` says for its content type.
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[], int]) -> None:
+    It is refused unread where its header has the length, else while it is read.
+    """
+
+    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int]) -> None:
         self.app = app
         self.limit_of = limit_of
 
@@ -104,7 +108,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.limit_of()
+        limit = self.limit_of(Headers(scope=scope).get("content-type", ""))
         refusal = ImageTooLarge(f"The request is too large: at most {limit:,} bytes are accepted.", "image")
         if _declared_length(scope) > limit:
             await failure(refusal)(scope, receive, send)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,33 +14,42 @@ from deployments.config import DriverSettings
 from deployments.driver import rules
 from deployments.driver.rules import size_of
 from deployments.errors import InvalidInput, ModelNotFound
-from deployments.http.fields import MODEL, EditFields, LocateFields, ScoreFields
+from deployments.http.fields import MODEL, EditFields, LocateFields, Quality, ScoreFields
+from deployments.http.forms import Form
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
 from deployments.pixels.files import FORMATS, LONGEST_SIDE_PX, Format
+from deployments.pixels.markup import ReadMarkup
 
 # They stand for files that are still to be decoded, so that the rules for the other fields can be asked first.
-UNREAD_IMAGE, UNREAD_MASK = np.empty((0, 0, 3), np.uint8), np.empty((0, 0), bool)
+UNREAD_IMAGE, UNREAD_MASK, UNREAD_MARKUP = np.empty((0, 0, 3), np.uint8), np.empty((0, 0), bool), (0, 0, 1, 1)
+
+STEPS: dict[Quality, float] = {"low": 0.5, "high": 2, "xhigh": 3, "max": 4}  # times the service's default; the others 1
+
+_Search = TypeVar("_Search", EditRequest, LocateRequest)
 
 
-def check_model(name: str) -> None:
-    """Refuse a model that is not ours."""
-    if name != MODEL:
+def check_model(name: str, settings: DriverSettings) -> None:
+    """Refuse a model that is neither ours nor a name that is taken for it."""
+    if name != MODEL and not any(fnmatchcase(name, pattern) for pattern in settings.model_aliases):
         raise ModelNotFound(f"There is no such model here; use `{MODEL}` or leave it out.", "model")
 
 
-def edit_request(fields: EditFields, has_mask: bool, settings: DriverSettings) -> EditRequest:
+def edit_request(fields: EditFields, form: Form, settings: DriverSettings) -> EditRequest:
     """Return the driver's request for `fields`, its files still unread. Refuse one that no files make right."""
+    has_mask = form.file("mask") is not None
     _check_wire(fields, has_mask)
     request = EditRequest(UNREAD_IMAGE, mask=UNREAD_MASK if has_mask else None, **fields.values())
+    request = _with_unread_markup(request, form)
     if fields.quality != "auto":
         request = replace(request, num_inference_steps=_steps(fields, settings))
     with named_as_sent(fields):
         return rules.check_edit(request, settings.limits, settings.painting.fill_method)
 
 
-def locate_request(fields: LocateFields, settings: DriverSettings) -> LocateRequest:
-    """Return the driver's request for `fields`, its picture still unread. Refuse one that no picture makes right."""
-    return rules.check_locate(LocateRequest(UNREAD_IMAGE, **fields.values()), settings.limits)
+def locate_request(fields: LocateFields, form: Form, settings: DriverSettings) -> LocateRequest:
+    """Return the driver's request for `fields`, its files still unread. Refuse one that no files make right."""
+    request = _with_unread_markup(LocateRequest(UNREAD_IMAGE, **fields.values()), form)
+    return rules.check_locate(request, settings.limits)
 
 
 def score_request(fields: ScoreFields, settings: DriverSettings) -> ScoreRequest:
@@ -56,6 +67,30 @@ def check_size(fields: EditFields, image: np.ndarray) -> None:
         raise InvalidInput(
             f"`output_format` {fields.output_format} holds at most {longest} pixels a side.", "output_format"
         )
+
+
+def pointed_at(request: _Search, markup: ReadMarkup, place: str) -> _Search:
+    """Return a request, with its picture, that points at what is drawn. `place` is what a refusal calls the drawing."""
+    width, height = markup.size
+    if markup.size != (request.image.shape[1], request.image.shape[0]):
+        raise InvalidInput(
+            f"`{place}` is {width}x{height} pixels; it must have the size of the upright picture, "
+            f"{size_of(request.image)}.",
+            place,
+        )
+    return replace(request, box=markup.box, points=markup.points)
+
+
+def _with_unread_markup(request: _Search, form: Form) -> _Search:
+    """Return a request as one that points at something, if there is a drawing. Refuse what says another way what."""
+    if form.file("markup") is None:
+        return request
+    if isinstance(request, EditRequest) and request.mask is not None:
+        raise InvalidInput("`mask` says what is repainted, and so does `markup`: send one of them.", "mask")
+    for name in ("points", "labels", "box", "avoid", "all"):
+        if getattr(request, name) not in (None, "", (), [], False):
+            raise InvalidInput(f"`{name}` says what is meant, and so does `markup`: send one of them.", name)
+    return replace(request, box=UNREAD_MARKUP)
 
 
 @contextmanager
@@ -85,12 +120,8 @@ def _check_wire(fields: EditFields, has_mask: bool) -> None:
 
 
 def _steps(fields: EditFields, settings: DriverSettings) -> int:
-    default = settings.num_inference_steps
-    if fields.quality == "low":
-        return max(1, default // 2)
-    if fields.quality == "high":
-        return min(2 * default, settings.limits.max_inference_steps)
-    return default
+    default, factor = settings.num_inference_steps, STEPS.get(fields.quality)
+    return default if factor is None else max(1, min(int(factor * default), settings.limits.max_inference_steps))
 
 
 def as_file(accept: str, fields: EditFields) -> EditFields | None:

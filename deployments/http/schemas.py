@@ -89,11 +89,41 @@ class MaskRead(BaseModel):
     marked_px: int
 
 
+class MarkupRead(BaseModel):
+    """How a drawing that was sent was read, and how many of its pixels are painted.
+
+    A loop is a `box` around what is meant. Other strokes are points on it, one for each drawing; `box` is null then.
+    """
+
+    box: Box | None
+    points: list[Point]
+    marked_px: int
+
+
+class InputTokens(BaseModel):
+    """What an edit read: the picture, 1024 pixels to a token, and the painter's texts, in its own tokens."""
+
+    image_tokens: int
+    text_tokens: int
+
+
+class Usage(BaseModel):
+    """What an edit took, in the form of OpenAI. `output_tokens` counts the rows of the UNet over all steps that were
+    taken: a step of one picture has two rows with guidance, else one. A classical fill has none, and reads no text.
+    """
+
+    input_tokens: int
+    input_tokens_details: InputTokens
+    output_tokens: int
+    total_tokens: int
+
+
 class EditAnswer(BaseModel):
     """The pictures, best first, and how they were made.
 
     `mask_b64` is a PNG, white where pixels were allowed to change, and `mask_read` says how a mask that was sent was
-    read (null without one). `changed_outside_px` counts the pixels elsewhere that differ from the picture as it was
+    read (null without one), as `markup_read` does of a drawing. `safety_identifier` repeats the request's.
+    `changed_outside_px` counts the pixels elsewhere that differ from the picture as it was
     read. `converted` names what reading the file did to it, if anything: profile (its colours became sRGB), alpha
     (transparency was laid over white), depth (16 bits became 8), orientation (it was turned upright), frames (only the
     first was read), metadata (EXIF, texts, resolution and the like were left behind).
@@ -109,7 +139,9 @@ class EditAnswer(BaseModel):
     output_format: Format
     size: str
     background: Literal["opaque"] = "opaque"
-    quality: Literal["low", "medium", "high", "auto"]
+    quality: Literal["low", "medium", "high", "xhigh", "max", "auto"]
+    usage: Usage
+    safety_identifier: str | None
     mode: Mode
     method: Literal["diffusion", "classical fill"]
     fill_method: FillMethod | None
@@ -124,6 +156,7 @@ class EditAnswer(BaseModel):
     candidates: list[CandidateAnswer]
     mask_b64: str
     mask_read: MaskRead | None
+    markup_read: MarkupRead | None
     changed_outside_px: int
     converted: list[Conversion]
     improved: bool

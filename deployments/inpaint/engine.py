@@ -35,7 +35,7 @@ from deployments.messages import InpaintRequest, Painted
 logger = logging.getLogger(__name__)
 
 MB = 2**20
-FEWEST_PICTURES = 8  # let in by default, however few share a step: as many as one request may ask for of a thing
+FEWEST_PICTURES = 10  # let in by default, however few share a step: as many as one request may ask for of a thing
 
 
 class InpaintEngine:
@@ -178,6 +178,7 @@ class InpaintEngine:
         start = time.time()
         try:
             paintings = self.model.prepare(job.request, job.previews)
+            job.text_tokens = self.model.text_tokens(job.request)
             if self.model.unet.device.type == "cuda":
                 # The steps run on a stream of their own, and must not read what is still being computed here.
                 torch.cuda.current_stream(self.model.unet.device).synchronize()

@@ -45,6 +45,7 @@ class Job:
         self.flagged: set[int] = set()  # indices of seeds
         self.hidden: set[int] = set()  # those of which no more previews are shown
         self.held_bytes = sum(square.image.nbytes for square in request.squares) * (1 + len(request.seeds))
+        self.text_tokens = 0
         self.execution = ""  # how all steps of all its paintings are run
         self.precision = ""
         self.prepared_s = (0.0, 0.0)
@@ -72,6 +73,8 @@ class Job:
             flagged=tuple(seed in self.flagged for seed in seeds),
             execution=self.execution,
             precision=self.precision,
+            row_steps=sum(painting.rows * painting.taken for painting in self.paintings),
+            text_tokens=self.text_tokens,
             spans=self._spans(),
         )
 

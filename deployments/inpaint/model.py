@@ -19,7 +19,7 @@ from deployments.inpaint.defaults import PaintingDefaults
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.safety import SafetyChecker
 from deployments.inpaint.schedulers import Schedule, schedule
-from deployments.language.texts import check_negative_prompt, check_tokens
+from deployments.language.texts import check_negative_prompt, check_tokens, count_tokens
 from deployments.messages import Fill, InpaintRequest, PaintOptions, Square
 from deployments.serving.caching import Lru
 from deployments.serving.metrics import NOWHERE, Recorder, lookups
@@ -66,8 +66,7 @@ class InpaintModel:
         `previews` estimates of each are wanted on the way, evenly spread. Raises InvalidInput, naming the field.
         """
         side = self._model_side(request.model_px)
-        options = request.options
-        scale = self.defaults.guidance_scale if options.guidance_scale is None else options.guidance_scale
+        scale = self._guidance_scale(request.options)
         text = self._text(request, scale)
         canvases = [self._canvas(request, square, side, text, scale) for square in request.squares]
         return [
@@ -76,13 +75,23 @@ class InpaintModel:
             for number, canvas in enumerate(canvases)
         ]
 
-    def _text(self, request: InpaintRequest, scale: float) -> torch.Tensor:
-        """Return what the UNet reads: the negative prompt too where there is guidance."""
+    def text_tokens(self, request: InpaintRequest) -> int:
+        """Return how many tokens of text the UNet reads for a request, without the marks of start and end."""
+        wording = self._wording(request, self._guidance_scale(request.options))
+        return sum(count_tokens(text, self.tokenizer) for text in wording.values())
+
+    def _guidance_scale(self, options: PaintOptions) -> float:
+        return self.defaults.guidance_scale if options.guidance_scale is None else options.guidance_scale
+
+    def _wording(self, request: InpaintRequest, scale: float) -> dict[str, str]:
+        """Return by field the texts that the UNet reads, in its order: with guidance the negative one comes first."""
         prompt = self.defaults.removal_prompt if request.prompt is None else request.prompt
-        negative_prompt = request.options.negative_prompt
-        check_negative_prompt(negative_prompt, scale)
-        guiding = {"negative_prompt": negative_prompt} if scale > 1 else {}
-        return torch.cat([self._read(each, param) for param, each in {**guiding, "prompt": prompt}.items()])
+        guiding = {"negative_prompt": request.options.negative_prompt} if scale > 1 else {}
+        return {**guiding, "prompt": prompt}
+
+    def _text(self, request: InpaintRequest, scale: float) -> torch.Tensor:
+        check_negative_prompt(request.options.negative_prompt, scale)
+        return torch.cat([self._read(each, param) for param, each in self._wording(request, scale).items()])
 
     def _canvas(self, request: InpaintRequest, square: Square, side: int, text: torch.Tensor, scale: float) -> Canvas:
         image, mask = resized(square.image, side), resized(square.mask, side)

@@ -15,14 +15,17 @@ def check_tokens(text: str, param: str, tokenizer: Any, most: int, reader: str) 
 
     The counts in the message leave out the marks of a text's start and end.
     """
-    count = len(tokenizer(text, verbose=False)["input_ids"])
-    if count > most:
-        marks = tokenizer.num_special_tokens_to_add()
+    count, marks = count_tokens(text, tokenizer), tokenizer.num_special_tokens_to_add()
+    if count + marks > most:
         raise InvalidInput(
-            f"`{param}` must have at most {most - marks} tokens, as {reader} reads no more at once: "
-            f"there are {count - marks}.",
+            f"`{param}` must have at most {most - marks} tokens, as {reader} reads no more at once: there are {count}.",
             param,
         )
+
+
+def count_tokens(text: str, tokenizer: Any) -> int:
+    """Return how many tokens of `tokenizer` a text has, without the marks of its start and end."""
+    return len(tokenizer(text, verbose=False)["input_ids"]) - int(tokenizer.num_special_tokens_to_add())
 
 
 def check_negative_prompt(negative_prompt: str, guidance_scale: float) -> None:

@@ -133,8 +133,10 @@ class EditResult:
     elsewhere (it is always 0, and checked). `fill_method` says how a removal was filled, and is None where the prompt
     was painted. `improved` says whether the best picture matches the prompt better in the mask than the unedited one
     did, or after a removal, whether it matches what was removed less. `filtered_seeds` are the seeds whose pictures the
-    safety checker holds back. `timings_s` has the seconds that each stage took, and `trace` the times of all work, as
-    the driver ("locate") and as the replicas ("clip.locate") saw it.
+    safety checker holds back. `row_steps` counts the rows of the UNet that were computed over all steps, and
+    `text_tokens` the tokens that the inpaint model read, both over all rounds; a classical fill has neither.
+    `timings_s` has the seconds that each stage took, and `trace` the times of all work, as the driver ("locate") and as
+    the replicas ("clip.locate") saw it.
     """
 
     edits: tuple[Edit, ...]
@@ -147,5 +149,7 @@ class EditResult:
     changed_outside_px: int
     improved: bool
     filtered_seeds: tuple[int, ...] = ()
+    row_steps: int = 0
+    text_tokens: int = 0
     timings_s: dict[str, float] = field(default_factory=dict)
     trace: tuple[Span, ...] = ()

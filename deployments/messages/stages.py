@@ -180,7 +180,8 @@ class Painted:
     They are whole squares as the model made them; only the masked part of each is to be pasted. `guidance_scale`,
     `execution` (such as "traced") and `precision` (such as "float32") are those they were painted with. `flagged` says
     for each seed whether the checkpoint's safety checker objects to any of its squares (never, where it has none). The
-    pictures of such a seed must not be shown.
+    pictures of such a seed must not be shown. `row_steps` is the work: the rows of the UNet that were computed for all
+    paintings, over all steps. `text_tokens` counts the tokens that the model read, without the marks of start and end.
     """
 
     images: tuple[np.ndarray, ...]
@@ -188,4 +189,6 @@ class Painted:
     flagged: tuple[bool, ...]
     execution: str
     precision: str
+    row_steps: int = 0
+    text_tokens: int = 0
     spans: tuple[Span, ...] = ()

@@ -34,6 +34,7 @@ from PIL import Image, ImageChops
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImage
 from deployments.limits import Limits
 from deployments.pixels.loaded import by_profile, colour_and_alpha, exif_tags, turned_upright
+from deployments.pixels.markup import ReadMarkup, read_markup
 from deployments.pixels.mask_files import MaskMode, ReadMask, read_mask
 from deployments.pixels.metadata import PNG_SIGNATURE, has_metadata, png_chunks
 
@@ -82,6 +83,14 @@ def decode_mask(data: bytes, limits: Limits, mode: MaskMode = "auto", param: str
     as 0 and 1, the one that is not 0. "auto" goes by alpha if there is any, and refuses what numbers several things.
     """
     return _read(data, limits, param, lambda file: read_mask(file, mode, param))
+
+
+def decode_markup(data: bytes, limits: Limits, param: str = "markup") -> ReadMarkup:
+    """Return what is drawn in `data`, a file that is transparent but for its strokes: a loop, or points on things.
+
+    `param` is the request's field named in errors.
+    """
+    return _read(data, limits, param, lambda file: read_markup(file, param))
 
 
 def _read(data: bytes, limits: Limits, param: str, reading: Callable[[Image.Image], _Result]) -> _Result:

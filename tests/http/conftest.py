@@ -77,6 +77,8 @@ class RectanglePainter:
             changed_outside_px=0,
             improved=not removing,
             filtered_seeds=self.unsafe_seeds,
+            row_steps=0 if classical else 40 * request.n,
+            text_tokens=0 if classical else 3,
             timings_s={"locate": 0.01, "inpaint": 0.123456},
         )
 

@@ -61,6 +61,13 @@ def test_edit(client, driver, picture, opened):
         "size": "96x64",
         "background": "opaque",
         "quality": "auto",
+        "usage": {
+            "input_tokens": 9,
+            "input_tokens_details": {"image_tokens": 6, "text_tokens": 3},
+            "output_tokens": 80,
+            "total_tokens": 89,
+        },
+        "safety_identifier": None,
         "mode": "replace",
         "method": "diffusion",
         "fill_method": None,
@@ -86,6 +93,7 @@ def test_edit(client, driver, picture, opened):
         "improved": True,
         "filtered": [],
         "mask_read": None,
+        "markup_read": None,
         "changed_outside_px": 0,
         "converted": [],
         "num_inference_steps": 7,
@@ -148,8 +156,8 @@ def test_picture_by_either_name_whatever_it_claims_to_be(client, picture, name):
         {"guidance_scale": "0"},
         {"strength": "0.01"},
         {"strength": "1"},
-        {"seed": str(2**63 - 8), "n": "8"},
-        {"n": "8"},
+        {"seed": str(2**63 - 10), "n": "10"},
+        {"n": "10"},
         {"num_inference_steps": "150"},
         {"prompt": "x" * 200},
         {"prompt": "\u202egnirts \x07 \u00e9\u0301 \U0001f34b"},
@@ -160,7 +168,10 @@ def test_accepted_fields(client, picture, fields):
     assert client.post(EDITS, files={"image": picture}, data={"prompt": "a lemon"} | fields).status_code == 200
 
 
-@pytest.mark.parametrize(("quality", "steps"), [("low", 10), ("medium", 20), ("standard", 20), ("high", 40)])
+@pytest.mark.parametrize(
+    ("quality", "steps"),
+    [("low", 10), ("medium", 20), ("standard", 20), ("high", 40), ("xhigh", 60), ("max", 80)],
+)
 def test_quality_sets_the_steps(client, picture, quality, steps):
     body = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "quality": quality}).json()
     assert body["num_inference_steps"] == steps
@@ -169,8 +180,44 @@ def test_quality_sets_the_steps(client, picture, quality, steps):
 
 def test_quality_keeps_within_the_limit(client, driver, picture):
     driver.settings = DriverSettings(num_inference_steps=100, limits=driver.settings.limits)
-    body = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "quality": "high"}).json()
-    assert body["num_inference_steps"] == 150
+    for quality in ("high", "xhigh", "max"):
+        body = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "quality": quality}).json()
+        assert (body["num_inference_steps"], body["quality"]) == (150, quality)
+    driver.settings = DriverSettings(num_inference_steps=1, limits=driver.settings.limits)
+    body = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "quality": "low"}).json()
+    assert body["num_inference_steps"] == 1
+
+
+def test_usage_counts_the_picture_the_text_and_the_work(client, opened):
+    for size, tokens in (((32, 32), 1), ((33, 32), 2), ((64, 96), 6)):
+        out = io.BytesIO()
+        Image.new("RGB", size).save(out, "PNG")
+        sent = {"files": {"image": out.getvalue()}, "data": {"prompt": "x", "n": "3"}}
+        usage = client.post(EDITS, **sent).json()["usage"]
+        assert usage["input_tokens_details"] == {"image_tokens": tokens, "text_tokens": 3}
+        assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (tokens + 3, 120, tokens + 123)
+
+
+def test_a_classical_fill_uses_only_the_picture(client, picture):
+    form = {"mode": "remove", "target": "the apple"}
+    usage = client.post(EDITS, files={"image": picture}, data=form).json()["usage"]
+    assert usage["input_tokens_details"] == {"image_tokens": 6, "text_tokens": 0}
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (6, 0, 6)
+
+
+@pytest.mark.parametrize("name", ["retouch", "gpt-image-2.6-flare", "chatgpt-image-latest"])
+def test_names_that_are_taken_for_the_model(client, picture, name):
+    assert client.post(EDITS, files={"image": picture}, data={"prompt": "x", "model": name}).status_code == 200
+    assert client.get(f"/v1/models/{name}").json()["id"] == name
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["retouch"]
+
+
+def test_the_operator_says_which_names_are_taken_for_the_model(client, driver, picture, refused):
+    driver.settings = driver.settings.model_copy(update={"model_aliases": ("sd-*",)})
+    form = {"prompt": "x", "model": "sd-inpaint"}
+    assert client.post(EDITS, files={"image": picture}, data=form).status_code == 200
+    answer = client.post(EDITS, files={"image": picture}, data={"prompt": "x", "model": "gpt-image-2"})
+    assert "`retouch`" in refused(answer, 404, "model_not_found", "model")["message"]
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
@@ -241,9 +288,7 @@ def test_user_goes_to_the_log_on_one_line(client, picture, caplog):
     form = {"prompt": "CANARY prompt", "user": "team-7\r\nforged line"}
     client.post(EDITS, files={"image": picture}, data=form, headers={"x-request-id": "abc-1"})
     messages = [record.getMessage() for record in caplog.records]
-    assert [m for m in messages if "team-7" in m] == [
-        "request abc-1 edited 1 picture(s) for user 'team-7\\r\\nforged line'"
-    ]
+    assert [m for m in messages if "team-7" in m] == ["request abc-1 edited 1 picture(s) for 'team-7\\r\\nforged line'"]
     assert "CANARY" not in caplog.text
 
 
@@ -307,7 +352,7 @@ def test_docs_describe_the_multipart_fields(client, driver):
     prompt_or_removal = [{"required": ["prompt"]}, {"required": ["mode"], "properties": {"mode": {"const": "remove"}}}]
     assert schema["anyOf"] == prompt_or_removal
     assert schema["properties"]["image"]["format"] == schema["properties"]["mask"]["format"] == "binary"
-    assert schema["properties"]["n"]["maximum"] == 8
+    assert schema["properties"]["n"]["maximum"] == 10
     assert schema["properties"]["target"]["maxLength"] == 200
     assert set(document["paths"][EDITS]["post"]["responses"]) == {"200", "4XX", "5XX"}
     assert "image/webp" in document["paths"][EDITS]["post"]["responses"]["200"]["content"]

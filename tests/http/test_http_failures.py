@@ -21,7 +21,7 @@ from deployments.errors import (
     ServiceError,
     TargetNotFound,
 )
-from deployments.http.forms import most_bytes
+from deployments.http.bodies import most_bytes
 from deployments.messages import Location, Readiness
 
 EDITS = "/v1/images/edits"
@@ -172,7 +172,7 @@ def test_unknown_method(client, refused, method):
 
 
 def test_unknown_model(client, refused):
-    for name in ("gpt-image-1", "%00", "..%2f..%2fetc"):
+    for name in ("dall-e-2", "GPT-image-2", "my-gpt-image-2", "%00", "..%2f..%2fetc"):
         answer = client.get(f"/v1/models/{name}")
         if "%2f" in name:
             refused(answer, 404, "not_found")
@@ -204,7 +204,8 @@ def test_readiness_that_cannot_be_asked(client, driver, refused, monkeypatch):
     ("content_type", "body"),
     [
         (None, b""),
-        ("application/json", b'{"prompt":' + b"[" * 100_000),
+        ("application/json; charset=utf-16", '{"prompt": "x"}'.encode("utf-16")),
+        ("application/x-ndjson", b'{"prompt": "x"}'),
         ("application/x-www-form-urlencoded", b"prompt=x"),
         ("application/python-pickle", b"\x80\x04\x95"),
         ("image/png", b"\x89PNG"),
@@ -240,7 +241,7 @@ PROMPT = part('Content-Disposition: form-data; name="prompt"')
         ("b", part('Content-Disposition: form-data; name="prompt"\r\nX-Long: ' + "h" * 100_000) + b"--b--"),
         ("b", part('Content-Disposition: form-data; name="prompt"', "x" * 300_000) + b"--b--"),
         ("b", PROMPT * 257 + b"--b--"),
-        ("b", part('Content-Disposition: form-data; name="image"; filename="a"') * 18 + b"--b--"),
+        ("b", part('Content-Disposition: form-data; name="image"; filename="a"') * 19 + b"--b--"),
         ("b" * 10_000, PROMPT),
     ],
     ids=[

@@ -18,8 +18,8 @@ EDITS = "/v1/images/edits"
 @pytest.mark.parametrize(
     ("param", "value", "allowed"),
     [
-        *[("n", value, "from 1 to 8") for value in ("0", "-1", "9", "1000", "1.5", "two", "nan", "1e3", "9" * 5000)],
-        *[("seed", value, f"from 0 to {2**63 - 8}") for value in ("-1", str(2**63 - 7), str(2**70), "x")],
+        *[("n", value, "from 1 to 10") for value in ("0", "-1", "11", "1000", "1.5", "two", "nan", "1e3", "9" * 5000)],
+        *[("seed", value, f"from 0 to {2**63 - 10}") for value in ("-1", str(2**63 - 9), str(2**70), "x")],
         *[("num_inference_steps", value, "from 1 to 150") for value in ("0", "151", "1000000000", "-3", "inf")],
         *[("guidance_scale", value, "from 0 to 30") for value in ("-0.1", "30.1", "nan", "inf", "-inf", "1e400", "x")],
         *[
@@ -42,10 +42,14 @@ EDITS = "/v1/images/edits"
         *[("min_score", value, "a number from -1 to 1") for value in ("-1.1", "1.1", "nan", "-inf", "x")],
         ("mask_mode", "invert", "one of auto, alpha, luminance"),
         ("user", "x" * 257, "text of 0 to 256"),
+        ("safety_identifier", "x" * 257, "text of 0 to 256"),
         ("response_format", "url", "b64_json"),
-        ("output_format", "gif", "one of png, jpeg, webp"),
+        *[
+            ("output_format", value, "one of png, jpeg, webp: an edit is one still picture of pixels")
+            for value in ("gif", "svg")
+        ],
         ("output_format", "PNG", "one of png, jpeg, webp"),
-        ("quality", "hd", "one of auto, low, medium, high, standard"),
+        ("quality", "hd", "one of auto, low, medium, standard, high, xhigh, max"),
         ("background", "transparent", "one of auto, opaque"),
         ("input_fidelity", "low", "high"),
         ("moderation", "low", "auto"),
@@ -205,7 +209,7 @@ def test_other_routes_refuse_what_they_do_not_know(client, picture, refused, rou
 
 
 def test_model(refused_edit):
-    message = refused_edit("model", {"model": "gpt-image-1"}, status=404, code="model_not_found")
+    message = refused_edit("model", {"model": "dall-e-2"}, status=404, code="model_not_found")
     assert "`retouch`" in message
 
 

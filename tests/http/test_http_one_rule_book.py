@@ -14,7 +14,7 @@ IMAGE = np.zeros((64, 96, 3), np.uint8)
 @pytest.mark.parametrize(
     ("form", "fields"),
     [
-        ({"n": "9"}, {"n": 9}),
+        ({"n": "11"}, {"n": 11}),
         ({"seed": "-1"}, {"seed": -1}),
         ({"seed": "x"}, {"seed": "x"}),
         ({"strength": "0"}, {"strength": 0}),

@@ -63,7 +63,7 @@ def test_output_format(sdk, picture):
     [
         ({"extra_body": {"steps": 5}}, "steps"),
         ({"extra_body": {"point": [3, 4]}}, "point[]"),
-        ({"extra_body": {"style": {"name": "x"}}}, "style[name]"),
+        ({"extra_body": {"look": {"name": "x"}}}, "look[name]"),
         ({"stream": True}, "stream"),
         ({"partial_images": 2}, "partial_images"),
         ({"size": "1024x1024"}, "size"),
@@ -106,8 +106,11 @@ def test_mask_and_points(sdk, driver, picture, opened, tmp_path):
         {"points": "30,20; 5,6", "labels": "1,0", "box": "24,16,48,32"},
         {"points": [(30, 20), (5, 6)], "labels": [1, 0], "box": [24, 16, 48, 32]},
         {"points": ["30,20", "5,6"], "labels": (1, 0), "box": (24, 16, 48, 32)},
+        {"points": [30, 20, 5, 6], "labels": [True, False], "box": ["24,16", "48,32"]},
+        {"points": np.array([[30, 20], [5, 6]]).tolist(), "labels": [1.0, 0.0], "box": [24.0, 16.0, 48.0, 32.0]},
+        {"points": "[[30, 20], [5, 6]]", "labels": "[1, 0]", "box": "[24, 16, 48, 32]"},
     ],
-    ids=["texts", "lists", "tuples"],
+    ids=["texts", "lists", "tuples", "row", "floats", "json"],
 )
 def test_points_and_boxes(sdk, driver, picture, pointers):
     extra = {"fill": "blur", "mask_shape": "box", "min_score": 0.2} | pointers
@@ -144,7 +147,7 @@ def test_held_back_pictures_are_not_asked_for_again(sdk, driver, picture):
 
 def test_unknown_model(sdk, picture):
     with pytest.raises(openai.NotFoundError) as refused:
-        sdk.images.edit(model="gpt-image-1", image=picture, prompt="x")
+        sdk.images.edit(model="dall-e-2", image=picture, prompt="x")
     assert refused.value.code == "model_not_found"
 
 
@@ -176,5 +179,6 @@ def test_failed_model_is_not_retried(sdk, driver, picture):
 def test_models(sdk):
     assert [model.id for model in sdk.models.list()] == ["retouch"]
     assert sdk.models.retrieve("retouch").owned_by == "retouch"
+    assert sdk.models.retrieve("gpt-image-2.6-flare").id == "gpt-image-2.6-flare"
     with pytest.raises(openai.NotFoundError):
-        sdk.models.retrieve("gpt-image-1")
+        sdk.models.retrieve("dall-e-2")

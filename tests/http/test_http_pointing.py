@@ -160,6 +160,10 @@ def test_locate_takes_no_field_of_an_edit(refused_on, name):
         ("1, 2, 3, 4", ((1, 2), (3, 4))),
         ("1,2 ; ; 3,4", ((1, 2), (3, 4))),
         ("007,-0", ((7, 0),)),
+        ("[[12,34]]", ((12, 34),)),
+        (" [[0, 0],\n[95.0, 63]] ", ((0, 0), (95, 63))),
+        ("[1,2]", ((1, 2),)),
+        ("[1,2,3,4]", ((1, 2), (3, 4))),
         (" ".join(["5,6"] * 64), ((5, 6),) * 64),
     ],
     ids=lambda value: str(value)[:20],
@@ -185,7 +189,18 @@ def test_points(sent, route, text, points):
             "1,2;3",
             "1,2 3,4 5",
             "(1,2)",
-            "[[1,2]]",
+            "[[1,2],[3]]",
+            "[[[1,2]]]",
+            "[1,2,3]",
+            "[[1,2]",
+            "[[1,null]]",
+            '[["1","2"]]',
+            '{"x":1}',
+            "[[NaN,1]]",
+            "[[1.5,2]]",
+            "[true,false]",
+            "[" * 60_000,
+            "[[" + "9" * 5000 + ",2]]",
             "1,2|3,4",
         ),
         *("nan,nan", "nan,5", "inf,5", "-inf,5", "1.5,2", "1e2,2", "1_0,2", "0x1,2", "+1,2", "--1,2", "１,2", "1,2\0"),
@@ -208,14 +223,16 @@ def test_points_outside(refused_on, route, text):
     assert "must lie in the picture, which is 96x64: " in refused_on(route, "points", {"points": text})
 
 
-@pytest.mark.parametrize(("text", "labels"), [("1,0", (1, 0)), (" 0 , 1 ", (0, 1)), ("1,1", (1, 1))])
+@pytest.mark.parametrize(
+    ("text", "labels"), [("1,0", (1, 0)), (" 0 , 1 ", (0, 1)), ("1,1", (1, 1)), ("[1, 0]", (1, 0))]
+)
 @both_routes
 def test_labels(sent, route, text, labels):
     request = sent(route, {"points": "1,2; 3,4", "labels": text})
     assert (request.points, request.labels) == (((1, 2), (3, 4)), labels)
 
 
-@pytest.mark.parametrize("text", ["2,1", "-1,1", "1;0", "10", "1,,0", "nan,1", "yes,no", ",".join("1" * 65)])
+@pytest.mark.parametrize("text", ["2,1", "[2,1]", "-1,1", "1;0", "10", "1,,0", "nan,1", "yes,no", ",".join("1" * 65)])
 @both_routes
 def test_labels_that_are_none(refused_on, route, text):
     message = refused_on(route, "labels", {"points": "1,2; 3,4", "labels": text})
@@ -231,7 +248,7 @@ def test_labels_are_as_many_as_points(refused_on, route, fields):
     assert message == "`labels` must be as many as `points`, one for each."
 
 
-@pytest.mark.parametrize(("text", "box"), [("3,4,50,60", (3, 4, 50, 60)), (" 0, 0, 96, 64 ", (0, 0, 96, 64))])
+@pytest.mark.parametrize(("text", "box"), [("3,4,50,60", (3, 4, 50, 60)), (" [0, 0, 96, 64] ", (0, 0, 96, 64))])
 @both_routes
 def test_box(sent, route, text, box):
     assert sent(route, {"box": text}).box == box
@@ -259,7 +276,9 @@ def test_box_that_is_no_box_in_the_picture(refused_on, route, text):
         ({"points[]": ["1,2", "3,4"]}, (((1, 2), (3, 4)), (), None)),
         ({"points[]": ["1", "2"]}, (((1, 2),), (), None)),
         ({"points[][]": ["1", "2", "3", "4"], "labels[]": ["1", "0"]}, (((1, 2), (3, 4)), (1, 0), None)),
+        ({"points[]": ["1", "2", "3", "4"], "labels[]": ["true", "false"]}, (((1, 2), (3, 4)), (1, 0), None)),
         ({"box[]": ["1", "2", "3", "4"]}, ((), (), (1, 2, 3, 4))),
+        ({"box[]": ["1.0", "2.0", "3.0", "4.0"]}, ((), (), (1, 2, 3, 4))),
         ({"points[][]": ["5", "6"] * 64, "labels[]": ["1"] * 64}, (((5, 6),) * 64, (1,) * 64, None)),
     ],
     ids=lambda value: str(value)[:40],

@@ -68,6 +68,16 @@ def test_the_squares_share_the_steps(three, new_engine):
     assert max(record.rows for record in records) == 2 * len(SIDES) * len(three.seeds)
 
 
+@pytest.mark.parametrize(("options", "texts"), [({}, 4), ({"guidance_scale": 1.0, "negative_prompt": ""}, 3)])
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_the_work_is_what_the_unet_computed(three, new_engine, options, texts, strength):
+    records = []
+    asked = replace(three, prompt="a red lemon").with_options(**options, strength=strength)
+    painted = new_engine(on_step=records.append).submit(asked).future.result(WAIT_S)
+    assert painted.row_steps == sum(record.rows for record in records) > 0
+    assert painted.text_tokens == texts  # "blurry" is read only where it guides
+
+
 def test_a_cancelled_job_leaves_with_all_its_squares(three, new_engine):
     seen, full = [], threading.Event()
 

@@ -16,6 +16,7 @@ DOCUMENTS = [
     "docs/operating.md",
     "docs/step-engine.md",
     "docs/grounding.md",
+    "docs/http-api.md",
     "docs/change-guide.md",
     "docs/tutorial.md",
     "docs/troubleshooting.md",

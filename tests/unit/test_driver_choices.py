@@ -1,6 +1,7 @@
 """What a request may choose, seen from the stages that it reaches."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -298,6 +299,20 @@ async def test_under_a_floor_other_seeds_are_tried_and_the_best_is_kept(graph):
     graph.inpaint.stage.requests.clear()
     await graph.edit(seed=250, min_score=0.1)
     assert len(graph.inpaint.stage.requests) == 1
+
+
+async def test_the_work_of_all_rounds_is_counted(graph, monkeypatch):
+    paint = graph.inpaint.stage.inpaint
+
+    async def counted(request):
+        return replace(await paint(request), row_steps=10 * len(request.seeds), text_tokens=3)
+
+    monkeypatch.setattr(graph.inpaint.stage, "inpaint", counted)
+    rounds = 1 + graph.driver.settings.painting.max_retries
+    low = await graph.edit(seed=40, n=2, min_score=0.9)
+    assert (low.row_steps, low.text_tokens) == (rounds * 20, rounds * 3)
+    filled = await graph.edit(prompt="", seed=None, mode="remove")
+    assert (filled.row_steps, filled.text_tokens) == (0, 0)
 
 
 async def test_the_unedited_picture_competes(graph):
