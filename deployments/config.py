@@ -125,9 +125,10 @@ class InpaintSettings(_Frozen):
     At most `max_rows` rows of the UNet share a step (a picture takes two, without guidance one). None takes what a
     short profile at start-up found: the most that keep a step under `max_step_s` (it measures steps up to 0.6 s).
     `max_pictures` (one for each square and seed) and `max_held_mb` bound what is accepted and not finished. Beyond them
-    a request is refused, with the time after which to try again. One that needs all of `max_pictures` or more is
+    a request is refused, with the time after which to try again. No request under way counts for more pictures than the
+    new one asks for, so large requests do not lock out small ones. One that needs all of `max_pictures` or more is
     accepted while any place is free. A `max_pictures` of None is as many guided pictures as share a step, and at least
-    10, so that a picture that is accepted takes part at once. A `scheduler` of None is the checkpoint's own.
+    10. A `scheduler` of None is the checkpoint's own.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)

@@ -30,6 +30,7 @@ from deployments.inpaint.job import Job, OnProgress, StepTaken
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.steps import StepLoop, StepRecord
+from deployments.inpaint.turns import Turns
 from deployments.messages import InpaintRequest, Painted
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class InpaintEngine:
         cost = self._cost if self._profiled else None
         self._loop = StepLoop(first, self._cap(), self._native_side, cost, self._count, model.unet.device)
         self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
-        self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+        self._decoding = Turns("decode")
         self._lock = threading.Lock()
         self._jobs: set[Job] = set()
         self._seconds_per_row = 0.0
@@ -103,7 +104,7 @@ class InpaintEngine:
             self.cancel(job)
         self._preparing.shutdown()
         self._loop.close()
-        self._decoding.shutdown()
+        self._decoding.close()
         self._executions.close()
 
     def _adopt(self, denoiser: Denoiser) -> None:
@@ -154,9 +155,10 @@ class InpaintEngine:
         """Raise Overloaded where the job has to wait. One that finds nothing else here is always let in.
 
         A job that would fill the engine alone is let in as soon as one place is free: among many small jobs the engine
-        is never empty. While it is under way no place is free, so there is no second one beside it.
+        is never empty. While it is under way no place is free, so there is no second one beside it. No job counts for
+        more places than the one that asks to be let in: large ones do not lock the small ones out.
         """
-        held = sum(other.size for other in self._jobs)
+        held = sum(min(other.size, job.size) for other in self._jobs)
         held_bytes = sum(other.held_bytes for other in self._jobs)
         settings = self.settings
         most = settings.max_pictures or max(FEWEST_PICTURES, self.max_rows // 2)
@@ -187,8 +189,7 @@ class InpaintEngine:
             job.prepared_s = (start, time.time())
             with self._lock:
                 job.paintings = paintings
-            for painting in paintings:
-                self._loop.add(painting, _JobWatcher(self, job), denoiser)
+            self._loop.add(paintings, _JobWatcher(self, job), denoiser)
         except Exception as error:
             self._fail(job, error)
         if job.future.done():  # cancelled meanwhile, when there was no painting yet to stop
@@ -202,7 +203,7 @@ class InpaintEngine:
         if estimate is None:
             job.on_progress(progress)
         else:
-            self._decoding.submit(self._preview, job, progress, estimate)
+            self._decoding.submit(job, partial(self._preview, job, progress, estimate))
 
     def ended(self, job: Job, painting: Painting, error: Exception | None) -> None:
         """Note that the loop is done with one of the job's pictures."""
@@ -210,7 +211,7 @@ class InpaintEngine:
             self._fail(job, error)
         elif painting.finished and not job.future.done():
             job.ended_s = time.time()
-            self._decoding.submit(self._decode, job, painting)
+            self._decoding.submit(job, partial(self._decode, job, painting))
 
     def _preview(self, job: Job, progress: StepTaken, estimate: torch.Tensor) -> None:
         """Report a step with its preview. None is shown of a seed once the safety checker has objected to one."""

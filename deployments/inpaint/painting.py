@@ -35,7 +35,6 @@ class Painting:
         self.schedule = schedule
         self.previews = previews
         self.taken = 0
-        self.passed_over = 0  # steps in a row that others took without it
         self.cancelled = False
         self.joined_s = 0.0  # when its first step began, in seconds of time.time
 

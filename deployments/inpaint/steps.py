@@ -2,7 +2,7 @@
 
 A picture joins at the next step and leaves after its last one (continuous batching, as language models are served:
 Yu et al., Orca, OSDI 2022). Pictures of different latent sizes cannot share a step; each size has a lane of its
-own, as has each way to run the UNet, and the lanes take turns so that each picture in them gets the same share of the
+own, as has each way to run the UNet, and the lanes take turns so that each request in them gets the same share of the
 time.
 """
 
@@ -12,31 +12,19 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from deployments.inpaint.denoiser import Denoiser
+from deployments.inpaint.lane import Lane, Watcher
 from deployments.inpaint.painting import Painting
-from deployments.inpaint.policy import choose
-from deployments.inpaint.rows import Rows
+from deployments.inpaint.policy import choose, seated
 
 logger = logging.getLogger(__name__)
 
-MOST_LAID_OUT = 4  # groups of one lane whose rows are kept from step to step
 STEPS_AHEAD = 1  # that a GPU may have queued behind the one it is at: enough to never idle, few enough to join soon
-
-
-class Watcher(Protocol):
-    """Receives the events of a painting. It is called in the loop's thread, so it must only hand them on."""
-
-    def stepped(self, painting: Painting, estimate: torch.Tensor | None) -> None:
-        """Note that a step was taken. `estimate` has the finished latents, [1, 4, h, w], where a preview is wanted."""
-
-    def ended(self, painting: Painting, error: Exception | None) -> None:
-        """Note that the painting has left: it is finished, has failed (`error`), or was cancelled."""
 
 
 @dataclass(frozen=True)
@@ -47,53 +35,6 @@ class StepRecord:
     padded_rows: int
     waiting: int
     seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Seat:
-    painting: Painting
-    watcher: Watcher
-
-
-@dataclass(eq=False)
-class _Lane:
-    """All pictures of one latent size that one denoiser paints.
-
-    `spent_s` is what each of them has had of the loop's time.
-    """
-
-    denoiser: Denoiser
-    active: list[_Seat] = field(default_factory=list)
-    waiting: deque[_Seat] = field(default_factory=deque)
-    spent_s: float = 0.0
-    laid_out: dict[tuple[Painting, ...], Rows] = field(default_factory=dict)
-
-    def busy(self) -> bool:
-        return bool(self.active or self.waiting)
-
-    def leave(self, seat: _Seat) -> None:
-        self.active.remove(seat)
-        self.laid_out.clear()
-
-    def fill(self, max_rows: int) -> None:
-        """Let pictures in, first come, first served. The cap may have become lower; a lone picture may exceed it."""
-        taken = sum(seat.painting.rows for seat in self.active)
-        while taken > max_rows and len(self.active) > 1:
-            taken -= self.active[-1].painting.rows
-            self.waiting.appendleft(self.active.pop())
-            self.laid_out.clear()
-        while self.waiting and (not taken or taken + self.waiting[0].painting.rows <= max_rows):
-            taken += self.waiting[0].painting.rows
-            self.active.append(self.waiting.popleft())
-            self.laid_out.clear()
-
-    def rows_for(self, paintings: tuple[Painting, ...]) -> Rows:
-        """Return the rows of these paintings, which are laid out once for those that take many steps together."""
-        if paintings not in self.laid_out:
-            while len(self.laid_out) >= MOST_LAID_OUT:
-                del self.laid_out[next(iter(self.laid_out))]
-            self.laid_out[paintings] = Rows(paintings, self.denoiser)
-        return self.laid_out[paintings]
 
 
 class StepLoop:
@@ -116,7 +57,7 @@ class StepLoop:
         self._denoiser = denoiser
         self._native_area = native_side**2
         self._on_step = on_step
-        self._lanes: dict[tuple[int, int, Denoiser], _Lane] = {}
+        self._lanes: dict[tuple[int, int, Denoiser], Lane] = {}
         self._changed = threading.Condition()
         self._closed = False
         # The steps go before whatever else runs on the same GPU.
@@ -125,30 +66,31 @@ class StepLoop:
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
         self._thread.start()
 
-    def add(self, painting: Painting, watcher: Watcher, denoiser: Denoiser | None = None) -> None:
-        """Let the painting take part from the next step on, or as soon as there is room.
+    def add(self, paintings: Sequence[Painting], watcher: Watcher, denoiser: Denoiser | None = None) -> None:
+        """Let the paintings of a request take part from the next step on, or as soon as it is their turn.
 
-        All its steps are run by `denoiser`, or by the loop's own.
+        They are of one size. All their steps are run by `denoiser`, or by the loop's own.
         """
         denoiser = denoiser or self._denoiser
-        self._keep_until_read(painting)
+        self._keep_until_read(paintings)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the step loop has ended")
-            height, width = painting.latents.shape[2:]
-            lane = self._lanes.setdefault((height, width, denoiser), _Lane(denoiser))
-            if not lane.busy():
+            height, width = paintings[0].latents.shape[2:]
+            lane = self._lanes.setdefault((height, width, denoiser), Lane(denoiser))
+            if not lane.claims:
                 # Time in which it was idle is no credit against the others,
                 # and time that it had while they were idle is no debt.
-                lane.spent_s = min((other.spent_s for other in self._lanes.values() if other.busy()), default=0.0)
-            lane.waiting.append(_Seat(painting, watcher))
+                lane.spent_s = min((other.spent_s for other in self._lanes.values() if other.claims), default=0.0)
+            lane.join(paintings, watcher)
             self._changed.notify()
 
-    def _keep_until_read(self, painting: Painting) -> None:
+    def _keep_until_read(self, paintings: Sequence[Painting]) -> None:
         """Tell torch's allocator that the steps' stream reads tensors that were made on another stream."""
         if self._stream is not None:
-            for tensor in (painting.latents, painting.mask, painting.masked_latents, painting.text):
-                tensor.record_stream(self._stream)
+            for each in paintings:
+                for tensor in (each.latents, each.mask, each.masked_latents, each.text):
+                    tensor.record_stream(self._stream)
 
     def cancel(self, painting: Painting) -> None:
         """Take the painting out before its next step."""
@@ -184,63 +126,62 @@ class StepLoop:
         finally:
             self._give_up()
 
-    def _next_lane(self) -> tuple[_Lane, float] | None:
+    def _next_lane(self) -> tuple[Lane, float] | None:
         """Return the lane whose turn it is, and its latents' area over that of native ones; None to end the loop."""
         while True:
             with self._changed:
                 gone = self._drop_cancelled()
-                busy = {size: lane for size, lane in self._lanes.items() if lane.busy()}
+                busy = {size: lane for size, lane in self._lanes.items() if lane.claims}
                 if not gone and not busy and not self._closed:
                     self._changed.wait()
-            for seat in gone:
-                seat.watcher.ended(seat.painting, None)
+            for painting, watcher in gone:
+                watcher.ended(painting, None)
             if self._closed:
                 return None
             if busy:
                 size = min(busy, key=lambda size: busy[size].spent_s)
                 return busy[size], size[0] * size[1] / self._native_area
 
-    def _drop_cancelled(self) -> list[_Seat]:
-        gone = []
-        for lane in self._lanes.values():
-            for seat in [seat for seat in lane.active if seat.painting.cancelled]:
-                lane.leave(seat)
-                gone.append(seat)
-            left = [seat for seat in lane.waiting if seat.painting.cancelled]
-            for seat in left:
-                lane.waiting.remove(seat)
-            gone += left
-        return gone
+    def _drop_cancelled(self) -> list[tuple[Painting, Watcher]]:
+        return [
+            (painting, lane.leave(painting))
+            for lane in self._lanes.values()
+            for painting in list(lane.guests)
+            if painting.cancelled
+        ]
 
-    def _step(self, lane: _Lane, area: float) -> None:
+    def _step(self, lane: Lane, area: float) -> None:
         started = time.perf_counter()
-        with self._changed:
-            lane.fill(min(max(1, int(self.max_rows / area)), lane.denoiser.most_rows))
-        seats = {seat.painting: seat for seat in lane.active}
-        chosen = self._choose(list(seats), area)
+        chosen, requests = self._choose(lane, area)
         for painting, prediction in self._predict(chosen, lane, area):
-            self._advance(lane, seats[painting], prediction)
+            self._advance(lane, painting, prediction)
         self._limit_queue()
         seconds = time.perf_counter() - started
-        lane.spent_s += seconds / len(seats)
+        lane.spent_s += seconds / requests
         if self._on_step:
             rows = sum(painting.rows for painting in chosen)
             self._on_step(StepRecord(rows, lane.denoiser.padded(rows), self._waiting(), seconds))
 
     def _waiting(self) -> int:
         with self._changed:
-            return sum(len(lane.waiting) for lane in self._lanes.values())
+            return sum(lane.waiting() for lane in self._lanes.values())
 
-    def _choose(self, paintings: list[Painting], area: float) -> list[Painting]:
+    def _choose(self, lane: Lane, area: float) -> tuple[list[Painting], int]:
+        """Return who takes the lane's next step, and how many requests there are in it."""
         cost = self._cost
-        chosen = paintings if cost is None else choose(paintings, lambda rows: cost(rows * area))
+        with self._changed:
+            claims = list(lane.claims)
+            seats = seated(claims, min(max(1, int(self.max_rows / area)), lane.denoiser.most_rows))
+            lane.seats = set(seats)
+            chosen = choose(claims, seats, lane.shares.now, cost and (lambda rows: cost(rows * area)))
+            lane.shares.advance(sum(painting.rows for painting in chosen))
         now = time.time()
         for painting in chosen:
             painting.joined_s = painting.joined_s or now
-        return chosen
+        return chosen, len(claims)
 
     def _predict(
-        self, paintings: list[Painting], lane: _Lane, area: float
+        self, paintings: list[Painting], lane: Lane, area: float
     ) -> list[tuple[Painting, torch.Tensor | Exception]]:
         """Return a prediction for each. What fails together is tried in halves, so that nobody pays for a neighbour."""
         try:
@@ -258,17 +199,18 @@ class StepLoop:
             return [*self._predict(paintings[:middle], lane, area), *self._predict(paintings[middle:], lane, area)]
         return made
 
-    def _advance(self, lane: _Lane, seat: _Seat, prediction: torch.Tensor | Exception) -> None:
+    def _advance(self, lane: Lane, painting: Painting, prediction: torch.Tensor | Exception) -> None:
         error = prediction if isinstance(prediction, Exception) else None
         if not isinstance(prediction, Exception):
             try:
-                estimate = seat.painting.advance(prediction)
-                seat.watcher.stepped(seat.painting, estimate)
+                estimate = painting.advance(prediction)
+                lane.guests[painting].watcher.stepped(painting, estimate)
             except Exception as failed:
                 error = failed
-        if error or seat.painting.finished:
-            lane.leave(seat)
-            seat.watcher.ended(seat.painting, error)
+        if error or painting.finished:
+            with self._changed:
+                watcher = lane.leave(painting)
+            watcher.ended(painting, error)
 
     def _limit_queue(self) -> None:
         """Let a GPU have one step queued while it works on another, and no more."""
@@ -281,7 +223,9 @@ class StepLoop:
     def _give_up(self) -> None:
         with self._changed:
             self._closed = True
-            left = [seat for lane in self._lanes.values() for seat in (*lane.active, *lane.waiting)]
+            left = [
+                (painting, guest.watcher) for lane in self._lanes.values() for painting, guest in lane.guests.items()
+            ]
             self._lanes.clear()
-        for seat in left:
-            seat.watcher.ended(seat.painting, RuntimeError("the step loop has ended"))
+        for painting, watcher in left:
+            watcher.ended(painting, RuntimeError("the step loop has ended"))

@@ -217,8 +217,7 @@ def latents_of(new_loop):
     def run(model, request, **denoiser_options):
         loop, collector = new_loop(model, **denoiser_options), Collector()
         paintings = model.prepare(request)
-        for painting in paintings:
-            loop.add(painting, collector)
+        loop.add(paintings, collector)
         return torch.cat(collector.wait(paintings))
 
     return run

@@ -90,8 +90,7 @@ def test_a_step_has_at_most_the_largest_bucket(pipeline, request_, new_loop, new
         new_collector(),
     )
     paintings = model.prepare(replace(request_, seeds=(1, 2, 3, 4, 5)))
-    for painting in paintings:
-        loop.add(painting, collector)
+    loop.add(paintings, collector)
     collector.wait(paintings)
     assert set(rows) == {4}
 
@@ -148,7 +147,7 @@ def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None,
         steps += 1
         for painting, job in zip(paintings, plan, strict=True):
             if job["arrives"] == steps:
-                loop.add(painting, collector)
+                loop.add([painting], collector)
             if job["leaves_after"] is not None and job["arrives"] + job["leaves_after"] == steps:
                 loop.cancel(painting)
 
@@ -157,8 +156,8 @@ def run_schedule(model, new_loop, collector, request, plan, max_rows, cost=None,
     loop = new_loop(model, max_rows=max_rows, on_step=arrivals_and_cancels, cost=cost, **way)
     for painting, job in zip(paintings, plan, strict=True):
         if job["arrives"] == 0:
-            loop.add(painting, collector)
-    loop.add(clock, collector)
+            loop.add([painting], collector)
+    loop.add([clock], collector)
     collector.wait([*paintings, clock])
     return {index: painting.latents for index, painting in enumerate(paintings) if painting.finished}
 

@@ -3,14 +3,16 @@
 import pytest
 
 from deployments.inpaint import profile
-from deployments.inpaint.policy import PATIENCE, choose
+from deployments.inpaint.policy import PATIENCE, Claim, choose, seated
+
+ROOM = 64  # rows
 
 
 class Steps:
     """What the policy looks at of a painting."""
 
     def __init__(self, left, rows=2, taken=1):
-        self.steps, self.taken, self.rows, self.passed_over = left + taken, taken, rows, 0
+        self.steps, self.taken, self.rows = left + taken, taken, rows
 
 
 def free(rows):
@@ -21,30 +23,72 @@ def per_row(rows):
     return float(rows)
 
 
+def shared(rows):
+    return 1.0 + rows
+
+
+def claim(*paintings, now=0.0):
+    """A request that has had its share so far, and is not new."""
+    return Claim(list(paintings), now + sum(2 * (each.steps - each.taken) for each in paintings), new=False)
+
+
+def chosen(claims, cost, now=0.0, room=ROOM):
+    return choose(claims, seated(claims, room), now, cost)
+
+
 def test_where_company_is_free_all_take_every_step():
     paintings = [Steps(left) for left in (1, 50, 20)]
-    assert set(choose(paintings, free)) == set(paintings)
+    assert chosen([claim(each) for each in paintings], free) == paintings
+    assert chosen([claim(*paintings)], free) == paintings
+
+
+def test_without_a_cost_all_that_there_is_room_for_take_every_step():
+    claims = [claim(Steps(50), Steps(50), Steps(50)), claim(Steps(5))]
+    assert len(chosen(claims, None)) == 4
+    taken = chosen(claims, None, room=4)
+    assert len(taken) == 2
+    assert claims[1].paintings[0] in taken
 
 
 def test_where_it_costs_in_full_the_shortest_goes_first():
     short, long, other = Steps(5), Steps(50), Steps(40)
-    assert choose([long, short, other], per_row) == [short]
+    assert chosen([claim(long), claim(short), claim(other)], per_row) == [short]
+
+
+def test_a_request_for_eight_is_as_long_as_its_pictures_together():
+    eight = [Steps(20) for _ in range(8)]
+    one = Steps(30)
+    assert chosen([claim(*eight), claim(one)], per_row) == [one]
 
 
 def test_alike_ones_share_where_sharing_saves_anything():
     paintings = [Steps(20), Steps(20), Steps(21)]
-    assert set(choose(paintings, lambda rows: 1 + rows)) == set(paintings)
+    assert chosen([claim(each) for each in paintings], shared) == paintings
 
 
-def test_a_newcomer_takes_the_next_step():
-    short, newcomer = Steps(3), Steps(50, taken=0)
-    assert newcomer in choose([short, newcomer], per_row)
+def test_a_newcomer_takes_the_next_step_with_one_of_its_pictures():
+    short = Steps(3)
+    newcomer = claim(Steps(50, taken=0), Steps(50, taken=0))
+    newcomer.new = True
+    assert chosen([claim(short), newcomer], per_row) == [short, newcomer.paintings[0]]
+    assert chosen([claim(short), newcomer], per_row) == [short]
 
 
-def test_nobody_is_passed_over_for_long():
-    short, long = Steps(5), Steps(50)
-    taken = [long in choose([short, long], per_row) for _ in range(3 * (PATIENCE + 1))]
+def test_a_picture_that_has_begun_is_finished_before_another_of_its_request_begins():
+    fresh, begun = Steps(20, taken=0), Steps(9, taken=11)
+    assert seated([claim(fresh, begun)], ROOM) == [begun, fresh]
+    assert chosen([claim(fresh, begun)], lambda rows: rows**2) == [begun]
+
+
+def test_no_request_is_passed_over_for_long():
+    short, long = claim(Steps(5)), claim(Steps(50), Steps(50))
+    taken = [len(chosen([short, long], per_row)) == 2 for _ in range(3 * (PATIENCE + 1))]
     assert taken == 3 * [*[False] * PATIENCE, True]
+
+
+def test_a_picture_larger_than_the_room_takes_its_steps_alone():
+    large, other = Steps(5), Steps(5)
+    assert chosen([claim(large), claim(other)], None, room=1) == [large]
 
 
 @pytest.fixture

@@ -101,9 +101,23 @@ def test_every_square_of_every_seed_takes_a_place(three, new_engine):
     engine = new_engine({"max_pictures": 7})
     job = engine.submit(three.with_options(num_inference_steps=LONG, scheduler="ddim"))  # six of the seven
     with pytest.raises(Overloaded):
-        engine.submit(replace(three, seeds=(1,), squares=three.squares[:2]))
-    engine.submit(replace(three, seeds=(1,), squares=three.squares[:1])).future.result(WAIT_S)
+        engine.submit(replace(three, seeds=(1, 2), squares=three.squares[:2]))  # four beside it, which count four of it
+    engine.submit(replace(three, seeds=(1,), squares=three.squares)).future.result(WAIT_S)
     engine.cancel(job)
+
+
+def test_large_requests_do_not_lock_out_small_ones(three, new_engine):
+    engine = new_engine({"max_pictures": 6})
+    endless = three.with_options(num_inference_steps=LONG, scheduler="ddim")
+    large = engine.submit(endless)  # all places
+    with pytest.raises(Overloaded):
+        engine.submit(endless)
+    single = replace(endless, seeds=(1,), squares=three.squares[:1])
+    singles = [engine.submit(single) for _ in range(5)]
+    with pytest.raises(Overloaded):
+        engine.submit(single)
+    for job in (large, *singles):
+        engine.cancel(job)
 
 
 def test_a_request_that_fills_the_engine_alone_needs_only_one_free_place(three, new_engine):
@@ -116,9 +130,8 @@ def test_a_request_that_fills_the_engine_alone_needs_only_one_free_place(three, 
     engine.cancel(singles[0])
     large = engine.submit(endless)  # twice as many as there are places, beside two others
     engine.cancel(singles[1])
-    for other in (single, endless):
-        with pytest.raises(Overloaded):
-            engine.submit(other)
+    with pytest.raises(Overloaded):
+        engine.submit(endless)
     engine.cancel(large)
     engine.cancel(singles[2])
 
