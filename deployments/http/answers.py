@@ -29,7 +29,7 @@ def edit_json(
         data=[_edited(edit, fields) for edit in result.edits],
         output_format=fields.output_format,
         size=size_of(result.mask),
-        quality=_quality(result, fields),
+        quality=quality_of(fields, paints=result.fill_method != "classical"),
         mode=result.mode,
         method="classical fill" if result.fill_method == "classical" else "diffusion",
         fill_method=result.fill_method,
@@ -102,11 +102,15 @@ def locate_answer(location: Location, size: tuple[int, int]) -> schemas.LocateAn
     )
 
 
+def picture_base64(image: np.ndarray, fields: EditFields) -> str:
+    """Return a picture, HxWx3 uint8, as a file of the format that the fields ask for, in base64."""
+    return _base64(_file(image, fields))
+
+
 def _edited(edit: Edit, fields: EditFields) -> schemas.EditedImage:
-    picture = _base64(_file(edit.image, fields))
     score = None if edit.score is None else _score(edit.score)
     return schemas.EditedImage(
-        b64_json=picture,
+        b64_json=picture_base64(edit.image, fields),
         seed=edit.seed,
         score=score,
         seam=edit.seam,
@@ -162,9 +166,9 @@ def _located(candidate: Candidate) -> schemas.LocatedCandidate:
     )
 
 
-def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "auto"]:
-    """Return OpenAI's word for the steps that were taken. A classical fill, and steps sent as a number, have "auto"."""
-    if "num_inference_steps" in fields.model_fields_set or result.fill_method == "classical":
+def quality_of(fields: EditFields, paints: bool) -> Literal["low", "medium", "high", "auto"]:
+    """Return OpenAI's word for the steps that are taken: "auto" where nothing is painted or their number was sent."""
+    if "num_inference_steps" in fields.model_fields_set or not paints:
         return "auto"
     return fields.quality if fields.quality in ("low", "high") else "medium"
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -22,8 +23,8 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings
 from deployments.driver.rules import check_pixels
-from deployments.http import answers, failures, schemas
-from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
+from deployments.http import answers, events, failures, schemas
+from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, EditFields, Fields
 from deployments.http.forms import Form, most_bytes, read_form
 from deployments.http.middleware import BodyLimit, Cors, Head, Net, RequestIds, request_id_of
 from deployments.http.parsing import parse, schema_of
@@ -36,8 +37,17 @@ from deployments.http.requests import (
     named_as_sent,
     score_request,
 )
+from deployments.http.streaming import streamed
 from deployments.limits import Limits
-from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
+from deployments.messages import (
+    EditRequest,
+    EditResult,
+    LocateRequest,
+    Location,
+    News,
+    Readiness,
+    ScoreRequest,
+)
 from deployments.pixels.files import FORMATS, Format, decode, decode_mask
 from deployments.pixels.mask_files import MaskMode, ReadMask
 
@@ -59,6 +69,8 @@ class Editor(Protocol):
     def settings(self) -> DriverSettings: ...
 
     async def edit(self, request: EditRequest) -> EditResult: ...
+
+    def edit_stream(self, request: EditRequest, partial_images: int = 0) -> AsyncGenerator[News | EditResult, None]: ...
 
     async def locate(self, request: LocateRequest) -> Location: ...
 
@@ -130,6 +142,8 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
         files: tuple[Format, ...] = (),
     ) -> None:
         content = {f"image/{name}": {"schema": {"type": "string", "format": "binary"}} for name in files}
+        if files:
+            content["text/event-stream"] = {"schema": {"type": "string", "description": events.ABOUT}}
         success: dict[int | str, dict[str, Any]] = {200: {"model": answer, "content": content}} if answer else {}
         app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=success | failure)
 
@@ -155,7 +169,8 @@ class _Routes:
     async def edit_image(self, request: Request) -> Response:
         """Find what `target` names in the picture, or what is pointed at, and repaint it as `prompt`.
 
-        The answer is JSON, or the best picture itself where `Accept` asks for image/png, image/jpeg or image/webp.
+        The answer is JSON, or the best picture itself where `Accept` asks for image/png, image/jpeg or image/webp. With
+        `stream` it is a stream of events, which begins when the painting does.
         """
         limits = self._limits_of()
         form = await read_form(request, limits)
@@ -169,14 +184,28 @@ class _Routes:
         check_size(fields, picture.pixels)
         asked = replace(asked, image=picture.pixels, mask=None if mask is None else mask.marked)
         asked = check_pixels(asked, limits)
+        request_id = request_id_of(request.scope)
+        if fields.stream:
+            edit = self._watched(asked, fields, request_id)
+            return streamed(edit, fields, picture.converted, mask, request_id, self.off_loop)
         with named_as_sent(fields):
             result = await self._driver.edit(asked)
-        # %r, because the tag is the client's and may hold line breaks.
-        logger.info("request %s edited %d picture(s) for user %r", request_id_of(request.scope), asked.n, fields.user)
+        _log(asked, fields, request_id)
         if file_fields is None:
             return _json(await self.off_loop(answers.edit_json, result, fields, picture.converted, mask))
         edited, headers = await self.off_loop(answers.edit_file, result, fields, picture.converted, mask)
         return Response(edited, media_type=f"image/{fields.output_format}", headers=headers)
+
+    async def _watched(
+        self, asked: EditRequest, fields: EditFields, request_id: str
+    ) -> AsyncGenerator[News | EditResult, None]:
+        """Yield what the driver's `edit_stream` yields."""
+        with named_as_sent(fields):
+            async with aclosing(self._driver.edit_stream(asked, fields.partial_images)) as edit:
+                async for item in edit:
+                    if isinstance(item, EditResult):
+                        _log(asked, fields, request_id)
+                    yield item
 
     async def locate(self, request: Request) -> Response:
         """Say where in the picture `target` is, or what is pointed at, without painting."""
@@ -245,6 +274,11 @@ class _Routes:
         """Return what `work` returns; it runs in a thread, when there is a turn for it."""
         async with self._codec_turns:
             return await asyncio.to_thread(work, *args, **kwargs)
+
+
+def _log(asked: EditRequest, fields: EditFields, request_id: str) -> None:
+    # %r, because the tag is the client's and may hold line breaks.
+    logger.info("request %s edited %d picture(s) for user %r", request_id, asked.n, fields.user)
 
 
 def _size(image: np.ndarray) -> tuple[int, int]:

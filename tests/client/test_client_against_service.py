@@ -236,7 +236,7 @@ def test_ready(painter: Painter, is_healthy: bool) -> None:
 
 JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 OPENAI_ONLY = {"model", "size", "quality", "output_format", "output_compression", "background", "input_fidelity"}
-OPENAI_ONLY |= {"moderation", "user", "stream", "partial_images"}
+OPENAI_ONLY |= {"moderation", "user", "stream", "partial_images", "progress"}
 """What the service takes from OpenAI's clients, and this one has no use for."""
 
 
