@@ -9,7 +9,8 @@ import pytest
 
 from deployments.config import InpaintArgs
 from deployments.errors import InvalidInput
-from deployments.inpaint.server import InpaintServer
+from deployments.inpaint.job import StepTaken
+from deployments.inpaint.server import InpaintServer, _counter
 from deployments.messages import Painted, Preview, Progress
 
 LONG = 900  # steps; left long before they are taken
@@ -57,7 +58,10 @@ async def test_the_steps_of_all_squares_are_counted(server, request_):
 
 
 async def everything(server, request, previews):
+    """Return the previews and the answer of a stream whose count of steps never falls."""
     items = [item async for item in server.inpaint_stream(request, previews)]
+    done = [item.done for item in items if isinstance(item, Progress)]
+    assert done == sorted(done)
     return [item for item in items if isinstance(item, Preview)], items[-1]
 
 
@@ -68,6 +72,13 @@ async def test_previews_come_in_order_nearer_and_nearer_to_the_same_picture(serv
     off = [np.abs(preview.image.astype(int) - painted.images[0][0]).mean() for preview in previews]
     assert all(later < earlier for earlier, later in pairwise(off))
     assert np.array_equal(painted.images[0], (await server.inpaint(request)).images[0])
+
+
+def test_a_step_that_is_told_late_does_not_turn_the_count_back():
+    """That of a preview is told once the preview has been decoded."""
+    count = _counter(paintings=2)
+    reports = [count(StepTaken(painting, step, 8)).done for painting, step in ((0, 3), (1, 4), (0, 5), (0, 4), (1, 5))]
+    assert reports == [3, 7, 9, 9, 10]
 
 
 async def test_each_square_has_its_previews_in_order(server, request_):
