@@ -17,11 +17,11 @@ from typing import TypeVar
 from deployments.driver import ray_errors
 from deployments.driver.handles import Cancellable, Response, Stream
 from deployments.errors import DeadlineExceeded, ModelFailed, Overloaded, ServiceError
-from deployments.messages import Progress, Span
+from deployments.messages import News, Span
 
 Result = TypeVar("Result")
 Call = TypeVar("Call", bound=Cancellable)
-OnProgress = Callable[[Progress], None]
+OnNews = Callable[[News], None]
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +32,15 @@ RETRY_PAUSE_S = 0.2
 class Calls:
     """The calls of one request. Use as an async context manager; leaving it cancels what still runs.
 
-    `deadline_s` None sets no limit. `on_progress` is called with the progress of the request; it must return at once.
+    `deadline_s` None sets no limit. `on_news` is called with the progress of the request and with its previews; it must
+    return at once.
     """
 
-    def __init__(self, deadline_s: float | None, max_attempts: int, on_progress: OnProgress | None = None) -> None:
+    def __init__(self, deadline_s: float | None, max_attempts: int, on_news: OnNews | None = None) -> None:
         self._until = None if deadline_s is None else time.monotonic() + deadline_s
         self._max_attempts = max_attempts
         self._responses: list[Cancellable] = []
-        self._on_progress = on_progress
+        self._on_news = on_news
         self.spans: list[Span] = []
         self._ended = False
 
@@ -56,12 +57,12 @@ class Calls:
     @property
     def watched(self) -> bool:
         """Whether anybody wants to know the progress of the request."""
-        return self._on_progress is not None
+        return self._on_news is not None
 
-    def report(self, progress: Progress) -> None:
-        """Pass the progress on to whoever wants to know it."""
-        if self._on_progress is not None:
-            self._on_progress(progress)
+    def report(self, news: News) -> None:
+        """Pass the progress or a preview on to whoever wants to know it."""
+        if self._on_news is not None:
+            self._on_news(news)
 
     def begin(self, response: Call) -> Call:
         """Keep track of a call that was just made, and return it."""
@@ -77,14 +78,14 @@ class Calls:
         return await self._timed(stage, call, _result_of)
 
     async def run_stream(
-        self, stage: str, call: Callable[[int], Stream[Result]], on_item: Callable[[Result], None]
+        self, stage: str, call: Callable[[int], Stream[Result]], on_item: Callable[[Result], Awaitable[None]]
     ) -> Result | None:
         """Run a call that streams, as `run` does: `on_item` gets every item, and the last item is the result."""
 
         async def last_of(stream: Stream[Result]) -> Result | None:
             item = None
             async for item in stream:
-                on_item(item)
+                await on_item(item)
             return item
 
         return await self._timed(stage, call, last_of)

@@ -15,6 +15,7 @@ from deployments.messages import (
     InpaintRequest,
     Masks,
     Painted,
+    Preview,
     Progress,
     ScoreRequest,
     Search,
@@ -64,9 +65,9 @@ class CutOutMethod(Protocol):
 
 
 class InpaintStream(Protocol):
-    """The inpaint model's method that gives the progress of its steps, and last what it painted."""
+    """The inpaint model's method that gives the progress of its steps, previews, and last what it painted."""
 
-    def remote(self, request: InpaintRequest, /) -> Stream[Progress | Painted]: ...
+    def remote(self, request: InpaintRequest, previews: int, /) -> Stream[Progress | Preview | Painted]: ...
 
 
 class ClipHandle(Protocol):

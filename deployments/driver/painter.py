@@ -14,9 +14,10 @@ from deployments.config import PaintingSettings
 from deployments.driver.calls import Calls
 from deployments.driver.handles import ClipHandle, InpaintHandle
 from deployments.driver.jobs import EditJob
+from deployments.driver.previews import Previews
 from deployments.errors import ContentFiltered
 from deployments.limits import SEED_LIMIT
-from deployments.messages import Edit, InpaintRequest, Painted, Progress, Score, Span, ViewsRequest
+from deployments.messages import Edit, InpaintRequest, Painted, Preview, Progress, Score, Span, ViewsRequest
 from deployments.pixels import colours, pasting, removal
 from deployments.pixels.regions import Plan
 
@@ -55,13 +56,24 @@ class _Picture:
 
 
 class Painter:
-    """The painter of one request. `clip` and `inpaint` are handles; work on pixels runs in threads."""
+    """The painter of one request. `clip` and `inpaint` are handles; work on pixels runs in threads.
 
-    def __init__(self, clip: ClipHandle, inpaint: InpaintHandle, calls: Calls, settings: PaintingSettings) -> None:
+    Where the calls are watched, `partial_images` previews are reported, fewer where there are fewer steps.
+    """
+
+    def __init__(
+        self,
+        clip: ClipHandle,
+        inpaint: InpaintHandle,
+        calls: Calls,
+        settings: PaintingSettings,
+        partial_images: int = 0,
+    ) -> None:
         self._clip = clip
         self._inpaint = inpaint
         self._calls = calls
         self._settings = settings
+        self._partial_images = partial_images
         self.spans: list[Span] = []
         self._guidance_scale = 0.0
         self._row_steps = self._text_tokens = 0
@@ -131,24 +143,30 @@ class Painter:
             seeds=seeds,
             options=job.options,
         )
-        painted = await self._painted(request)
+        previews = Previews(job.image, plan, self._settings.fit_colours, self._calls.report)
+        painted = await self._painted(request, previews)
         self.spans += painted.spans
         self._guidance_scale = painted.guidance_scale
         self._row_steps += painted.row_steps
         self._text_tokens += painted.text_tokens
         return painted
 
-    async def _painted(self, request: InpaintRequest) -> Painted:
+    async def _painted(self, request: InpaintRequest, previews: Previews) -> Painted:
         """Return the inpaint model's answer. It streams, which costs more, only where the steps are watched."""
         self._calls.report(Progress("inpaint"))
-        if self._calls.watched:
-            steps = self._inpaint.options(stream=True).inpaint_stream
-            last = await self._calls.run_stream("inpaint", lambda _: steps.remote(request), self._on_step)
-            return cast(Painted, last)
-        return await self._calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
+        if not self._calls.watched:
+            return await self._calls.run("inpaint", lambda _: self._inpaint.inpaint.remote(request))
+        steps = self._inpaint.options(stream=True).inpaint_stream
+        wanted, self._partial_images = self._partial_images, 0  # a round for a better score shows no more of them
 
-    def _on_step(self, item: Progress | Painted) -> None:
-        self._calls.report(item if isinstance(item, Progress) else Progress("score"))
+        async def on_item(item: Progress | Preview | Painted) -> None:
+            if isinstance(item, Preview):
+                await previews.take(item)
+            else:
+                self._calls.report(item if isinstance(item, Progress) else Progress("score"))
+
+        last = await self._calls.run_stream("inpaint", lambda _: steps.remote(request, wanted), on_item)
+        return cast(Painted, last)
 
     async def _scores(self, job: EditJob, pictures: Sequence[np.ndarray], plan: Plan) -> list[Scores | None]:
         """Return how well each picture and its regions match the text of the job, None where it has no text."""
@@ -179,10 +197,7 @@ def _put_back(
     """Return the whole picture and its seam for each of `pictures`, which are one painted square for each region."""
     done = []
     for painted in pictures:
-        squares = [
-            colours.fit(square, region.crop(image), region) if fit_colours else square
-            for square, region in zip(painted, plan.regions, strict=True)
-        ]
+        squares = colours.fit_each(painted, image, plan) if fit_colours else painted
         done.append((pasting.paste_back(image, squares, plan), pasting.seam(image, squares, plan)))
     return done
 

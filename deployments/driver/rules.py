@@ -14,12 +14,13 @@ import numpy as np
 
 from deployments.driver.fields import declared
 from deployments.driver.reading import reading_of
-from deployments.driver.values import Request, with_plain_values
+from deployments.driver.values import Request, plain_integer, with_plain_values
 from deployments.errors import ImageTooLarge, InvalidImage, InvalidInput
 from deployments.language.targets import Wording
 from deployments.limits import Limits
 from deployments.messages import Box, EditRequest, FillMethod, LocateRequest, PaintOptions, Point, ScoreRequest
 
+MOST_PARTIAL_IMAGES = 3
 PAINTERS_FIELDS = ("n", "seed", *(option.name for option in fields(PaintOptions)))
 
 
@@ -51,6 +52,11 @@ def check_locate(request: LocateRequest, limits: Limits) -> LocateRequest:
 def check_score(request: ScoreRequest, limits: Limits) -> ScoreRequest:
     """Return the request with a plain text, or refuse it. The pixels are not looked at."""
     return with_plain_values(request, limits)
+
+
+def check_partial_images(count: int) -> int:
+    """Return how many previews of an edit are wanted, or refuse a number that is never given."""
+    return plain_integer(count, "partial_images", {"type": "integer", "minimum": 0, "maximum": MOST_PARTIAL_IMAGES})
 
 
 def check_pixels(request: Request, limits: Limits) -> Request:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 from deployments.config import DriverSettings
-from deployments.driver.calls import Calls, OnProgress
+from deployments.driver.calls import Calls, OnNews
 from deployments.driver.finder import Finder, drawn_by_hand
 from deployments.driver.handles import ClipHandle, InpaintHandle, SamHandle
 from deployments.driver.jobs import EditJob, complete_edit, complete_locate, complete_score
 from deployments.driver.painter import Finished, Painter
-from deployments.driver.rules import check_rank
+from deployments.driver.rules import check_partial_images, check_rank
 from deployments.errors import TargetNotFound
 from deployments.messages import (
     EditRequest,
     EditResult,
     LocateRequest,
     Location,
-    Progress,
+    News,
+    PartialImage,
     Readiness,
     ScoreRequest,
     Span,
@@ -66,24 +67,34 @@ class Driver:
         """
         return await self._edit(request)
 
-    async def edit_stream(self, request: EditRequest) -> AsyncIterator[Progress | EditResult]:
-        """Yield the progress of an edit as it goes on, and last what `edit` returns."""
-        latest: Latest[Progress] = Latest()
-        news = latest.followed_by(asyncio.ensure_future(self._edit(request, latest.put)))
+    async def edit_stream(
+        self, request: EditRequest, partial_images: int = 0
+    ) -> AsyncGenerator[News | EditResult, None]:
+        """Yield the progress of an edit as it goes on, and last what `edit` returns.
+
+        In between come up to `partial_images` previews of the first seed's picture, 0 to 3, evenly spread over the
+        steps. A classical fill has none, and none come once the safety checker has objected to one.
+        """
+        latest: Latest[News] = Latest()
+
+        def on_news(news: News) -> None:
+            latest.put(news, kept=isinstance(news, PartialImage))
+
+        news = latest.followed_by(asyncio.ensure_future(self._edit(request, on_news, partial_images)))
         async with aclosing(news):
             async for item in news:
                 yield item
 
-    async def _edit(self, request: EditRequest, on_progress: OnProgress | None = None) -> EditResult:
+    async def _edit(self, request: EditRequest, on_news: OnNews | None = None, partial_images: int = 0) -> EditResult:
         with result(self._metrics, "driver", "edit"):
-            return await self._edited(request, on_progress)
+            return await self._edited(request, on_news, check_partial_images(partial_images))
 
-    async def _edited(self, request: EditRequest, on_progress: OnProgress | None) -> EditResult:
+    async def _edited(self, request: EditRequest, on_news: OnNews | None, partial_images: int) -> EditResult:
         job = complete_edit(request, self.settings)
         start = time.time()
-        async with self._calls(on_progress) as calls:
+        async with self._calls(on_news) as calls:
             finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
-            painter = Painter(self._clip, self._inpaint, calls, self.settings.painting)
+            painter = Painter(self._clip, self._inpaint, calls, self.settings.painting, partial_images)
             location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
             location = _chosen(location, job)
             await finder.check_target(job.where, location)
@@ -122,8 +133,8 @@ class Driver:
         known = await self._health.stages()
         return {stage: _readiness(known.get(stage)) for stage in STAGES}
 
-    def _calls(self, on_progress: OnProgress | None = None) -> Calls:
-        return Calls(self.settings.deadline_s, self.settings.max_attempts, on_progress)
+    def _calls(self, on_news: OnNews | None = None) -> Calls:
+        return Calls(self.settings.deadline_s, self.settings.max_attempts, on_news)
 
     def _plan(self, job: EditJob, location: Location) -> Plan:
         """Return what is repainted: the chosen candidate, or each of those that are meant."""

@@ -38,6 +38,11 @@ def with_plain_values(request: Request, limits: Limits) -> Request:
     return replace(request, **values)
 
 
+def plain_integer(value: Any, param: str, schema: Schema) -> int:
+    """Return a value that no request declares as a plain integer, or refuse one that is not what the schema says."""
+    return int(_plain(value, param, int, schema))
+
+
 def refusal(param: str, schema: Schema, why: str = "", missing: bool = False) -> InvalidInput:
     """Return the refusal of a value that is not what the schema says, or of a field that is `missing`."""
     verb = "is required and must be" if missing else "must be"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import time
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,24 +21,28 @@ from deployments.pixels.mask_files import ReadMask
 IMAGE_TOKEN_PX = 1024  # pixels of a picture that count as a token
 
 
-def edit_json(
-    result: EditResult,
-    fields: EditFields,
-    converted: tuple[Conversion, ...],
-    mask: ReadMask | None,
-    markup: ReadMarkup | None = None,
-) -> bytes:
-    """Return the JSON body that answers an edit.
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What an edit was sent with: its fields, and how its files were read.
 
-    `converted` names what reading the picture did to it; `mask` and `markup` are those that were sent, if any.
+    `converted` names what reading the picture did to it.
     """
-    location = result.location
+
+    fields: EditFields
+    converted: tuple[Conversion, ...]
+    mask: ReadMask | None = None
+    markup: ReadMarkup | None = None
+
+
+def edit_json(result: EditResult, sent: Sent) -> bytes:
+    """Return the JSON body that answers an edit."""
+    location, fields = result.location, sent.fields
     answer = schemas.EditAnswer(
         created=int(time.time()),
         data=[_edited(edit, fields) for edit in result.edits],
         output_format=fields.output_format,
         size=size_of(result.mask),
-        quality=_quality(result, fields),
+        quality=quality_of(fields, paints=result.fill_method != "classical"),
         usage=_usage(result),
         safety_identifier=fields.identifier,
         mode=result.mode,
@@ -53,10 +58,10 @@ def edit_json(
         instances=list(location.repainted),
         candidates=[_candidate(candidate) for candidate in location.candidates],
         mask_b64=_base64(mask_png(result.mask)),
-        mask_read=None if mask is None else _mask_read(mask),
-        markup_read=None if markup is None else _markup_read(markup),
+        mask_read=None if sent.mask is None else _mask_read(sent.mask),
+        markup_read=None if sent.markup is None else _markup_read(sent.markup),
         changed_outside_px=result.changed_outside_px,
-        converted=list(converted),
+        converted=list(sent.converted),
         improved=result.improved,
         filtered=[schemas.FilteredImage(seed=seed) for seed in result.filtered_seeds],
         num_inference_steps=result.num_inference_steps,
@@ -66,17 +71,8 @@ def edit_json(
     return answer.model_dump_json().encode()
 
 
-def edit_file(
-    result: EditResult,
-    fields: EditFields,
-    converted: tuple[Conversion, ...],
-    mask: ReadMask | None,
-    markup: ReadMarkup | None = None,
-) -> tuple[bytes, dict[str, str]]:
-    """Return the best picture as a file, and the headers that say what the JSON body would say of it.
-
-    `converted`, `mask` and `markup` are those of `edit_json`.
-    """
+def edit_file(result: EditResult, sent: Sent) -> tuple[bytes, dict[str, str]]:
+    """Return the best picture as a file, and the headers that say what the JSON body would say of it."""
     best = result.edits[0]
     x, y = result.location.point_xy
     headers = {
@@ -86,19 +82,19 @@ def edit_file(
     }
     if result.fill_method is not None:
         headers["x-retouch-fill-method"] = result.fill_method
-    if converted:
-        headers["x-retouch-converted"] = ",".join(converted)
-    if mask is not None:
-        read = _mask_read(mask)
+    if sent.converted:
+        headers["x-retouch-converted"] = ",".join(sent.converted)
+    if sent.mask is not None:
+        read = _mask_read(sent.mask)
         headers["x-retouch-mask-read"] = f"{read.mode}, threshold={read.threshold}, marked_px={read.marked_px}"
-    if markup is not None:
-        read_as = "points" if markup.box is None else "box"
-        headers["x-retouch-markup-read"] = f"{read_as}, marked_px={markup.marked_px}"
+    if sent.markup is not None:
+        read_as = "points" if sent.markup.box is None else "box"
+        headers["x-retouch-markup-read"] = f"{read_as}, marked_px={sent.markup.marked_px}"
     if best.seed is not None:
         headers["x-retouch-seed"] = str(best.seed)
     if best.score is not None:
         headers["x-retouch-score"] = f"{best.score.after:.4f}"
-    return _file(best.image, fields), headers
+    return _file(best.image, sent.fields), headers
 
 
 def locate_answer(location: Location, size: tuple[int, int]) -> schemas.LocateAnswer:
@@ -120,11 +116,15 @@ def locate_answer(location: Location, size: tuple[int, int]) -> schemas.LocateAn
     )
 
 
+def picture_base64(image: np.ndarray, fields: EditFields) -> str:
+    """Return a picture, HxWx3 uint8, as a file of the format that the fields ask for, in base64."""
+    return _base64(_file(image, fields))
+
+
 def _edited(edit: Edit, fields: EditFields) -> schemas.EditedImage:
-    picture = _base64(_file(edit.image, fields))
     score = None if edit.score is None else _score(edit.score)
     return schemas.EditedImage(
-        b64_json=picture,
+        b64_json=picture_base64(edit.image, fields),
         seed=edit.seed,
         score=score,
         seam=edit.seam,
@@ -197,9 +197,9 @@ def _located(candidate: Candidate) -> schemas.LocatedCandidate:
     )
 
 
-def _quality(result: EditResult, fields: EditFields) -> Literal["low", "medium", "high", "xhigh", "max", "auto"]:
-    """Return OpenAI's word for the steps that were taken. A classical fill, and steps sent as a number, have "auto"."""
-    if "num_inference_steps" in fields.model_fields_set or result.fill_method == "classical":
+def quality_of(fields: EditFields, paints: bool) -> Literal["low", "medium", "high", "xhigh", "max", "auto"]:
+    """Return OpenAI's word for the steps that are taken: "auto" where nothing is painted or their number was sent."""
+    if "num_inference_steps" in fields.model_fields_set or not paints:
         return "auto"
     return "medium" if fields.quality == "auto" or fields.quality == "standard" else fields.quality
 

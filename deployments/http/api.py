@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -22,10 +23,11 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings
 from deployments.driver.rules import check_pixels
-from deployments.http import answers, failures, schemas
+from deployments.http import answers, events, failures, schemas
+from deployments.http.answers import Sent
 from deployments.http.bodies import most_bytes, read_body
 from deployments.http.documents import body_schema
-from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
+from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, EditFields, Fields
 from deployments.http.forms import Form
 from deployments.http.middleware import BodyLimit, Cors, Head, Net, RequestIds, request_id_of
 from deployments.http.parsing import parse
@@ -39,8 +41,9 @@ from deployments.http.requests import (
     pointed_at,
     score_request,
 )
+from deployments.http.streaming import streamed
 from deployments.limits import Limits
-from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
+from deployments.messages import EditRequest, EditResult, LocateRequest, Location, News, Readiness, ScoreRequest
 from deployments.pixels.files import FORMATS, Format, decode, decode_markup, decode_mask
 from deployments.pixels.markup import ReadMarkup
 from deployments.pixels.mask_files import MaskMode, ReadMask
@@ -63,6 +66,8 @@ class Editor(Protocol):
     def settings(self) -> DriverSettings: ...
 
     async def edit(self, request: EditRequest) -> EditResult: ...
+
+    def edit_stream(self, request: EditRequest, partial_images: int = 0) -> AsyncGenerator[News | EditResult, None]: ...
 
     async def locate(self, request: LocateRequest) -> Location: ...
 
@@ -125,6 +130,8 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
         files: tuple[Format, ...] = (),
     ) -> None:
         content = {f"image/{name}": {"schema": {"type": "string", "format": "binary"}} for name in files}
+        if files:
+            content["text/event-stream"] = {"schema": {"type": "string", "description": events.ABOUT}}
         success: dict[int | str, dict[str, Any]] = {200: {"model": answer, "content": content}} if answer else {}
         app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=success | failure)
 
@@ -150,7 +157,8 @@ class _Routes:
     async def edit_image(self, request: Request) -> Response:
         """Find what `target` names in the picture, or what is pointed at, and repaint it as `prompt`.
 
-        The answer is JSON, or the best picture itself where `Accept` asks for image/png, image/jpeg or image/webp.
+        The answer is JSON, or the best picture itself where `Accept` asks for image/png, image/jpeg or image/webp. With
+        `stream` it is a stream of events, which begins when the painting does.
         """
         limits = self._limits_of()
         form = await read_body(request, limits, self.off_loop)
@@ -166,14 +174,29 @@ class _Routes:
         asked = replace(asked, image=picture.pixels, mask=None if mask is None else mask.marked)
         asked = asked if markup is None else pointed_at(asked, markup, form.place_of("markup"))
         asked = check_pixels(asked, limits)
+        request_id = request_id_of(request.scope)
+        sent = Sent(fields, picture.converted, mask, markup)
+        if fields.stream:
+            edit = self._watched(asked, fields, request_id)
+            return streamed(edit, sent, request_id, self.off_loop)
         with named_as_sent(fields):
             result = await self._driver.edit(asked)
-        # %r, because the tag is the client's and may hold line breaks.
-        logger.info("request %s edited %d picture(s) for %r", request_id_of(request.scope), asked.n, fields.identifier)
+        _log(asked, fields, request_id)
         if file_fields is None:
-            return _json(await self.off_loop(answers.edit_json, result, fields, picture.converted, mask, markup))
-        edited, headers = await self.off_loop(answers.edit_file, result, fields, picture.converted, mask, markup)
+            return _json(await self.off_loop(answers.edit_json, result, sent))
+        edited, headers = await self.off_loop(answers.edit_file, result, sent)
         return Response(edited, media_type=f"image/{fields.output_format}", headers=headers)
+
+    async def _watched(
+        self, asked: EditRequest, fields: EditFields, request_id: str
+    ) -> AsyncGenerator[News | EditResult, None]:
+        """Yield what the driver's `edit_stream` yields."""
+        with named_as_sent(fields):
+            async with aclosing(self._driver.edit_stream(asked, fields.partial_images)) as edit:
+                async for item in edit:
+                    if isinstance(item, EditResult):
+                        _log(asked, fields, request_id)
+                    yield item
 
     async def locate(self, request: Request) -> Response:
         """Say where in the picture `target` is, or what is pointed at, without painting."""
@@ -249,6 +272,11 @@ class _Routes:
         """Return what `work` returns; it runs in a thread, when there is a turn for it."""
         async with self._codec_turns:
             return await asyncio.to_thread(work, *args, **kwargs)
+
+
+def _log(asked: EditRequest, fields: EditFields, request_id: str) -> None:
+    # %r, because the tag is the client's and may hold line breaks.
+    logger.info("request %s edited %d picture(s) for %r", request_id, asked.n, fields.identifier)
 
 
 def _size(image: np.ndarray) -> tuple[int, int]:

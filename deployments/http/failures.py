@@ -55,10 +55,21 @@ class FailureAnswer(BaseModel):
     location: LocateAnswer | None = Field(None, exclude_if=lambda location: location is None)
 
 
+class ErrorEvent(FailureAnswer):
+    """The event that ends a stream which has failed. It says what the body of such an answer says."""
+
+    type: Literal["error"] = "error"
+
+
 def failure(error: ServiceError, location: LocateAnswer | None = None) -> Response:
     """Return the answer that states `error`, with the `location` of the best guess where there is one."""
     body = FailureAnswer(error=_stated(error), location=location).model_dump_json()
     return Response(body, error.status, _retry_headers(error), "application/json")
+
+
+def error_event(error: ServiceError, location: LocateAnswer | None = None) -> ErrorEvent:
+    """Return the event that states `error`, as `failure` does in an answer of its own."""
+    return ErrorEvent(error=_stated(error), location=location)
 
 
 def _stated(error: ServiceError) -> Failure:
@@ -87,19 +98,27 @@ def _not_ready(name: str, stage: Readiness) -> str:
     return f"Not ready: {name} cannot start; see its setting {stage.setting}."
 
 
+async def explained(exc: Exception, request_id: str, off_loop: OffLoop) -> tuple[ServiceError, LocateAnswer | None]:
+    """Return the error that callers are told of, with the best guess where a target was not found.
+
+    A failure of ours is logged under the request's id. Pictures are encoded `off_loop`.
+    """
+    # An error of another process arrives as one of Ray's, whose text is a traceback; its `cause` is our own error.
+    error = getattr(exc, "cause", exc)
+    if isinstance(error, TargetNotFound):
+        return error, await off_loop(answers.locate_answer, error.location, error.size)
+    if not isinstance(error, ServiceError):
+        error = ServiceError("Something went wrong on our side.")
+    if error.status >= 500:
+        logger.error("request %s: %s", request_id, error.code, exc_info=exc)
+    return error, None
+
+
 def install(app: FastAPI, off_loop: OffLoop) -> None:
     """Make `app` answer every failure this way, those of the framework too. Pictures are encoded `off_loop`."""
 
     async def on_service_error(request: Request, exc: Exception) -> Response:
-        # An error of another process arrives as one of Ray's, whose text is a traceback; its `cause` is our own error.
-        error = getattr(exc, "cause", exc)
-        if isinstance(error, TargetNotFound):
-            return failure(error, await off_loop(answers.locate_answer, error.location, error.size))
-        if not isinstance(error, ServiceError):
-            error = ServiceError("Something went wrong on our side.")
-        if error.status >= 500:
-            logger.error("request %s: %s", request.headers.get("x-request-id"), error.code, exc_info=exc)
-        return failure(error)
+        return failure(*await explained(exc, request.headers.get("x-request-id", "-"), off_loop))
 
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

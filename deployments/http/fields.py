@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, create_model
 
 from deployments.driver.fields import Declared, declared
+from deployments.driver.rules import MOST_PARTIAL_IMAGES
 from deployments.messages import BoxLike, EditRequest, Labels, LocateRequest, Points, ScoreRequest
 from deployments.pixels.files import Format
 from deployments.pixels.mask_files import MaskMode
@@ -113,12 +114,6 @@ LISTS: dict[Any, WrittenList] = {
 }
 
 
-def _not_yet(value: bool) -> bool:
-    if value:
-        raise ValueError("only false is accepted")
-    return value
-
-
 def _required_one_of(*conditions: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": list(conditions)}
 
@@ -195,8 +190,15 @@ class EditFields(Fields):
         None, description="An opaque tag of who asks, for the service's log. The answer repeats it."
     )
     user: Identifier = Field(None, description="The older name of `safety_identifier`, which goes before it.")
-    stream: Annotated[bool, AfterValidator(_not_yet)] = Field(False, json_schema_extra={"const": False})
-    partial_images: int = Field(0, ge=0, le=0, json_schema_extra={"const": 0})
+    stream: bool = Field(False, description="Answer with events, `text/event-stream`, the pictures last.")
+    partial_images: int = Field(
+        0,
+        ge=0,
+        le=MOST_PARTIAL_IMAGES,
+        description="With `stream`: how many previews of the first seed's picture come on the way, at most. They are "
+        "evenly spread over the steps, and a classical fill has none.",
+    )
+    progress: bool = Field(False, description="With `stream`: events say the stage and the steps taken, too.")
 
     @property
     def identifier(self) -> str | None:

@@ -22,8 +22,6 @@ _WHY = {
     "background": "the painter knows no transparency",
     "input_fidelity": "outside the region the picture always stays as it was read",
     "moderation": "the safety checker knows no degrees",
-    "stream": "answers are not streamed yet",
-    "partial_images": "answers are not streamed yet",
 }
 
 

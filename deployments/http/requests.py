@@ -112,6 +112,10 @@ def _check_wire(fields: EditFields, has_mask: bool) -> None:
         raise InvalidInput("`mask_mode` says how to read `mask`, and none was sent.", "mask_mode")
     if "num_inference_steps" in fields.model_fields_set and fields.quality != "auto":
         raise InvalidInput("`quality` sets the number of steps: send it or `num_inference_steps`.", "quality")
+    if not fields.stream:
+        for name in ("partial_images", "progress"):
+            if getattr(fields, name):
+                raise InvalidInput(f"`{name}` is for an answer that is streamed: send `stream` as true too.", name)
     if fields.output_format == "png" and fields.output_compression not in (None, 100):
         raise InvalidInput(
             "`output_compression` must be 100 for a png, which loses nothing: choose jpeg or webp.",
@@ -132,6 +136,8 @@ def as_file(accept: str, fields: EditFields) -> EditFields | None:
     wanted = _preferred(accept, fields.output_format)
     if wanted is None:
         return None
+    if fields.stream:
+        raise InvalidInput("`stream` answers with events, and `Accept` asks for a picture: send one of them.", "stream")
     if "response_format" in fields.model_fields_set:
         raise InvalidInput("`response_format` is for JSON answers, and `Accept` asks for a picture.", "response_format")
     if "output_format" in fields.model_fields_set and fields.output_format != wanted:

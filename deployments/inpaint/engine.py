@@ -79,7 +79,8 @@ class InpaintEngine:
     def submit(self, request: InpaintRequest, on_progress: OnProgress | None = None, previews: int = 0) -> Job:
         """Take the request in and return at once. Raises Overloaded when there is no room for it.
 
-        `on_progress` is called from the engine's threads, after each step, and must return quickly.
+        `on_progress` is called from the engine's threads, after each step, and must return quickly. With it come
+        `previews` views of each painting of the first seed, fewer where there are fewer steps.
         """
         scheduler = request.options.scheduler or self.settings.scheduler
         job = Job(request.with_options(scheduler=scheduler), on_progress, previews)
@@ -214,15 +215,13 @@ class InpaintEngine:
             self._decoding.submit(job, partial(self._decode, job, painting))
 
     def _preview(self, job: Job, progress: StepTaken, estimate: torch.Tensor) -> None:
-        """Report a step with its preview. None is shown of a seed once the safety checker has objected to one."""
+        """Report a step with its preview. None is shown once the safety checker has objected to one."""
         if job.future.done() or job.on_progress is None:
             return
         try:
-            seed = job.seed_of(progress.painting)
-            if seed not in job.hidden:
-                preview, flagged = self._pixels(estimate, job.side_of(progress.painting))
-                job.hidden |= {seed} if flagged else set()
-                progress = replace(progress, preview=None if flagged else preview)
+            if not job.hides_previews:
+                preview, job.hides_previews = self._pixels(estimate, job.side_of(progress.painting))
+                progress = replace(progress, preview=None if job.hides_previews else preview)
             job.on_progress(progress)
         except Exception:
             # The caller asked for the picture itself, which goes on without this view of it.

@@ -17,7 +17,8 @@ from deployments.messages import InpaintRequest, Painted, Span
 class StepTaken:
     """One step of a painting: number `painting` of a request, as `Job` counts them, has taken `step` of `steps`.
 
-    `preview` SxSx3 uint8 is how it would look if it were finished now, where one was asked for and may be shown.
+    `preview` SxSx3 uint8 is how it would look if it were finished now, where one was asked for and may be shown. Only
+    paintings of the first seed have previews; they are those whose number is the index of their square.
     """
 
     painting: int
@@ -43,7 +44,7 @@ class Job:
         self.paintings: list[Painting] = []
         self.pictures: dict[int, np.ndarray] = {}  # by the number of the painting
         self.flagged: set[int] = set()  # indices of seeds
-        self.hidden: set[int] = set()  # those of which no more previews are shown
+        self.hides_previews = False
         self.held_bytes = sum(square.image.nbytes for square in request.squares) * (1 + len(request.seeds))
         self.text_tokens = 0
         self.execution = ""  # how all steps of all its paintings are run

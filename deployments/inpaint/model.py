@@ -63,15 +63,16 @@ class InpaintModel:
     def prepare(self, request: InpaintRequest, previews: int = 0) -> list[Painting]:
         """Return a painting for each seed and square, at its first step: all squares of the first seed come first.
 
-        `previews` estimates of each are wanted on the way, evenly spread. Raises InvalidInput, naming the field.
+        `previews` estimates of those of the first seed are wanted on the way, evenly spread. Raises InvalidInput,
+        naming the field.
         """
         side = self._model_side(request.model_px)
         scale = self._guidance_scale(request.options)
         text = self._text(request, scale)
         canvases = [self._canvas(request, square, side, text, scale) for square in request.squares]
         return [
-            self._painting(request, noise_seed(seed, number), canvas, previews)
-            for seed in request.seeds
+            self._painting(request, noise_seed(seed, number), canvas, previews if index == 0 else 0)
+            for index, seed in enumerate(request.seeds)
             for number, canvas in enumerate(canvases)
         ]
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from deployments.config import InpaintArgs, InpaintSettings
-from deployments.messages import InpaintRequest, Painted, Progress
+from deployments.messages import InpaintRequest, Painted, Preview, Progress
 from deployments.serving.metrics import (
     PICTURES,
     PICTURES_WAITING,
@@ -62,22 +62,35 @@ class InpaintServer:
                 self._engine.cancel(job)
                 raise
 
-    async def inpaint_stream(self, request: InpaintRequest) -> AsyncIterator[Progress | Painted]:
-        """Yield how many steps have been taken, as they are taken, and last what `inpaint` returns."""
+    async def inpaint_stream(
+        self, request: InpaintRequest, previews: int = 0
+    ) -> AsyncIterator[Progress | Preview | Painted]:
+        """Yield how many steps have been taken, as they are taken, and last what `inpaint` returns.
+
+        In between come up to `previews` previews of each square. None come once the safety checker has objected to one.
+        """
         with result(self._metrics, "inpaint", "inpaint"):
-            async with aclosing(self._watched(request)) as news:
+            async with aclosing(self._watched(request, previews)) as news:
                 async for item in news:
                     yield item
 
-    async def _watched(self, request: InpaintRequest) -> AsyncGenerator[Progress | Painted]:
+    async def _watched(
+        self, request: InpaintRequest, previews: int
+    ) -> AsyncGenerator[Progress | Preview | Painted, None]:
         loop = asyncio.get_running_loop()
-        latest: Latest[Progress] = Latest()
+        latest: Latest[Progress | Preview] = Latest()
         count = _counter(len(request.squares) * len(request.seeds))
 
-        def on_step(step: StepTaken) -> None:
-            loop.call_soon_threadsafe(latest.put, count(step))
+        def report(step: StepTaken) -> None:
+            latest.put(count(step))
+            if step.preview is not None:
+                latest.put(Preview(step.painting, step.step, step.preview), kept=True)
 
-        job = self._submit(request, on_step)
+        def on_step(step: StepTaken) -> None:
+            # Two threads of the engine call this. On the loop the steps are counted by one.
+            loop.call_soon_threadsafe(report, step)
+
+        job = self._submit(request, on_step, previews)
         news = latest.followed_by(asyncio.wrap_future(job.future))
         try:
             async with aclosing(news):
@@ -86,9 +99,9 @@ class InpaintServer:
         finally:
             self._engine.cancel(job)
 
-    def _submit(self, request: InpaintRequest, on_progress: OnProgress | None = None) -> Job:
+    def _submit(self, request: InpaintRequest, on_progress: OnProgress | None = None, previews: int = 0) -> Job:
         """Hand the request to the engine, and count its pictures until it has ended, in whatever way."""
-        job = self._engine.submit(request, on_progress)
+        job = self._engine.submit(request, on_progress, previews)
         self._pictures.move(job.size)
         job.future.add_done_callback(lambda _: self._ended(job.size))
         return job
@@ -124,11 +137,14 @@ def _steps(to: Recorder) -> Callable[[StepRecord], None]:
 
 
 def _counter(paintings: int) -> Callable[[StepTaken], Progress]:
-    """Return a function that adds up the steps of `paintings` paintings, from the news of each."""
+    """Return a function that adds up the steps of `paintings` paintings, from the news of each.
+
+    A step with a preview is told when that has been decoded, by which time others may have been taken.
+    """
     taken = [0] * paintings
 
     def count(step: StepTaken) -> Progress:
-        taken[step.painting] = step.step
+        taken[step.painting] = max(taken[step.painting], step.step)
         return Progress("inpaint", sum(taken), step.steps * paintings)
 
     return count

@@ -25,6 +25,20 @@ class Progress:
     total: int = 0
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class PartialImage:
+    """A preview of an edit that goes on: `image` (HxWx3 uint8) is how it would look if it were finished now.
+
+    It is that of the first seed. Outside the mask every pixel is the picture's. `index` counts the previews from 0.
+    """
+
+    image: np.ndarray
+    index: int
+
+
+News = Progress | PartialImage  # what an edit says before its result
+
+
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """Whether a stage would answer a request now; `setting` names the one that keeps it from starting, if known."""

@@ -174,6 +174,18 @@ class InpaintRequest:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Preview:
+    """How a square of an `InpaintRequest` would look for its first seed if it were finished after step `step`.
+
+    `square` is the index of the square, and `image` SxSx3 uint8. All squares have previews after the same steps.
+    """
+
+    square: int
+    step: int
+    image: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Painted:
     """The answer to an `InpaintRequest`: `images` has nxSxSx3 uint8 for each square, one picture for each seed.
 

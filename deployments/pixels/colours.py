@@ -6,9 +6,11 @@ channel are fitted there, and applied to all of the painting.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from deployments.pixels.regions import Region
+from deployments.pixels.regions import Plan, Region
 
 MIN_PIXELS = 64  # a smaller band says too little
 GAINS = (0.8, 1.25)
@@ -16,6 +18,11 @@ MAX_OFFSET = 32.0  # of 255
 RIDGE = 10.0**2  # pulls the gain towards 1 as a variance of ten levels would: a plain ground says nothing of it
 
 Correction = tuple[np.ndarray, np.ndarray]  # gain and offset of each channel
+
+
+def fit_each(painted: Sequence[np.ndarray], original: np.ndarray, plan: Plan) -> list[np.ndarray]:
+    """Return the squares of a plan's regions, SxSx3 uint8 each, as `fit` does by the whole picture, HxWx3 uint8."""
+    return [fit(square, region.crop(original), region) for square, region in zip(painted, plan.regions, strict=True)]
 
 
 def fit(painted: np.ndarray, original: np.ndarray, region: Region) -> np.ndarray:

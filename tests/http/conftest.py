@@ -5,7 +5,7 @@ import io
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import httpx2 as httpx
 import numpy as np
@@ -25,7 +25,10 @@ from deployments.messages import (
     EditResult,
     LocateRequest,
     Location,
+    News,
     PackedMask,
+    PartialImage,
+    Progress,
     Readiness,
     Score,
     ScoreRequest,
@@ -37,6 +40,9 @@ LIMITS = Limits(max_image_bytes=400_000, max_pixels=200_000, max_side_px=1000, m
 # Addresses, tracebacks and absolute paths: what no caller may ever see.
 MASK_FILE = re.compile(r'"mask_b64":"[\w+/=]*"')
 LEAK = re.compile(r"0x[0-9a-f]{6,}|Traceback|site-packages|File \"|(?<!\w)/(?!v1/)[\w.-]+/[\w.-]+")
+
+
+STREAMED_STEPS = 4
 
 
 class RectanglePainter:
@@ -55,6 +61,10 @@ class RectanglePainter:
         self.holding = asyncio.Event()
         self.cancelled = 0
         self.thread = 0
+        self.may_go_on = threading.Event()  # a streamed edit waits for it before its last step
+        self.may_go_on.set()
+        self.late_failures: list[Exception] = []  # of streamed edits, before that step
+        self.closed = threading.Event()  # a streamed edit has ended, in whatever way
 
     async def edit(self, request: EditRequest) -> EditResult:
         await self._take(request)
@@ -81,6 +91,33 @@ class RectanglePainter:
             text_tokens=0 if classical else 3,
             timings_s={"locate": 0.01, "inpaint": 0.123456},
         )
+
+    async def edit_stream(
+        self, request: EditRequest, partial_images: int = 0
+    ) -> AsyncGenerator[News | EditResult, None]:
+        """Each preview is lighter than the one before, as its step is later."""
+        try:
+            yield Progress("locate")
+            result = await self.edit(request)
+            yield Progress("segment")
+            classical = result.fill_method == "classical"
+            yield Progress("fill" if classical else "inpaint")
+            for step in range(1, 1 if classical else STREAMED_STEPS):
+                yield Progress("inpaint", step, STREAMED_STEPS)
+                if step <= partial_images:
+                    shown = np.where(result.mask[..., None], np.uint8(10 * step), request.image)
+                    yield PartialImage(shown, step - 1)
+            await self.told_to_go_on()
+            if self.late_failures:
+                raise self.late_failures.pop(0)
+            yield Progress("score")
+            yield result
+        finally:
+            self.closed.set()
+
+    async def told_to_go_on(self) -> None:
+        while not self.may_go_on.is_set():  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(0.005)
 
     async def locate(self, request: LocateRequest) -> Location:
         await self._take(request)

@@ -147,6 +147,7 @@ def test_picture_by_either_name_whatever_it_claims_to_be(client, picture, name):
         {"stream": "false"},
         {"stream": "0"},
         {"partial_images": "0"},
+        {"progress": "false"},
         {"output_compression": "100"},
         {"negative_prompt": ""},
         {"avoid": " "},
@@ -355,7 +356,9 @@ def test_docs_describe_the_multipart_fields(client, driver):
     assert schema["properties"]["n"]["maximum"] == 10
     assert schema["properties"]["target"]["maxLength"] == 200
     assert set(document["paths"][EDITS]["post"]["responses"]) == {"200", "4XX", "5XX"}
-    assert "image/webp" in document["paths"][EDITS]["post"]["responses"]["200"]["content"]
+    content = document["paths"][EDITS]["post"]["responses"]["200"]["content"]
+    assert {"application/json", "image/webp", "text/event-stream"} <= set(content)
+    assert "image_edit.completed" in content["text/event-stream"]["schema"]["description"]
     assert "HTTPValidationError" not in json.dumps(document["paths"])
 
 

@@ -64,7 +64,6 @@ def test_output_format(sdk, picture):
         ({"extra_body": {"steps": 5}}, "steps"),
         ({"extra_body": {"point": [3, 4]}}, "point[]"),
         ({"extra_body": {"look": {"name": "x"}}}, "look[name]"),
-        ({"stream": True}, "stream"),
         ({"partial_images": 2}, "partial_images"),
         ({"size": "1024x1024"}, "size"),
         ({"n": 11}, "n"),

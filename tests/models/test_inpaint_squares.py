@@ -160,9 +160,10 @@ def test_progress_tells_of_every_painting_and_each_preview_has_the_size_of_its_s
     request = three.with_options(num_inference_steps=8, scheduler="euler")
     new_engine().submit(request, told.append, previews=3).future.result(WAIT_S)
     assert {progress.painting for progress in told} == set(range(6))
-    for progress in told:
-        if progress.preview is not None:
-            assert progress.preview.shape[0] == SIDES[progress.painting % 3]
+    previews = [progress for progress in told if progress.preview is not None]
+    assert sorted((each.painting, each.step) for each in previews) == [(j, s) for j in range(3) for s in (2, 4, 6)]
+    for progress in previews:
+        assert progress.preview.shape[0] == SIDES[progress.painting]
 
 
 def test_after_an_objection_no_more_is_shown_of_any_square_of_that_seed(three, new_engine, monkeypatch):

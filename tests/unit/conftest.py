@@ -16,6 +16,7 @@ from deployments.messages import (
     Masks,
     PackedMask,
     Painted,
+    Preview,
     Progress,
     ScoreRequest,
     Search,
@@ -183,6 +184,8 @@ class Inpaint:
     def __init__(self):
         self.requests = []
         self.failures = []
+        self.fails_at = 2
+        self.previews = []
         self.flagged = ()
         self.started = asyncio.Event()
         self.may_answer = asyncio.Event()
@@ -199,11 +202,17 @@ class Inpaint:
         scale = 3.0 if request.options.guidance_scale is None else request.options.guidance_scale
         return Painted(images, scale, tuple(seed in self.flagged for seed in request.seeds), "traced", "float32")
 
-    async def inpaint_stream(self, request):
-        for step in range(1, request.options.num_inference_steps + 1):
-            if self.failures and step == 2:
+    async def inpaint_stream(self, request, previews):
+        """Each preview is grey, as light as its step is late."""
+        self.previews.append(previews)
+        steps = request.options.num_inference_steps
+        shown = {round(steps * (number + 1) / (previews + 1)) for number in range(previews)}
+        for step in range(1, steps + 1):
+            if self.failures and step == self.fails_at:
                 raise self.failures.pop(0)
-            yield Progress("inpaint", step, request.options.num_inference_steps)
+            yield Progress("inpaint", step, steps)
+            for number, square in enumerate(request.squares if step in shown else ()):
+                yield Preview(number, step, np.full(square.image.shape, step, np.uint8))
         yield await self.inpaint(request)
 
 

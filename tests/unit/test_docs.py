@@ -15,6 +15,7 @@ DOCUMENTS = [
     "docs/how-it-works.md",
     "docs/operating.md",
     "docs/step-engine.md",
+    "docs/streaming.md",
     "docs/grounding.md",
     "docs/http-api.md",
     "docs/change-guide.md",
