@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.check_config.findings import Finding, child, members, near
 from deployments.check_config.import_paths import split
-from deployments.config import ClipSettings, DriverSettings, GraphArgs, InpaintSettings, SamSettings
+from deployments.config import ClipSettings, DriverSettings, GraphArgs, InpaintSettings, LedgerSettings, SamSettings
 from deployments.errors import NotOnThisMachine
 from deployments.launch import preflight
 
@@ -20,6 +20,7 @@ USER_CONFIGS: dict[str, type[BaseModel]] = {
     "clip": ClipSettings,
     "sam": SamSettings,
     "inpaint": InpaintSettings,
+    "ledger": LedgerSettings,
 }
 TIME_LIMIT = "http_options.request_timeout_s"
 

@@ -33,6 +33,7 @@ CORS_EXPOSED = (
     "x-retouch-score",
     "x-retouch-converted",
     "x-retouch-mask-read",
+    "x-retouch-replayed",
 )
 
 logger = logging.getLogger(__name__)

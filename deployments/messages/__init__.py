@@ -18,6 +18,7 @@ from deployments.messages.answers import (
     Source,
     Stage,
 )
+from deployments.messages.ledger import Claim, StoredAnswer, Ticket
 from deployments.messages.requests import (
     MIN_STRENGTH,
     About,
@@ -58,6 +59,7 @@ __all__ = [
     "Box",
     "BoxLike",
     "Candidate",
+    "Claim",
     "Edit",
     "EditRequest",
     "EditResult",
@@ -90,5 +92,7 @@ __all__ = [
     "Span",
     "Square",
     "Stage",
+    "StoredAnswer",
+    "Ticket",
     "ViewsRequest",
 ]
