@@ -72,6 +72,18 @@ def repeated_deployments(application: dict[str, Any], place: str) -> Iterator[Fi
             yield Finding(inner, f"the deployment stands here {count} times; keep one")
 
 
+def one_ledger(application: dict[str, Any], place: str) -> Iterator[Finding]:
+    """Yield what would give the application several ledgers, each of which would know only a part of the requests."""
+    for inner, deployment in deployments(application, place):
+        if deployment.get("name") != "ledger":
+            continue
+        why = "a request that is sent again has to find the one ledger that knows it"
+        if deployment.get("num_replicas") not in (None, 1):
+            yield Finding(child(inner, "num_replicas"), f"must be 1: {why}")
+        if deployment.get("autoscaling_config") is not None:
+            yield Finding(child(inner, "autoscaling_config"), f"leave it out: {why}")
+
+
 def time_limit(limit: float | None, application: dict[str, Any], place: str) -> Iterator[Finding]:
     """Yield what is wrong if Serve cuts a request off before the driver's deadline can answer it."""
     if limit is None or limit < 0:  # Serve takes a negative limit for none.
