@@ -27,6 +27,7 @@ from deployments.ledger.remote import LedgerUnreachable, Records
 from deployments.messages import Claim, StoredAnswer, Ticket
 
 RENEW_S = 3.0  # how often a claim is renewed that the ledger does not know of yet
+ATTEMPTS = 10  # to give an answer to a ledger that cannot be reached, with the same time between them
 
 Work = Callable[[], Awaitable[Response]]
 OnFailure = Callable[[Exception, str], Awaitable[Response]]  # makes an answer of an error and the request's id
@@ -118,9 +119,12 @@ class Idempotency:
 
     async def _hand_over(self, job: _Job, answer: StoredAnswer) -> None:
         """Give the answer to the ledger if it is to be kept, or if anybody waits for it."""
-        with suppress(LedgerUnreachable):
-            if job.ticket.keeps or not await self._ledger.deserted(job.ticket, job.me):
-                await self._ledger.settle(job.ticket, job.me, answer)
+        for _ in range(ATTEMPTS if job.ticket.keeps else 1):
+            with suppress(LedgerUnreachable):
+                if job.ticket.keeps or not await self._ledger.deserted(job.ticket, job.me):
+                    await self._ledger.settle(job.ticket, job.me, answer)
+                return
+            await asyncio.sleep(job.renew_s)  # it may be being started again
 
     def _client_left(self, job: _Job) -> None:
         """See to it that work without a key ends when nobody waits for it. With a key it goes on in any case."""

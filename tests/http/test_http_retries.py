@@ -315,7 +315,8 @@ async def test_other_requests_cost_the_ledger_nothing(replicas, edit, apart):
     assert apart.calls == []
 
 
-async def test_a_request_goes_on_without_a_ledger(driver, edit):
+async def test_a_request_goes_on_without_a_ledger(driver, edit, monkeypatch):
+    monkeypatch.setattr("deployments.http.idempotency.RENEW_S", 0.001)
     ledger = Apart(Ledger())
     ledger.is_cut_off = True
     async with serving(driver, ledger) as client:
@@ -327,6 +328,19 @@ async def test_a_request_goes_on_without_a_ledger(driver, edit):
             await leave(request)
             await until(lambda: driver.cancelled == 1)
     assert len(driver.requests) == 5
+
+
+async def test_an_answer_waits_until_the_ledger_can_be_reached_again(driver, edit, ledger, monkeypatch):
+    monkeypatch.setattr("deployments.http.idempotency.RENEW_S", 0.001)
+    monkeypatch.setattr("deployments.http.idempotency.ATTEMPTS", 10**6)
+    restarted = Apart(ledger)
+    restarted.is_cut_off = True
+    async with serving(driver, restarted) as client:
+        assert (await edit(client, KEY)).status_code == 200
+        await until(lambda: restarted.calls.count("settle") > 2)
+        restarted.is_cut_off = False
+        await until(lambda: ledger._kept)
+        assert (await edit(client, KEY)).headers["x-retouch-replayed"] == "true"
 
 
 # Streams
