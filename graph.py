@@ -21,6 +21,8 @@ from deployments.errors import NotOnThisMachine
 from deployments.http.api import build_api
 from deployments.inpaint.server import InpaintServer
 from deployments.launch import preflight
+from deployments.ledger.ledger import Ledger
+from deployments.ledger.remote import RemoteLedger
 from deployments.sam.server import SamServer
 
 # Ray gives an operator a thread for each whole CPU of its replica, and at least one. Small models gain little from a
@@ -34,15 +36,24 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "clip": {"ray_actor_options": {"num_cpus": 0.2}, "max_ongoing_requests": 64, **QUIET},
     "sam": {"ray_actor_options": {"num_cpus": 0.2}, "max_ongoing_requests": 32, **QUIET},
     "inpaint": {"ray_actor_options": {"num_cpus": 0.4}, "max_ongoing_requests": 64, **QUIET},
+    # It only remembers: its calls take a millisecond, and many of them wait for an answer that is being worked on.
+    "ledger": {"ray_actor_options": {"num_cpus": 0}, "max_ongoing_requests": 10_000, **QUIET},
     "driver": {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 64, "max_queued_requests": 128},
 }
 
 
 class HttpDriver(Driver):
-    """The driver with its HTTP face; the same object answers Python handles."""
+    """The driver with its HTTP face; the same object answers Python handles.
+
+    `ledger` is the handle of the ledger that all replicas share; without it, each has one of its own.
+    """
+
+    def __init__(self, clip: Any, sam: Any, inpaint: Any, ledger: Any = None) -> None:
+        super().__init__(clip, sam, inpaint)
+        self._ledger = None if ledger is None else RemoteLedger(ledger)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self)
+        return build_api(self, ledger=self._ledger)
 
 
 def build_app(args: GraphArgs) -> Application:
@@ -54,16 +65,19 @@ def build_app(args: GraphArgs) -> Application:
     for problem in preflight.problems(args, reach_hub=False):
         if not isinstance(problem, NotOnThisMachine):
             raise problem
-    return build(args)
+    return build(args, ledger=_deployment(Ledger, "ledger").bind())
 
 
-def build(args: GraphArgs, settings: dict[str, Any] | None = None) -> Application:
-    """Return the graph for these models. `settings` is the driver's `user_config` where no config file has one."""
+def build(args: GraphArgs, settings: dict[str, Any] | None = None, ledger: Application | None = None) -> Application:
+    """Return the graph for these models. `settings` is the driver's `user_config` where no config file has one.
+
+    A graph that answers HTTP needs a `ledger`, so that its driver's replicas know of each other's answers.
+    """
     clip = _deployment(ClipServer, "clip").bind(args.clip)
     sam = _deployment(SamServer, "sam").bind(args.sam)
     inpaint = _deployment(InpaintServer, "inpaint").bind(args.inpaint)
     driver = _deployment(serve.ingress()(HttpDriver), "driver", user_config=settings)
-    return driver.bind(clip, sam, inpaint)
+    return driver.bind(clip, sam, inpaint, ledger)
 
 
 def _deployment(cls: type, name: str, user_config: dict[str, Any] | None = None) -> serve.Deployment:

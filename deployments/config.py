@@ -208,3 +208,17 @@ class DriverSettings(_Frozen):
     limits: Limits = Limits()
     cors_origins: tuple[Origin, ...] = ()
     model_aliases: tuple[str, ...] = ("gpt-image-*", "chatgpt-image-*")
+
+
+class LedgerSettings(_Frozen):
+    """How long the answers of requests that may be sent again are kept, and how many.
+
+    An answer to a request with an `Idempotency-Key` is kept for `keep_s` seconds, and forgotten earlier where more than
+    `max_answers` or `max_mb` megabytes would be kept: the one first that was not asked for the longest. A replica that
+    works on a request and has not been heard of for `lease_s` seconds counts as dead.
+    """
+
+    keep_s: float = Field(300.0, gt=0, le=86_400)
+    max_answers: int = Field(256, ge=1)
+    max_mb: int = Field(256, ge=1)
+    lease_s: float = Field(10.0, ge=0.1, le=300)

@@ -6,6 +6,7 @@
     │   ├── InvalidImage     400  the picture cannot be read
     │   ├── UnsupportedImage 415  the file is no PNG, JPEG or WebP
     │   ├── ImageTooLarge    413  too many bytes or pixels
+    │   ├── KeyReused        400  the Idempotency-Key belongs to a request that asked for something else
     │   ├── UnsupportedBody  415  the body is neither a multipart form nor JSON
     │   └── BrokenForm       400  the multipart form ends too early or cannot be taken apart
     ├── ModelNotFound        404  the request names a model that is not served here
@@ -94,6 +95,12 @@ class UnsupportedBody(InvalidInput):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class KeyReused(InvalidInput):
+    """The Idempotency-Key came before with a request that asked for something else, so it has another answer."""
+
+    code = "idempotency_key_reused"
 
 
 class BrokenForm(InvalidInput):

@@ -25,6 +25,7 @@ def findings(config: dict[str, Any], gpus: int | None = None) -> list[Finding]:
         found += [*_of_imports(application, place), *project_rules.repeated_deployments(application, place)]
         if project_rules.is_ours(application):
             found += [*project_rules.unknown_deployments(application, place), *project_rules.models(application, place)]
+            found += project_rules.one_ledger(application, place)
             _read_settings(application, place, refused)
     said = {finding.place for finding in found}
     found += [finding for finding in refused if finding.place not in said]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.check_config.findings import Finding, child, members, near
 from deployments.check_config.import_paths import split
-from deployments.config import ClipSettings, DriverSettings, GraphArgs, InpaintSettings, SamSettings
+from deployments.config import ClipSettings, DriverSettings, GraphArgs, InpaintSettings, LedgerSettings, SamSettings
 from deployments.errors import NotOnThisMachine
 from deployments.launch import preflight
 
@@ -20,6 +20,7 @@ USER_CONFIGS: dict[str, type[BaseModel]] = {
     "clip": ClipSettings,
     "sam": SamSettings,
     "inpaint": InpaintSettings,
+    "ledger": LedgerSettings,
 }
 TIME_LIMIT = "http_options.request_timeout_s"
 
@@ -69,6 +70,18 @@ def repeated_deployments(application: dict[str, Any], place: str) -> Iterator[Fi
     for inner, count in places.items():
         if count > 1:  # Only deployments that have a name can share a place.
             yield Finding(inner, f"the deployment stands here {count} times; keep one")
+
+
+def one_ledger(application: dict[str, Any], place: str) -> Iterator[Finding]:
+    """Yield what would give the application several ledgers, each of which would know only a part of the requests."""
+    for inner, deployment in deployments(application, place):
+        if deployment.get("name") != "ledger":
+            continue
+        why = "a request that is sent again has to find the one ledger that knows it"
+        if deployment.get("num_replicas") not in (None, 1):
+            yield Finding(child(inner, "num_replicas"), f"must be 1: {why}")
+        if deployment.get("autoscaling_config") is not None:
+            yield Finding(child(inner, "autoscaling_config"), f"leave it out: {why}")
 
 
 def time_limit(limit: float | None, application: dict[str, Any], place: str) -> Iterator[Finding]:

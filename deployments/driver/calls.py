@@ -130,7 +130,10 @@ class Calls:
         self._responses.append(response)
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
         try:
-            return await asyncio.wait_for(read(response), timeout=left)
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the result, and a request
+            # whose client has left would go on to its next stage.
+            async with asyncio.timeout(left):
+                return await asyncio.ensure_future(read(response))
         except TimeoutError:
             raise DeadlineExceeded("The request took longer than it is allowed to.") from None
 

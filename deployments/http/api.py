@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ from deployments.http.bodies import most_bytes, read_body
 from deployments.http.documents import body_schema
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, EditFields, Fields
 from deployments.http.forms import Form
+from deployments.http.idempotency import Idempotency
 from deployments.http.middleware import BodyLimit, Cors, Head, Net, RequestIds, request_id_of
 from deployments.http.parsing import parse
 from deployments.http.requests import (
@@ -42,6 +44,8 @@ from deployments.http.requests import (
     score_request,
 )
 from deployments.http.streaming import streamed
+from deployments.ledger.ledger import Ledger
+from deployments.ledger.remote import Records
 from deployments.limits import Limits
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, News, Readiness, ScoreRequest
 from deployments.pixels.files import FORMATS, Format, decode, decode_markup, decode_mask
@@ -78,8 +82,11 @@ class Editor(Protocol):
         ...
 
 
-def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> FastAPI:
-    """Return the app. `limits_of` returns the limits that are in force now; without it they are the driver's own."""
+def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None, ledger: Records | None = None) -> FastAPI:
+    """Return the app. `limits_of` returns the limits that are in force now; without it they are the driver's own.
+
+    The apps that share a `ledger` answer requests that are sent again to any of them; without one, each has its own.
+    """
     limits_now = limits_of or (lambda: driver.settings.limits)
     middleware = [
         Middleware(RequestIds),
@@ -88,8 +95,8 @@ def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> 
         Middleware(Net),
         Middleware(BodyLimit, limit_of=lambda content_type: most_bytes(limits_now(), content_type)),
     ]
-    app = _Api(limits_now, middleware)
-    routes = _Routes(driver, limits_now)
+    routes = _Routes(driver, limits_now, ledger or Ledger())
+    app = _Api(limits_now, middleware, routes.idempotency.drained)
     failures.install(app, routes.off_loop)
     _add_routes(app, routes)
     return app
@@ -98,8 +105,16 @@ def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> 
 class _Api(FastAPI):
     """A FastAPI app whose OpenAPI document says what the routes accept at the moment, as a form and as JSON."""
 
-    def __init__(self, limits_of: Callable[[], Limits], middleware: list[Middleware]) -> None:
+    def __init__(
+        self, limits_of: Callable[[], Limits], middleware: list[Middleware], drained: Callable[[], Awaitable[None]]
+    ) -> None:
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            yield
+            await drained()  # Serve ends an app before its process, and after its requests
+
         super().__init__(
+            lifespan=lifespan,
             title="Retouch",
             summary="Edits a picture by words.",
             middleware=middleware,
@@ -148,9 +163,10 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
 class _Routes:
     """The functions that answer the routes."""
 
-    def __init__(self, driver: Editor, limits_of: Callable[[], Limits]) -> None:
+    def __init__(self, driver: Editor, limits_of: Callable[[], Limits], ledger: Records) -> None:
         self._driver = driver
         self._limits_of = limits_of
+        self.idempotency = Idempotency(ledger, partial(failures.answer_to, off_loop=self.off_loop))
         # An opened picture takes hundreds of times its file's size: few at once, however many requests wait.
         self._codec_turns = asyncio.Semaphore(min(4, os.cpu_count() or 1))
 
@@ -160,8 +176,11 @@ class _Routes:
         The answer is JSON, or the best picture itself where `Accept` asks for image/png, image/jpeg or image/webp. With
         `stream` it is a stream of events, which begins when the painting does.
         """
+        form = await read_body(request, self._limits_of(), self.off_loop)
+        return await self.idempotency.answer(request, form, partial(self._edit, request, form))
+
+    async def _edit(self, request: Request, form: Form) -> Response:
         limits = self._limits_of()
-        form = await read_body(request, limits, self.off_loop)
         fields = parse(EDIT_FORM, form, limits)
         check_model(fields.model, self._driver.settings)
         file_fields = as_file(request.headers.get("accept", ""), fields)
@@ -178,7 +197,7 @@ class _Routes:
         sent = Sent(fields, picture.converted, mask, markup)
         if fields.stream:
             edit = self._watched(asked, fields, request_id)
-            return streamed(edit, sent, request_id, self.off_loop)
+            return await streamed(edit, sent, request_id, self.off_loop)
         with named_as_sent(fields):
             result = await self._driver.edit(asked)
         _log(asked, fields, request_id)

@@ -19,7 +19,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from deployments.errors import ContentFiltered, InvalidInput, NotReady, Overloaded, ServiceError, TargetNotFound
+from deployments.errors import (
+    ContentFiltered,
+    InvalidInput,
+    KeyReused,
+    NotReady,
+    Overloaded,
+    ServiceError,
+    TargetNotFound,
+)
 from deployments.http import answers
 from deployments.http.schemas import LocateAnswer
 from deployments.messages import Readiness
@@ -118,11 +126,19 @@ def install(app: FastAPI, off_loop: OffLoop) -> None:
     """Make `app` answer every failure this way, those of the framework too. Pictures are encoded `off_loop`."""
 
     async def on_service_error(request: Request, exc: Exception) -> Response:
-        return failure(*await explained(exc, request.headers.get("x-request-id", "-"), off_loop))
+        return await answer_to(exc, request.headers.get("x-request-id", "-"), off_loop)
 
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+
+
+async def answer_to(exc: Exception, request_id: str, off_loop: OffLoop) -> Response:
+    """Return the answer that states an error, of whatever kind, and log what the answer does not say."""
+    if not isinstance(exc, ServiceError):
+        logger.error("request %s met an unforeseen error", request_id, exc_info=exc)
+        return unforeseen()
+    return failure(*await explained(exc, request_id, off_loop))
 
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:
@@ -150,4 +166,4 @@ def _retry_headers(error: ServiceError) -> dict[str, str]:
         # The OpenAI SDK would send it twice more. The driver has already tried again where that can help, and a
         # request that ran out of time under load makes the load worse.
         return {"x-should-retry": "false"}
-    return {}
+    return {"x-should-retry": "false"} if isinstance(error, KeyReused) else {}

@@ -34,6 +34,7 @@ CORS_EXPOSED = (
     "x-retouch-converted",
     "x-retouch-mask-read",
     "x-retouch-markup-read",
+    "x-retouch-replayed",
 )
 
 logger = logging.getLogger(__name__)

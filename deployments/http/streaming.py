@@ -1,14 +1,14 @@
 """The answer to an edit that is streamed: it begins when the painting does, and goes on with events.
 
 Until then a failure has its own status, as without a stream: what is not found, refused or not let in is known by then.
-Later failures are an event. Nothing here outlives the request: when the client leaves, the edit is closed with it.
+Later failures are an event. Nothing here outlives the answer: when it is closed, the edit is closed with it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, suppress
 
 from starlette.responses import StreamingResponse
 from starlette.types import Send
@@ -18,7 +18,8 @@ from deployments.http.answers import Sent
 from deployments.http.failures import OffLoop
 from deployments.messages import EditResult, News, PartialImage, Progress
 
-Edit = AsyncGenerator[News | EditResult, None]
+Item = News | EditResult
+Edit = AsyncGenerator[Item, None]
 
 QUIET_S = 10.0  # after so long the answer begins in any case, and then a comment is sent whenever nothing else was
 HEADERS = {
@@ -27,105 +28,110 @@ HEADERS = {
 }
 
 
-def streamed(edit: Edit, sent: Sent, request_id: str, off_loop: OffLoop) -> EditStream:
-    """Return the answer with the events of an edit that goes on. Pictures are encoded `off_loop`."""
+async def streamed(edit: Edit, sent: Sent, request_id: str, off_loop: OffLoop) -> EditStream:
+    """Return the answer with the events of an edit that goes on, once it may begin. Pictures are encoded `off_loop`.
 
-    async def events_of(item: News | EditResult) -> list[bytes]:
-        if isinstance(item, Progress):
-            return [events.progress_event(item)] if sent.fields.progress else []
-        if isinstance(item, PartialImage):
-            return [await off_loop(events.partial_event, item, sent.fields)]
-        completed: list[bytes] = await off_loop(events.completed_events, item, sent)
-        return completed
-
-    async def failed(error: Exception) -> bytes:
-        return events.written(failures.error_event(*await failures.explained(error, request_id, off_loop)))
-
-    return EditStream(edit, events_of, failed)
+    Raises what the edit raises before that.
+    """
+    source = _Source(edit)
+    try:
+        first = await _until_it_begins(source)
+    except BaseException:
+        await source.close()
+        raise
+    return EditStream(_events(source, first, sent, request_id, off_loop))
 
 
 class EditStream(StreamingResponse):
-    """Answers with the events of `edit`, which yields its news and last its result.
+    """An answer of events. However it ends, what they come from is closed."""
 
-    `events_of` returns the events for one of them, and `failed` the event for a failure after the answer has begun.
-    """
-
+    body_iterator: AsyncGenerator[bytes, None]
     media_type = "text/event-stream"
 
-    def __init__(
-        self,
-        edit: Edit,
-        events_of: Callable[[News | EditResult], Awaitable[Sequence[bytes]]],
-        failed: Callable[[Exception], Awaitable[bytes]],
-    ) -> None:
-        super().__init__((), headers=HEADERS)
-        self._edit = edit
-        self._events_of = events_of
-        self._failed = failed
+    def __init__(self, written: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(written, headers=HEADERS)
 
     async def stream_response(self, send: Send) -> None:
-        """Send everything. Raise what the edit raises before the answer has begun."""
-        line = _Line(send, self.raw_headers)
-        clock = asyncio.create_task(line.keep_alive())
+        """Send all events."""
+        async with aclosing(self.body_iterator):
+            await super().stream_response(send)
+
+
+async def _until_it_begins(source: _Source) -> list[Item]:
+    """Return what comes before the painting begins, and its first news; or what has come when it was quiet for long."""
+    until = _now() + QUIET_S
+    come: list[Item] = []
+    while (item := await source.next(until - _now())) is not None:
+        come.append(item)
+        if _has_begun(item):
+            break
+    return come
+
+
+async def _events(
+    source: _Source, first: Iterable[Item], sent: Sent, request_id: str, off_loop: OffLoop
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events of an edit, of which `first` has come already, and a comment whenever there is none for long."""
+    try:
+        for item in first:
+            for event in await _written(item, sent, off_loop):
+                yield event
+        while not source.has_ended:
+            news = await source.next(QUIET_S)
+            for event in [events.PING] if news is None else await _written(news, sent, off_loop):
+                yield event
+    except Exception as error:
+        yield events.written(failures.error_event(*await failures.explained(error, request_id, off_loop)))
+    finally:
+        await source.close()
+
+
+async def _written(item: Item, sent: Sent, off_loop: OffLoop) -> list[bytes]:
+    """Return the events for one item."""
+    if isinstance(item, Progress):
+        return [events.progress_event(item)] if sent.fields.progress else []
+    if isinstance(item, PartialImage):
+        return [await off_loop(events.partial_event, item, sent.fields)]
+    completed: list[bytes] = await off_loop(events.completed_events, item, sent)
+    return completed
+
+
+class _Source:
+    """Reads an edit, in a task of its own, so that one can wait for its next item for a limited time."""
+
+    def __init__(self, edit: Edit) -> None:
+        self.has_ended = False
+        self._items: asyncio.Queue[Item | Exception] = asyncio.Queue(maxsize=1)
+        self._task = asyncio.create_task(self._read(edit))
+
+    async def next(self, timeout_s: float) -> Item | None:
+        """Return the next item, None if none comes in time. Raise what the edit raises. Its last item is the result."""
         try:
-            async with aclosing(self._edit) as edit:
+            async with asyncio.timeout(timeout_s):
+                item = await self._items.get()
+        except TimeoutError:
+            return None
+        self.has_ended = isinstance(item, (EditResult, Exception))
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    async def close(self) -> None:
+        """Close the edit, which stops the work on it unless it has ended."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _read(self, edit: Edit) -> None:
+        try:
+            async with aclosing(edit):
                 async for item in edit:
-                    await line.write(await self._events_of(item), may_wait=not _has_begun(item))
+                    await self._items.put(item)
         except Exception as error:
-            if not await line.is_open():
-                raise
-            await line.write([await self._failed(error)])
-        finally:
-            clock.cancel()
-        await line.end()
+            await self._items.put(error)
 
 
-class _Line:
-    """The way to the client. It is opened by the first events that may not wait, or by the clock."""
-
-    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        self._send = send
-        self._headers = headers
-        self._waiting: list[bytes] = []
-        self._open = False
-        self._turns = asyncio.Lock()  # the clock writes too
-        self._last_s = _now()
-
-    async def write(self, written: Sequence[bytes], may_wait: bool = False) -> None:
-        """Send the events; those that may wait are sent when the answer has begun."""
-        async with self._turns:
-            self._waiting += written
-            if may_wait and not self._open:
-                return
-            if not self._open:
-                self._open = True
-                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
-            for event in self._waiting:
-                await self._send({"type": "http.response.body", "body": event, "more_body": True})
-            self._waiting = []
-            self._last_s = _now()
-
-    async def is_open(self) -> bool:
-        """Return whether the answer has begun."""
-        async with self._turns:
-            return self._open
-
-    async def keep_alive(self) -> None:
-        """Send a comment whenever nothing was sent for `QUIET_S` seconds. It begins the answer if nothing else did."""
-        while True:
-            left_s = self._last_s + QUIET_S - _now()
-            if left_s > 0:
-                await asyncio.sleep(left_s)
-            else:
-                await self.write([events.PING])
-
-    async def end(self) -> None:
-        """End the answer."""
-        async with self._turns:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _has_begun(item: News | EditResult) -> bool:
+def _has_begun(item: Item) -> bool:
     """Return whether the painting has begun. A painting that waits to be let in has not: it may still be refused."""
     if not isinstance(item, Progress):
         return True

@@ -20,6 +20,7 @@ from deployments.messages.answers import (
     Source,
     Stage,
 )
+from deployments.messages.ledger import Claim, StoredAnswer, Ticket
 from deployments.messages.requests import (
     MIN_STRENGTH,
     About,
@@ -61,6 +62,7 @@ __all__ = [
     "Box",
     "BoxLike",
     "Candidate",
+    "Claim",
     "Edit",
     "EditRequest",
     "EditResult",
@@ -96,5 +98,7 @@ __all__ = [
     "Span",
     "Square",
     "Stage",
+    "StoredAnswer",
+    "Ticket",
     "ViewsRequest",
 ]

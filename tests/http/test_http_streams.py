@@ -223,16 +223,17 @@ def test_the_answer_begins_when_the_painting_does(server, driver, picture):
 
 def test_the_sdk_survives_comments_while_nothing_happens(stream, driver, monkeypatch):
     monkeypatch.setattr(streaming, "QUIET_S", 0.01)
-    write, pings = streaming._Line.write, []
+    wait, pings = streaming._Source.next, []
 
-    async def counted(line, written, may_wait=False):
-        await write(line, written, may_wait)
-        if events.PING in written:
+    async def counted(source, timeout_s):
+        news = await wait(source, timeout_s)
+        if news is None:
             pings.append(1)
             if len(pings) == 3:
                 driver.may_go_on.set()
+        return news
 
-    monkeypatch.setattr(streaming._Line, "write", counted)
+    monkeypatch.setattr(streaming._Source, "next", counted)
     driver.may_go_on.clear()
     kinds = [event.type for event in stream(1, progress=True)]
     assert len(pings) >= 3

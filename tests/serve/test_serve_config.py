@@ -62,13 +62,13 @@ def test_every_replica_is_scheduled_with_its_fraction_and_settings_change_live(r
     status = serve.status().applications[APP]
     assert status.status == "RUNNING"
     assert {name: d.status for name, d in status.deployments.items()} == dict.fromkeys(
-        [*FRACTIONS, "driver"], "HEALTHY"
+        [*FRACTIONS, "driver", "ledger"], "HEALTHY"
     )
     assert free - ray.available_resources().get("GPU", 0) == pytest.approx(sum(FRACTIONS.values()))
     handle = serve.get_app_handle(APP)
     request = EditRequest(scene.image, "a lemon", target="the cactus", seed=1)
     before = replica_ids()
-    assert len(before) == 5  # two drivers and one of each model
+    assert len(before) == 6  # two drivers and one of each model, and the ledger
 
     settings = {d["name"]: d for d in config["applications"][0]["deployments"]}
     settings["driver"]["user_config"] = {"num_inference_steps": 4}
@@ -90,5 +90,5 @@ def test_the_shipped_file_is_in_order(capsys):
 def test_gpu_fractions_tile_one_gpu():
     deployments = yaml.safe_load(CONFIG.read_text())["applications"][0]["deployments"]
     shares = {d["name"]: d["ray_actor_options"].get("num_gpus", 0) for d in deployments}
-    assert shares == {**FRACTIONS, "driver": 0}
+    assert shares == {**FRACTIONS, "driver": 0, "ledger": 0}
     assert sum(shares.values()) == pytest.approx(1)

@@ -51,6 +51,30 @@ async def test_leaving_cancels_every_call_also_behind_one_that_raises():
     assert running.cancelled
 
 
+async def test_a_request_that_is_cancelled_just_as_a_stage_answers_goes_no_further():
+    class Answered:
+        def __await__(self):
+            return answer.__await__()
+
+        def cancel(self):
+            pass
+
+    async def two_stages():
+        async with Calls(1.0, 3) as calls:
+            await calls.run("locate", lambda _: Answered())
+            went_on.append("segment")
+
+    answer, went_on = asyncio.get_running_loop().create_future(), []
+    request = asyncio.create_task(two_stages())
+    await asyncio.sleep(0.01)
+    answer.set_result("here")
+    await asyncio.sleep(0)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert went_on == []
+
+
 async def test_leaving_does_not_hide_why_the_request_failed():
     async def fail():
         async with Calls(1.0, 3) as calls:

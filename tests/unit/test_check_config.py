@@ -187,7 +187,7 @@ def test_one_wrong_section_hides_no_other():
 def test_a_deployment_that_the_graph_does_not_have():
     assert said(spoilt(*CLIP, "name", "klip")) == [
         f"{IN_APP}.deployments.klip: there is no deployment 'klip'; did you mean 'clip'?; "
-        "there are driver, clip, sam, inpaint"
+        "there are driver, clip, sam, inpaint, ledger"
     ]
     assert USER_CONFIGS.keys() == graph.DEFAULTS.keys()
 

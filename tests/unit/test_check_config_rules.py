@@ -144,6 +144,23 @@ def test_a_time_limit_without_a_deadline_is_a_note():
     assert said(limited(None, [driver(deadline_s=None)]), "note") == []
 
 
+@pytest.mark.parametrize(
+    ("options", "places"),
+    [
+        ({}, []),
+        ({"num_replicas": 1}, []),
+        ({"num_replicas": 2}, ["num_replicas"]),
+        ({"num_replicas": "auto"}, ["num_replicas"]),
+        ({"autoscaling_config": {"max_replicas": 2}}, ["autoscaling_config"]),
+    ],
+    ids=str,
+)
+def test_there_is_one_ledger(options, places):
+    problems = said(config(deployments=[{"name": "clip", "num_replicas": 2}, {"name": "ledger", **options}]))
+    assert [place.removeprefix("applications[0].deployments.ledger.") for place, _ in problems] == places
+    assert all("the one ledger that knows it" in sentence for _, sentence in problems)
+
+
 def test_a_model_that_is_not_on_this_machine_is_a_note():
     absent = config(args={"sam": {"model": "/nope/sam.pth"}})
     assert said(absent) == []

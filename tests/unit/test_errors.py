@@ -17,6 +17,7 @@ EXAMPLES = [
     errors.InvalidImage("unreadable", "image"),
     errors.UnsupportedImage("no picture", "image"),
     errors.ImageTooLarge("too large", "image"),
+    errors.KeyReused("another request", "Idempotency-Key"),
     errors.UnsupportedBody("no form"),
     errors.BrokenForm("cut off"),
     errors.ModelNotFound("no such model", "model"),
