@@ -25,7 +25,7 @@ from deployments.http.relays import Relay, replayed, stored
 from deployments.http.streaming import EditStream
 from deployments.http.tickets import KEY, may_come_again, ticket_of
 from deployments.ledger.remote import LedgerUnreachable, Records
-from deployments.messages import Claim, StoredAnswer, Ticket
+from deployments.messages import StoredAnswer, Ticket, Verdict
 
 RENEW_S = 3.0  # how often a claim is renewed that the ledger does not know of yet
 ATTEMPTS = 10  # to give an answer to a ledger that cannot be reached, with the same time between them
@@ -72,14 +72,14 @@ class Idempotency:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _turn(self, ticket: Ticket, me: str) -> Claim:
+    async def _turn(self, ticket: Ticket, me: str) -> Verdict:
         """Return what to do, after waiting for the answer of another request where there is one."""
         try:
             claim = await self._ledger.claim(ticket, me)
             while claim.turn == "wait":
                 claim = await self._ledger.claim(ticket, me, claim.lease_s / 2)
         except LedgerUnreachable:
-            return Claim("run" if ticket.keeps else "alone")
+            return Verdict("run" if ticket.keeps else "alone")
         return claim
 
     async def _worked(self, job: _Job, work: Work) -> Response:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -55,14 +54,15 @@ class Relay:
         ends: list[bytes] = []
         rest = b""
         try:
-            async with aclosing(self._source.body_iterator) as chunks:
-                async for data in chunks:
-                    self._put(data)
-                    *events, rest = (rest + data).split(END_OF_EVENT)
-                    ends += [event + END_OF_EVENT for event in events if event.startswith((COMPLETED, FAILED))]
+            async for data in self._source.body_iterator:
+                self._put(data)
+                *events, rest = (rest + data).split(END_OF_EVENT)
+                ends += [event + END_OF_EVENT for event in events if event.startswith((COMPLETED, FAILED))]
         except Exception as error:
             self._put(error)
             raise
+        finally:
+            await self._source.close()
         self._put(None)
         failed = not ends or any(event.startswith(FAILED) for event in ends)
         return StoredAnswer(self._source.status_code, _headers(self._source), b"".join(ends), failed)

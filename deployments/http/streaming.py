@@ -7,7 +7,7 @@ Later failures are an event. Nothing here outlives the answer: when it is closed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 
 from starlette.responses import StreamingResponse
@@ -39,22 +39,30 @@ async def streamed(edit: Edit, sent: Sent, request_id: str, off_loop: OffLoop) -
     except BaseException:
         await source.close()
         raise
-    return EditStream(_events(source, first, sent, request_id, off_loop))
+    return EditStream(_events(source, first, sent, request_id, off_loop), source.close)
 
 
 class EditStream(StreamingResponse):
-    """An answer of events. However it ends, what they come from is closed."""
+    """An answer of events. However it ends, the work that they come from is closed: by `close_source`."""
 
     body_iterator: AsyncGenerator[bytes, None]
     media_type = "text/event-stream"
 
-    def __init__(self, written: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, written: AsyncGenerator[bytes, None], close_source: Callable[[], Awaitable[None]]) -> None:
         super().__init__(written, headers=HEADERS)
+        self._close_source = close_source
 
     async def stream_response(self, send: Send) -> None:
         """Send all events."""
-        async with aclosing(self.body_iterator):
+        try:
             await super().stream_response(send)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Read no further events. A generator that was never started would not notice, so the source is told too."""
+        await self.body_iterator.aclose()
+        await self._close_source()
 
 
 async def _until_it_begins(source: _Source) -> list[Item]:
@@ -69,21 +77,21 @@ async def _until_it_begins(source: _Source) -> list[Item]:
 
 
 async def _events(
-    source: _Source, first: Iterable[Item], sent: Sent, request_id: str, off_loop: OffLoop
+    source: _Source, first: Sequence[Item], sent: Sent, request_id: str, off_loop: OffLoop
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events of an edit, of which `first` has come already, and a comment whenever there is none for long."""
     try:
         for item in first:
             for event in await _written(item, sent, off_loop):
                 yield event
+        if not any(map(_has_begun, first)):
+            yield events.PING
         while not source.has_ended:
             news = await source.next(QUIET_S)
             for event in [events.PING] if news is None else await _written(news, sent, off_loop):
                 yield event
     except Exception as error:
         yield events.written(failures.error_event(*await failures.explained(error, request_id, off_loop)))
-    finally:
-        await source.close()
 
 
 async def _written(item: Item, sent: Sent, off_loop: OffLoop) -> list[bytes]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.config import LedgerSettings
-from deployments.messages import Claim, StoredAnswer, Ticket
+from deployments.messages import StoredAnswer, Ticket, Verdict
 
 MB = 10**6
 SUCCESSES = range(200, 300)
@@ -68,7 +68,7 @@ class Ledger:
         self.settings = LedgerSettings.model_validate(user_config)
         self._forget_old()
 
-    async def claim(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> Claim:
+    async def claim(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> Verdict:
         """Return what the request `me` is to do. Where another one works, wait up to `patience_s` for its answer.
 
         A request that waits has to ask again before `LedgerSettings.lease_s` seconds have passed, or counts as gone.
@@ -132,25 +132,25 @@ class Ledger:
             del self._running[ticket.key]
         return True
 
-    def _claim(self, ticket: Ticket, me: str) -> Claim:
+    def _claim(self, ticket: Ticket, me: str) -> Verdict:
         self._forget_old()
         if me in self._due:
-            return Claim("answer", self._due.pop(me)[0])
+            return Verdict("answer", self._due.pop(me)[0])
         kept = self._kept.get(ticket.key)
         if kept is not None:
             self._kept.move_to_end(ticket.key)
-            return Claim("answer", kept.answer) if kept.digest == ticket.digest else Claim("mismatch")
+            return Verdict("answer", kept.answer) if kept.digest == ticket.digest else Verdict("mismatch")
         running = self._running.get(ticket.key)
         if running is None or running.until <= self._clock():
             return self._begin(ticket, me)
         if running.digest != ticket.digest:
-            return Claim("mismatch")
+            return Verdict("mismatch")
         if not ticket.joins:
-            return Claim("alone")
+            return Verdict("alone")
         running.waiting[me] = self._clock() + self.settings.lease_s
-        return Claim("wait", lease_s=self.settings.lease_s)
+        return Verdict("wait", lease_s=self.settings.lease_s)
 
-    def _begin(self, ticket: Ticket, me: str) -> Claim:
+    def _begin(self, ticket: Ticket, me: str) -> Verdict:
         """Make `me` the one who works. Those who waited for another one, which is gone, wait for `me` now."""
         before = self._running.get(ticket.key)
         until = self._clock() + self.settings.lease_s
@@ -159,7 +159,7 @@ class Ledger:
             if before.digest == ticket.digest:
                 running.waiting = {name: end for name, end in before.waiting.items() if name != me}
             before.stir()
-        return Claim("run", lease_s=self.settings.lease_s)
+        return Verdict("run", lease_s=self.settings.lease_s)
 
     def _hand_out(self, running: _Running, answer: StoredAnswer) -> None:
         until = self._clock() + self.settings.lease_s

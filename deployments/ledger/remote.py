@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from deployments.messages import Claim, StoredAnswer, Ticket
+from deployments.messages import StoredAnswer, Ticket, Verdict
 
 PATIENCE_S = 2.0  # a call takes milliseconds; a ledger that is being started again answers none for some seconds
 LARGE_S = 10.0  # more for a call that carries an answer of many megabytes; no caller waits for it
@@ -26,7 +26,7 @@ class LedgerUnreachable(Exception):
 class Records(Protocol):
     """What a ledger can do, in this process or in another one; `Ledger` describes it."""
 
-    async def claim(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> Claim: ...
+    async def claim(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> Verdict: ...
 
     async def renew(self, ticket: Ticket, me: str) -> None: ...
 
@@ -52,7 +52,7 @@ class RemoteLedger:
         self._handle = handle
         self._unreachable_until = 0.0
 
-    async def claim(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> Claim:
+    async def claim(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> Verdict:
         """See `Ledger.claim`."""
         return await self._called("claim", patience_s, ticket, me, patience_s)
 

@@ -20,7 +20,7 @@ from deployments.messages.answers import (
     Source,
     Stage,
 )
-from deployments.messages.ledger import Claim, StoredAnswer, Ticket
+from deployments.messages.ledger import StoredAnswer, Ticket, Verdict
 from deployments.messages.requests import (
     MIN_STRENGTH,
     About,
@@ -62,7 +62,6 @@ __all__ = [
     "Box",
     "BoxLike",
     "Candidate",
-    "Claim",
     "Edit",
     "EditRequest",
     "EditResult",
@@ -100,5 +99,6 @@ __all__ = [
     "Stage",
     "StoredAnswer",
     "Ticket",
+    "Verdict",
     "ViewsRequest",
 ]

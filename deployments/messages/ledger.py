@@ -43,8 +43,8 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What a request is to do.
+class Verdict:
+    """What a request that has made a claim is to do.
 
     `run`: work, renew the claim before `lease_s` seconds have passed, and settle it. `wait`: another request works on
     it, ask again. `answer`: here it is. `mismatch`: the key belongs to a request that asked for something else.

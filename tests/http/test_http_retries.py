@@ -361,10 +361,14 @@ class Streamed:
         self.gates = {}
         self.starts = 0
         self.ends = []
+        self.closings = 0
 
     async def __call__(self, events):
         self.starts += 1
-        return EditStream(self._events(events))
+        return EditStream(self._events(events), self.closed)
+
+    async def closed(self):
+        self.closings += 1
 
     async def _events(self, events):
         try:
@@ -450,6 +454,7 @@ async def test_a_stream_of_the_sdk_ends_with_its_client(stream):
     await until(lambda: body(first) == PARTIAL)
     await leave(reading)
     await until(lambda: source.ends == [asyncio.CancelledError])
+    await until(lambda: source.closings)
 
 
 async def test_a_stream_that_ends_in_an_error_is_not_kept(stream, waiting):

@@ -397,7 +397,9 @@ def test_who_closes_the_stream_ends_the_edit(stream, driver):
     assert len(list(stream())) == 3
 
 
-def test_who_leaves_before_the_painting_ends_the_edit(server, driver, picture, sdk):
+def test_who_leaves_before_the_painting_ends_the_edit(server, driver, picture, sdk, monkeypatch):
+    """This server does not say that the client has left before the answer begins, as Serve does."""
+    monkeypatch.setattr(streaming, "QUIET_S", 0.2)
     driver.hold = asyncio.Event()
     body = httpx.Request("POST", server + EDITS, data={"prompt": "x", "stream": "true"}, files={"image": picture})
     address = urllib.parse.urlsplit(server)
