@@ -44,6 +44,7 @@ from deployments.http.requests import (
     score_request,
 )
 from deployments.http.streaming import streamed
+from deployments.http.tickets import KEY, KEY_PATTERN
 from deployments.ledger.ledger import Ledger
 from deployments.ledger.remote import Records
 from deployments.limits import Limits
@@ -56,6 +57,13 @@ FORMS: dict[str, type[Fields]] = {
     "/v1/images/edits": EDIT_FORM,
     "/v1/locate": LOCATE_FORM,
     "/v1/score": SCORE_FORM,
+}
+KEY_PARAMETER = {
+    "name": KEY,
+    "in": "header",
+    "description": "A text of your own, a new one for each new request. The same request with the same "
+    "key gets the same answer for a while, and the work goes on although the connection breaks.",
+    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
 }
 
 _P = ParamSpec("_P")
@@ -128,6 +136,7 @@ class _Api(FastAPI):
         document = super().openapi()
         for path, fields in FORMS.items():
             document["paths"][path]["post"]["requestBody"] = body_schema(fields, self._limits_of())
+        document["paths"]["/v1/images/edits"]["post"]["parameters"] = [KEY_PARAMETER]
         return document
 
 

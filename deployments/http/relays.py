@@ -33,12 +33,13 @@ def replayed(answer: StoredAnswer) -> Response:
 class Relay:
     """Reads a streamed answer to its end, for its own client and for the requests that come later.
 
-    `on_end` is called once when the client has got everything or has left.
+    `on_leave` is called when the client has left before the end.
     """
 
-    def __init__(self, source: EditStream, on_end: Callable[[], None]) -> None:
+    def __init__(self, source: EditStream, on_leave: Callable[[], None]) -> None:
         self._source = source
-        self._on_end = on_end
+        self._on_leave = on_leave
+        self._has_ended = False
         self._chunks: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         self._has_reader = True
 
@@ -63,6 +64,7 @@ class Relay:
             raise
         finally:
             await self._source.close()
+        self._has_ended = True
         self._put(None)
         failed = not ends or any(event.startswith(FAILED) for event in ends)
         return StoredAnswer(self._source.status_code, _headers(self._source), b"".join(ends), failed)
@@ -80,7 +82,8 @@ class Relay:
     def _reader_ends(self) -> None:
         self._has_reader = False
         self._chunks = asyncio.Queue()  # what nobody reads any more needs no memory
-        self._on_end()
+        if not self._has_ended:
+            self._on_leave()
 
 
 class _LiveStream(StreamingResponse):

@@ -20,7 +20,7 @@ from deployments.messages import Ticket
 
 KEY = "Idempotency-Key"
 RETRY_COUNT = "x-stainless-retry-count"
-_KEY = re.compile(r"[!-~]{1,255}")
+KEY_PATTERN = "[!-~]{1,255}"
 _COUNT = re.compile(r"[0-9]{1,4}")
 
 
@@ -47,7 +47,7 @@ def key_of(headers: Headers) -> str | None:
     keys = headers.getlist(KEY)
     if not keys:
         return None
-    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+    if len(keys) > 1 or not re.fullmatch(KEY_PATTERN, keys[0]):
         raise InvalidInput(f"`{KEY}` must be one text of 1 to 255 visible ASCII characters without spaces.", KEY)
     return keys[0]
 

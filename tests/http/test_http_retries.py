@@ -5,6 +5,7 @@ A client that leaves cancels the app's own task, as Serve does.
 
 import asyncio
 import json
+import re
 from contextlib import asynccontextmanager
 
 import httpx2 as httpx
@@ -204,6 +205,14 @@ async def test_a_key_that_cannot_be_used_is_named(replicas, driver, edit, key):
     assert driver.requests == []
     longest = await edit(replicas[0], {"idempotency-key": "!" + "~" * 254})
     assert longest.status_code == 200
+
+
+async def test_the_documentation_names_the_key(replicas):
+    document = (await replicas[0].get("/openapi.json")).json()
+    (parameter,) = document["paths"][EDITS]["post"]["parameters"]
+    assert (parameter["name"], parameter["in"]) == ("Idempotency-Key", "header")
+    assert re.fullmatch(parameter["schema"]["pattern"], KEY["idempotency-key"])
+    assert not re.fullmatch(parameter["schema"]["pattern"], "a b")
 
 
 async def test_a_failure_goes_to_all_who_joined_and_is_then_forgotten(replicas, driver, edit, waiting):
