@@ -14,6 +14,8 @@ from benchmarks.conformance import pictures
 EDITS = "/images/edits"
 PROMPT = "a lemon"
 TIMEOUT_S = 300.0
+# A server may close a connection that rests, at the moment when the next row uses it: that would be its failure.
+FRESH = {"connection": "close"}
 
 
 class Server:
@@ -25,11 +27,17 @@ class Server:
     def __init__(self, base_url: str, api_key: str = "none", model: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self.model = model
-        self.api_key = api_key
         self._kept: dict[str, Any] = {}
-        self.sdk = openai.OpenAI(base_url=self.base_url, api_key=api_key, max_retries=0, timeout=TIMEOUT_S)
-        authorization = {"authorization": f"Bearer {api_key}"}
-        self.http = httpx.Client(base_url=self.base_url, headers=authorization, timeout=TIMEOUT_S)
+        self._options: dict[str, Any] = {
+            "base_url": self.base_url,
+            "api_key": api_key,
+            "max_retries": 0,
+            "timeout": TIMEOUT_S,
+            "default_headers": FRESH,
+        }
+        self.sdk = openai.OpenAI(**self._options)
+        headers = FRESH | {"authorization": f"Bearer {api_key}"}
+        self.http = httpx.Client(base_url=self.base_url, headers=headers, timeout=TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +48,15 @@ class Server:
 
     def async_sdk(self) -> openai.AsyncOpenAI:
         """Return the SDK's asynchronous client. The caller closes it."""
-        return openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, max_retries=0, timeout=TIMEOUT_S)
+        return openai.AsyncOpenAI(**self._options)
+
+    def stranger(self) -> openai.OpenAI:
+        """Return the SDK's client with a key that nobody has. The caller closes it."""
+        return openai.OpenAI(**self._options | {"api_key": "not-a-key"})
+
+    def patient(self, http_client: Any) -> openai.OpenAI:
+        """Return the SDK's client that tries three times, over this HTTP client. The caller closes it."""
+        return openai.OpenAI(**self._options | {"max_retries": 2, "http_client": http_client})
 
     def edit(self, **fields: Any) -> ImagesResponse:
         """Return the SDK's answer to the usual edit with these fields changed or added; None takes a field away."""

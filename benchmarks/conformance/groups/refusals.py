@@ -103,7 +103,7 @@ def unknown_model(server: Server) -> None:
 @ROWS.row
 def wrong_key(server: Server) -> None:
     """401 for a wrong key"""
-    with openai.OpenAI(base_url=server.base_url, api_key="not-a-key", max_retries=0) as stranger:
+    with server.stranger() as stranger:
         try:
             stranger.images.edit(**server.fields())
         except openai.AuthenticationError as error:
