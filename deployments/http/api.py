@@ -36,6 +36,7 @@ from deployments.http.requests import (
     named_as_sent,
     score_request,
 )
+from deployments.http.statuses import Responses, failures_of
 from deployments.limits import Limits
 from deployments.messages import EditRequest, EditResult, LocateRequest, Location, Readiness, ScoreRequest
 from deployments.pixels.files import FORMATS, Format, decode, decode_mask
@@ -104,6 +105,8 @@ class _Api(FastAPI):
         document = super().openapi()
         for path, fields in FORMS.items():
             document["paths"][path]["post"]["requestBody"] = _body_schema(fields, self._limits_of())
+        # FastAPI adds it to routes with parameters, but no text is refused as the name of a model.
+        document["paths"]["/v1/models/{model}"]["get"]["responses"].pop("422", None)
         return document
 
 
@@ -117,11 +120,6 @@ def _body_schema(fields: type[Fields], limits: Limits) -> dict[str, Any]:
 
 
 def _add_routes(app: FastAPI, routes: _Routes) -> None:
-    failure: dict[int | str, dict[str, Any]] = {
-        "4XX": {"model": failures.FailureAnswer, "description": "The request is at fault."},
-        "5XX": {"model": failures.FailureAnswer, "description": "The service is at fault."},
-    }
-
     def add(
         path: str,
         endpoint: Callable[..., Any],
@@ -130,8 +128,8 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
         files: tuple[Format, ...] = (),
     ) -> None:
         content = {f"image/{name}": {"schema": {"type": "string", "format": "binary"}} for name in files}
-        success: dict[int | str, dict[str, Any]] = {200: {"model": answer, "content": content}} if answer else {}
-        app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=success | failure)
+        success: Responses = {200: {"model": answer, "content": content}} if answer else {}
+        app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=success | failures_of(path))
 
     add("/v1/images/edits", routes.edit_image, schemas.EditAnswer, "POST", FORMATS)
     add("/v1/locate", routes.locate, schemas.LocateAnswer, "POST")
