@@ -1,4 +1,4 @@
-"""The pictures that are sent, made here: a scene with an apple, a mask around it, and files that are none."""
+"""The pictures that are sent, made here: a scene with a heart, a mask around it, and files that are none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import cache
 from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 SIDE = 256
+SMOOTH = 4
+PURPLE = (146, 62, 206)
 REGION = (72, 72, 184, 184)
 """What the mask marks: left, top, right, bottom in pixels."""
 
@@ -17,14 +19,17 @@ NO_PICTURE = b"This is a text and no picture."
 
 @cache
 def scene() -> Image.Image:
-    """Return an RGB picture of 256x256 pixels: a red apple on a graded ground."""
-    ground = Image.linear_gradient("L")
-    image = Image.merge("RGB", (ground.point(lambda v: 150 + v // 4), ground.point(lambda v: 190 + v // 5), ground))
+    """Return an RGB picture of 256x256 pixels: a purple heart before a sky."""
+    ramp = Image.linear_gradient("L")
+    sky = (ramp.point(lambda v: 170 + v // 5), ramp.point(lambda v: 200 + v // 8), ramp.point(lambda v: 235 - v // 8))
+    # Drawn large and made smaller, so that its edges are smooth.
+    image = Image.merge("RGB", sky).resize((SIDE * SMOOTH, SIDE * SMOOTH))
     draw = ImageDraw.Draw(image)
-    draw.ellipse((92, 96, 164, 164), fill=(212, 32, 38))
-    draw.line((128, 104, 134, 84), fill=(96, 60, 30), width=5)
-    draw.ellipse((134, 82, 156, 94), fill=(60, 150, 50))
-    return image
+    for box in ((86, 90, 132, 136), (124, 90, 170, 136)):
+        draw.ellipse([SMOOTH * v for v in box], fill=PURPLE)
+    for corners in ((90, 124, 166, 124, 128, 176), (100, 110, 156, 110, 128, 150)):
+        draw.polygon([SMOOTH * v for v in corners], fill=PURPLE)
+    return image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 @cache
@@ -43,9 +48,9 @@ def mask(side: int = SIDE) -> bytes:
 
 @cache
 def strokes() -> bytes:
-    """Return a transparent PNG of the scene's size with a painted loop around the apple."""
+    """Return a transparent PNG of the scene's size with a painted loop around the heart."""
     image = Image.new("RGBA", (SIDE, SIDE))
-    ImageDraw.Draw(image).ellipse((84, 76, 172, 172), outline=(255, 0, 0, 255), width=6)
+    ImageDraw.Draw(image).ellipse((80, 82, 176, 182), outline=(255, 0, 0, 255), width=6)
     return _png(image)
 
 

@@ -32,11 +32,11 @@ def _extra(answer: ImagesResponse, name: str) -> Any:
 @ROWS.row
 def target(server: Server) -> None:
     """`target` is found, and only there the picture changes"""
-    answer = server.edit(mask=None, extra_body={"target": "the red apple"})
+    answer = server.edit(mask=None, extra_body={"target": "the purple heart"})
     (image,) = edited(answer)
     inside, outside = pictures.change(image)
-    check(outside < inside / 2, f"levels change by {inside:.1f} around the apple and by {outside:.1f} elsewhere")
-    check(_extra(answer, "target") == "the red apple", f"the answer has the `target` {_extra(answer, 'target')!r}")
+    check(outside < inside / 2, f"levels change by {inside:.1f} around the heart and by {outside:.1f} elsewhere")
+    check(_extra(answer, "target") == "the purple heart", f"the answer has the `target` {_extra(answer, 'target')!r}")
 
 
 @ROWS.row
