@@ -17,6 +17,7 @@ DOCUMENTS = [
     "docs/step-engine.md",
     "docs/grounding.md",
     "docs/change-guide.md",
+    "docs/conformance.md",
     "docs/tutorial.md",
     "docs/troubleshooting.md",
     "pocket/README.md",
