@@ -74,6 +74,8 @@ WRONG_TYPES: dict[str, tuple[str, Any]] = {
     "n, a fraction": ("n", 1.5),
     "prompt, a list": ("prompt", ["a lemon"]),
     "quality, an object": ("quality", {"level": "low"}),
+    "size, an object": ("size", {}),
+    "model, a list": ("model", ["gpt-image-2"]),
     "mask, a text": ("mask", "mask.png"),
     "images, an object": ("images", {"image_url": "data:,"}),
 }
