@@ -61,7 +61,7 @@ def _driver(driver, monkeypatch):
 
 @document.parametrize()
 @settings(
-    max_examples=60,
+    max_examples=30,
     derandomize=True,
     database=None,
     deadline=None,
