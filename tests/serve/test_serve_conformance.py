@@ -131,8 +131,8 @@ def by_command_line(base_url, png, mask, folder):
     return decoded(out.read_bytes())
 
 
-def by_handle(handle, scene, marked):
-    request = EditRequest(scene.image, PROMPT, mask=marked, **EXTRA)
+def by_handle(handle, scene, marked, **fields):
+    request = EditRequest(scene.image, PROMPT, mask=marked, **EXTRA | fields)
     return handle.edit.remote(request).result(timeout_s=120).edits[0].image
 
 
@@ -177,4 +177,4 @@ def test_one_edit_is_one_picture_through_the_handle(handle, scene, marked):
     assert is_the_same(lambda: by_handle_stream(handle, scene, marked), handle, scene, marked)
     edited = by_handle(handle, scene, marked)
     assert (edited[~marked] == scene.image[~marked]).all()
-    assert (edited[marked] != scene.image[marked]).any()
+    assert (edited[marked] != by_handle(handle, scene, marked, seed=SEED + 1)[marked]).any()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from openai.types import ImagesResponse
@@ -22,6 +24,24 @@ REGION_PX = (pictures.REGION[2] - pictures.REGION[0]) * (pictures.REGION[3] - pi
 def seeded(server: Server, seed: int, **fields: Any) -> ImagesResponse:
     """Return the answer to the usual edit with a seed."""
     return server.edit(extra_body={"seed": seed}, **fields)
+
+
+def painted(server: Server, seed: int) -> tuple[bytes, object]:
+    """Return the pixels of the usual edit with a seed, and the execution that painted them."""
+    answer = seeded(server, seed)
+    (image,) = edited(answer)
+    return image.tobytes(), ((answer.data or [])[0].model_extra or {}).get("execution")
+
+
+def by_one_execution(*asks: Callable[[], tuple[bytes, object]]) -> list[bytes]:
+    """Return the pixels of each, painted by the same execution.
+
+    A replica goes over to a faster one once, soon after its start, so where they differ all are asked again.
+    """
+    found = [ask() for ask in asks]
+    if len({execution for _, execution in found}) > 1:
+        found = [ask() for ask in asks]
+    return [pixels for pixels, _ in found]
 
 
 def _extra(answer: ImagesResponse, name: str) -> Any:
@@ -81,9 +101,9 @@ def mask_read(server: Server) -> None:
 @ROWS.row
 def seeds(server: Server) -> None:
     """The same seed gives the same pixels, another seed others"""
-    first, again, other = (edited(seeded(server, seed))[0] for seed in (5, 5, 6))
-    check(first.tobytes() == again.tobytes(), "the same seed gave other pixels")
-    check(first.tobytes() != other.tobytes(), "another seed gave the same pixels")
+    first, again, other = by_one_execution(*(partial(painted, server, seed) for seed in (5, 5, 6)))
+    check(first == again, "the same seed gave other pixels")
+    check(first != other, "another seed gave the same pixels")
 
 
 @ROWS.row

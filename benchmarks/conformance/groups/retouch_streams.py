@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.conformance import pictures
 from benchmarks.conformance.answers import edited_json, refused
 from benchmarks.conformance.events import COMPLETED, PARTIAL, PROGRESS, of_type, streamed
+from benchmarks.conformance.groups.retouch import by_one_execution, painted
 from benchmarks.conformance.rows import Group, check
 from benchmarks.conformance.server import Server
 
@@ -17,10 +18,13 @@ STAGES = {"locate", "segment", "inpaint", "fill", "score"}
 @ROWS.row
 def same_picture(server: Server) -> None:
     """A stream ends with the picture that a plain answer has for the same seed"""
-    (event,) = of_type(streamed(server.post(stream="true", partial_images="2", seed="3")), COMPLETED)
-    plain = edited_json(server.post(seed="3"))
-    same = pictures.opened(event["b64_json"]).tobytes() == pictures.opened(plain["data"][0]["b64_json"]).tobytes()
-    check(same, f"the pixels differ ({event.get('execution')}, {plain['data'][0].get('execution')})")
+
+    def completed() -> tuple[bytes, object]:
+        (event,) = of_type(streamed(server.post(stream="true", partial_images="2", seed="3")), COMPLETED)
+        return pictures.opened(event["b64_json"]).tobytes(), event.get("execution")
+
+    last, plain = by_one_execution(completed, lambda: painted(server, 3))
+    check(last == plain, "the pixels differ")
 
 
 @ROWS.row
