@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+BASE_URL ?= http://127.0.0.1:8000/v1
 READY := $(VENV)/.installed
 GPU_PACKAGES := annotated-types|diffusers|importlib-metadata|pydantic|pydantic-core|segment-anything|typing-extensions|typing-inspection|zipp
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-unit test-fullsize test-faults lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean
+.PHONY: help install demo serve conformance test test-unit test-fullsize test-faults lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +30,9 @@ demo: $(READY)  ## one real edit, offline: outputs/demo/{original,sam_mask,edite
 
 serve: $(READY)  ## the service with the pocket models on http://127.0.0.1:8000, until Ctrl-C
 	$(BIN)/serve run graph:build_app
+
+conformance: $(READY)  ## does the server at BASE_URL keep to OpenAI's contract of image edits? Ours: make serve
+	$(BIN)/python -m benchmarks.conformance --base-url $(BASE_URL) $(CONFORMANCE)
 
 test: $(READY)  ## all tests but the full-size ones
 	$(BIN)/python -m pytest

@@ -62,6 +62,8 @@ def wanted(schema: Mapping[str, Any]) -> str:
         return f"{count} {schema['format']}{example}"
     if schema["type"] == "boolean":
         return "true or false"
+    if schema["type"] == "string" and "maxLength" not in schema:
+        return "text"
     if schema["type"] == "string":
         return f"text of {schema.get('minLength', 0)} to {schema['maxLength']} characters"
     kind = "an integer" if schema["type"] == "integer" else "a number"

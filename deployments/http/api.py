@@ -43,6 +43,7 @@ from deployments.http.requests import (
     pointed_at,
     score_request,
 )
+from deployments.http.statuses import Responses, failures_of
 from deployments.http.streaming import streamed
 from deployments.http.tickets import KEY, KEY_PATTERN
 from deployments.ledger.ledger import Ledger
@@ -137,15 +138,12 @@ class _Api(FastAPI):
         for path, fields in FORMS.items():
             document["paths"][path]["post"]["requestBody"] = body_schema(fields, self._limits_of())
         document["paths"]["/v1/images/edits"]["post"]["parameters"] = [KEY_PARAMETER]
+        # FastAPI adds it to routes with parameters, but no text is refused as the name of a model.
+        document["paths"]["/v1/models/{model}"]["get"]["responses"].pop("422", None)
         return document
 
 
 def _add_routes(app: FastAPI, routes: _Routes) -> None:
-    failure: dict[int | str, dict[str, Any]] = {
-        "4XX": {"model": failures.FailureAnswer, "description": "The request is at fault."},
-        "5XX": {"model": failures.FailureAnswer, "description": "The service is at fault."},
-    }
-
     def add(
         path: str,
         endpoint: Callable[..., Any],
@@ -155,9 +153,9 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
     ) -> None:
         content = {f"image/{name}": {"schema": {"type": "string", "format": "binary"}} for name in files}
         if files:
-            content["text/event-stream"] = {"schema": {"type": "string", "description": events.ABOUT}}
-        success: dict[int | str, dict[str, Any]] = {200: {"model": answer, "content": content}} if answer else {}
-        app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=success | failure)
+            content["text/event-stream"] = {"schema": {"description": events.ABOUT}}
+        success: Responses = {200: {"model": answer, "content": content}} if answer else {}
+        app.add_api_route(path, endpoint, methods=[method], response_model=None, responses=success | failures_of(path))
 
     add("/v1/images/edits", routes.edit_image, schemas.EditAnswer, "POST", FORMATS)
     add("/v1/locate", routes.locate, schemas.LocateAnswer, "POST")

@@ -19,6 +19,7 @@ DOCUMENTS = [
     "docs/grounding.md",
     "docs/http-api.md",
     "docs/change-guide.md",
+    "docs/conformance.md",
     "docs/tutorial.md",
     "docs/troubleshooting.md",
     "pocket/README.md",

@@ -1,0 +1,67 @@
+"""Read a stream of server-sent events strictly: what a lenient reader forgives is reported here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from benchmarks.conformance.answers import shown
+from benchmarks.conformance.rows import Fails, check
+
+PARTIAL, COMPLETED, PROGRESS = "image_edit.partial_image", "image_edit.completed", "image_edit.progress"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event: what stands behind each `event:` and `data:`, and the names of the other fields, of its lines."""
+
+    events: tuple[str, ...]
+    data: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Return the JSON object of the event. Raises Fails where there is not exactly one."""
+        check(len(self.data) == 1, f"an event has {len(self.data)} data lines instead of one")
+        try:
+            content = json.loads(self.data[0])
+        except ValueError as broken:
+            raise Fails(f"the data of an event is no JSON: {self.data[0][:80]!r}") from broken
+        check(isinstance(content, dict), f"the data of an event is no object: {self.data[0][:80]!r}")
+        assert isinstance(content, dict)
+        return content
+
+
+def streamed(answer: httpx.Response) -> list[Event]:
+    """Return all events of an answer. Raises Fails where it is no stream. Comment lines are no events."""
+    kind = answer.headers.get("content-type", "")
+    check(answer.status_code == 200 and kind.startswith("text/event-stream"), f"no stream came but {shown(answer)}")
+    found = list(_events(answer.text))
+    check(found, "the stream has no events")
+    return found
+
+
+def of_type(events: list[Event], kind: str) -> list[dict[str, Any]]:
+    """Return the JSON of those events that are of this type."""
+    return [event.json for event in events if event.json.get("type") == kind]
+
+
+def _events(text: str) -> Iterator[Event]:
+    blocks: list[list[tuple[str, str]]] = [[]]
+    for line in text.splitlines():
+        if line == "":
+            blocks.append([])
+        elif not line.startswith(":"):
+            name, _, value = line.partition(":")
+            blocks[-1].append((name, value.removeprefix(" ")))
+    for block in blocks:
+        if block:
+            yield Event(
+                tuple(value for name, value in block if name == "event"),
+                tuple(value for name, value in block if name == "data"),
+                tuple(name for name, _ in block if name not in ("event", "data")),
+            )
