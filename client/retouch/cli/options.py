@@ -122,6 +122,8 @@ def _add_outputs(parser: OneLineParser) -> None:
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help=where)
     mask = "Save the mask too. It is white where the picture was repainted."
     parser.add_argument("--mask-out", type=Path, metavar="FILE", help=mask)
+    strip = "Save before, mask and after side by side too."
+    parser.add_argument("--strip", type=Path, metavar="FILE", help=strip)
     _add_options(parser, PreviewOption, also="They are saved beside the picture: partial-1.png, partial-2.png, ...")
 
 
