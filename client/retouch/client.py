@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Retouch(BaseClient):
-    """A client of the service at `base_url`. Close it, or use it in a `with` block. Threads may share it.
+    """A client of the service at `base_url`, which may end in `/v1`. Close it, or use it in a `with` block.
 
-    One try may take `timeout_s` seconds. A try that may succeed later is repeated up to `max_retries` times.
-    `transport` and `sleep` replace how requests travel and how the waits between tries pass.
+    Threads may share it. One try may take `timeout_s` seconds. A try that may succeed later is repeated up to
+    `max_retries` times. `transport` and `sleep` replace how requests travel and how the waits between tries pass.
     """
 
     def __init__(

@@ -17,7 +17,8 @@ from typing import Annotated
 
 from PIL import Image
 
-from retouch.pictures import ranked, write_pictures
+from retouch.drawing import candidates_map, png, strip
+from retouch.pictures import ImageInput, ranked, write_pictures
 
 Point = tuple[int, int]
 Box = tuple[int, int, int, int]
@@ -217,6 +218,14 @@ class EditResult:
         edited = {ranked(Path("edited.png"), rank): image for rank, image in enumerate(self.images, start=1)}
         return write_pictures(folder, {**edited, Path("mask.png"): self.mask})
 
+    def strip(self, original: ImageInput) -> Image.Image:
+        """Return before, mask and after side by side; `original` is the picture that was edited."""
+        return strip(original, self.mask, self.image)
+
+    def _repr_png_(self) -> bytes:
+        """Return the best picture for a notebook."""
+        return png(self.image)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -279,3 +288,8 @@ class Location:
         """
         masks = {Path(f"mask-{index}.png"): candidate.mask for index, candidate in enumerate(self.candidates)}
         return write_pictures(folder, {name: mask for name, mask in masks.items() if mask})
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the candidates over the heat map for a notebook, the meant ones in orange, or None without either."""
+        masks = [candidate.mask for candidate in self.candidates]
+        return png(candidates_map(self.size, self.heat, masks, self.instances)) if self.heat or any(masks) else None

@@ -131,7 +131,9 @@ class FakeService:
 
     def run(self, *argv: object) -> int:
         """The command line with these words."""
-        return main([str(word) for word in argv], transport=httpx.MockTransport(self), sleep=self.sleep)
+        network = httpx.MockTransport(self)
+        words = [str(word) for word in argv]
+        return main(words, transport=network, sleep=self.sleep, async_transport=network, async_sleep=self.asleep)
 
     def _edit(self, seen: Seen) -> dict[str, Any]:
         n = int(seen.texts.get("n", 1))

@@ -125,6 +125,7 @@ def test_edit_as_json(service: Any, photo: Path, capsys: Capture) -> None:
         "edits",
         "partials",
         "mask",
+        "strip",
         "mask_read",
         "markup_read",
         "mode",

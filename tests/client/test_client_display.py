@@ -6,9 +6,14 @@ import argparse
 import io
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from retouch.cli.batch.board import Board
+from retouch.cli.batch.jobs import Job
+from retouch.cli.batch.report import Record
+from retouch.cli.batch.source import Row
 from retouch.cli.display import Display, printable
 from retouch.cli.wording import NOTE, match, seconds, shortened, stage_names
 from retouch.results import Progress
@@ -242,3 +247,46 @@ def test_the_longest_line_of_an_edit_fits_into_80_columns(screens: Any, monkeypa
     with shown.working("Painting", names):
         shown.advance(Progress("inpaint", 100, 150))
     assert frames(err)[-1] == f"{names['inpaint']}, step 100 of 150"
+
+
+def board_of(count: int, **options: bool) -> Board:
+    return Board(argparse.Namespace(**{"json": False, "quiet": False, **options}), count)
+
+
+def a_job(name: str) -> Job:
+    return Job(Row(Path(f"photos/{name}.jpg"), "a lemon", {}), "", Path(f"edited/{name}.png"), "", "")
+
+
+def test_a_batch_on_a_terminal_is_a_bar_with_counts(screens: Any) -> None:
+    _, err = screens()
+    board = board_of(3)
+    with board.shown():
+        board.note(a_job("a"), Record("a", status="done"))
+        board.note(a_job("b"), Record("b", status="failed", message="It says [red]why\x07."))
+        board.note(a_job("c"), Record("c", status="not_found", message="Nothing."))
+    assert "3/3" in err.plain
+    assert "1 done, 2 failed, 0 left" in err.plain
+    lines = [line.strip() for line in re.split(r"[\r\n]+", err.plain)]
+    assert "[2/3] photos/b.jpg: failed, It says [red]why\\x07." in lines
+    assert "[3/3] photos/c.jpg: not found, Nothing." in lines
+    assert not [line for line in lines if "a.png" in line], "what is done is in the bar alone"
+    assert err.shown.endswith("\x1b[1A\x1b[2K")
+
+
+@pytest.mark.parametrize(("is_terminal", "term"), [(False, "xterm"), (True, "dumb")])
+def test_a_batch_elsewhere_is_a_line_for_each_row(screens: Any, is_terminal: bool, term: str) -> None:
+    _, err = screens(is_terminal=is_terminal, term=term)
+    board = board_of(2)
+    with board.shown():
+        board.note(a_job("a"), Record("a", status="done"))
+        board.note(a_job("b"), Record("b", status="failed", message="Two\nlines."))
+    assert err.shown == "[1/2] photos/a.jpg: done, edited/a.png\n[2/2] photos/b.jpg: failed, Two lines.\n"
+
+
+@pytest.mark.parametrize("options", [{"quiet": True}, {"json": True}])
+def test_a_batch_shows_no_progress_to_programs(screens: Any, options: dict[str, bool]) -> None:
+    _, err = screens(is_terminal=False)
+    board = board_of(1, **options)
+    with board.shown():
+        board.note(a_job("a"), Record("a", status="failed", message="No."))
+    assert err.shown == ""

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 from PIL import Image
 from retouch.cli.outputs import UsageError, check_masks_folder, check_outputs, edit_outputs
-from retouch.cli.overlay import COLOURS, heat_overlay
+from retouch.cli.overlay import heat_overlay
+from retouch.drawing import HEAT_COLOURS
 from retouch.pictures import ranked, write_picture
 
 
 def options(image: Path, **more: Any) -> argparse.Namespace:
-    given = {"image": image, **dict.fromkeys(["out", "mask", "markup", "mask_out", "n", "partial_images"]), **more}
+    given = {
+        "image": image,
+        **dict.fromkeys(["out", "mask", "markup", "mask_out", "strip", "n", "partial_images"]),
+        **more,
+    }
     return argparse.Namespace(**given)
 
 
@@ -156,7 +161,7 @@ def test_heat_is_seen_where_it_is_hot(tmp_path: Path) -> None:
     assert overlay.size == (200, 100)
     assert overlay.getpixel((40, 60)) == (100, 100, 100)
     red, green, blue = overlay.getpixel((195, 60))  # type: ignore[misc]
-    hottest = COLOURS[-1]
+    hottest = HEAT_COLOURS[-1]
     assert red == pytest.approx(0.8 * hottest[0] + 0.2 * 100, abs=3)
     assert green == pytest.approx(0.8 * hottest[1] + 0.2 * 100, abs=3)
     assert blue == pytest.approx(0.8 * hottest[2] + 0.2 * 100, abs=3)

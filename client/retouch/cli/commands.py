@@ -25,7 +25,7 @@ def edit(options: argparse.Namespace, client: Retouch, display: Display) -> int:
     over = f' over "{shortened(options.target)}"' if options.target else ""
     doing = f'Painting "{shortened(options.prompt)}"{over}'
     outputs = edit_outputs(options)
-    events = client.edit_stream(options.image, options.prompt, **_given(options, StreamOptions))
+    events = client.edit_stream(options.image, options.prompt, **given_options(options, StreamOptions))
     return _edited(options, display, doing, outputs, events)
 
 
@@ -35,7 +35,7 @@ def remove(options: argparse.Namespace, client: Retouch, display: Display) -> in
         raise UsageError("say what to remove with --target, --point, --box, --mask or --markup")
     what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
     outputs = edit_outputs(options)
-    events = client.edit_stream(options.image, mode="remove", **_given(options, StreamOptions))
+    events = client.edit_stream(options.image, mode="remove", **given_options(options, StreamOptions))
     return _edited(options, display, f"Removing {what}", outputs, events)
 
 
@@ -44,7 +44,7 @@ def locate(options: argparse.Namespace, client: Retouch, display: Display) -> in
     _check_locate(options)
     what = f'"{shortened(options.target)}"' if options.target else "what was pointed at"
     with display.working(f"Looking for {what}"):
-        location = client.locate(options.image, options.target, **_given(options, SearchOptions))
+        location = client.locate(options.image, options.target, **given_options(options, SearchOptions))
     heat: Path | None = options.heat if location.heat else None
     if heat and location.heat:
         write_picture(heat_overlay(options.image, location.heat, location.point_xy), heat)
@@ -90,11 +90,13 @@ def _edited(
         result, partials = _follow(events, display, outputs.partials)
     elapsed_s = time.monotonic() - started
     saved = _save(result, outputs)
+    if outputs.strip:
+        write_picture(result.strip(options.image), outputs.strip)
     display.show(
         title=str(saved[0]),
-        facts=edit_facts(result, saved, partials, outputs.mask, elapsed_s),
+        facts=edit_facts(result, saved, partials, outputs, elapsed_s),
         bare="\n".join(str(path) for path in saved),
-        data=edit_record(result, saved, partials, outputs.mask, elapsed_s),
+        data=edit_record(result, saved, partials, outputs, elapsed_s),
     )
     return 0
 
@@ -141,7 +143,7 @@ def _check_locate(options: argparse.Namespace) -> None:
         check_masks_folder(options.masks_out, options.image, options.markup)
 
 
-def _given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+def given_options(options: argparse.Namespace, kind: type) -> dict[str, Any]:
     """Return the options of a call, where `kind` is the typed dictionary of what it takes."""
     on_it, not_on_it = options.point, options.not_point
     labels = [1] * len(on_it) + [0] * len(not_on_it) if not_on_it else None

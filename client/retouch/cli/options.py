@@ -1,24 +1,27 @@
 """The words of the command line. An error in them is one line, with exit status 2.
 
-The options of a call come from `retouch.options`, with the same names and sentences. Only those in `_FLAGS` have other
-names, and `_add_search` splits the points by their labels.
+The options of a call come from `retouch.options`, with the same names and sentences. Only those in `words.FLAGS` have
+other names, and `_add_search` splits the points by their labels.
 """
 
 from __future__ import annotations
 
 import argparse
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, NoReturn
 
 from retouch import __version__
-from retouch.calls import is_header_value
+from retouch.async_client import AsyncRetouch
+from retouch.cli.batch.command import batch
 from retouch.cli.commands import edit, locate, remove, score
+from retouch.cli.completion import SHELLS, completion
+from retouch.cli.suggestions import suggestion_for_choice, suggestion_for_flag
+from retouch.cli.words import FLAGS, argument, point, seconds, text, whole
+from retouch.client import Retouch
 from retouch.connection import BASE_URL, TIMEOUT_S
 from retouch.options import (
-    About,
     FillOption,
     PainterOptions,
     PaintingOptions,
@@ -29,8 +32,7 @@ from retouch.options import (
     TargetOption,
     options_of,
 )
-from retouch.pictures import ImageInput
-from retouch.results import Box, Point
+from retouch.retries import MAX_RETRIES
 
 Commands = argparse._SubParsersAction
 """What `add_subparsers` returns; argparse has no public name for it."""
@@ -38,23 +40,32 @@ Commands = argparse._SubParsersAction
 EPILOG = """\
 exit status:
   0    done
-  1    the service refused, failed or is away; `locate` found nothing
+  1    the service refused, failed or is away; `locate` found nothing; a row of a batch was not done
   2    wrong use
   130  stopped with Ctrl-C
 """
 
-_FLAGS = {"negative_prompt": "--negative", "num_inference_steps": "--steps", "guidance_scale": "--guidance"}
-"""The options whose names are shorter here."""
-
-_MAY_BE_EMPTY = {"negative_prompt"}
-"""The texts that a script may leave empty."""
+BATCH_EPILOG = """\
+The same command goes on where an earlier run was stopped, and tries again what has failed. `results.csv` has a row for
+each edit that has ended.
+"""
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argparse parser that prints no usage text in front of an error."""
+    """An argparse parser that says in one line what is wrong, without the usage text and with a suggestion."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self._refuse(message, suggestion_for_choice(message))
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Stop because of words that this command does not know."""
+        others = {name.replace("_", "-"): flag for name, flag in FLAGS.items()}
+        suggestion = suggestion_for_flag(unknown, self._option_string_actions, others)
+        self._refuse(f"unrecognized arguments: {' '.join(unknown)}", suggestion)
+
+    def _refuse(self, message: str, suggestion: str) -> NoReturn:
+        advice = f"{suggestion} See" if suggestion else "see"
+        self.exit(2, f"{self.prog}: {message} ({advice} {self.prog} --help)\n")
 
 
 def parse(argv: Sequence[str] | None, environment: Mapping[str, str]) -> argparse.Namespace:
@@ -68,9 +79,13 @@ def parse(argv: Sequence[str] | None, environment: Mapping[str, str]) -> argpars
     )
     parser.add_argument("--version", action="version", version=f"retouch {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    for add in (_add_edit, _add_remove, _add_locate, _add_score):
+    for add in (_add_edit, _add_remove, _add_locate, _add_score, _add_batch):
         _add_shared(add(commands), environment)
-    return parser.parse_args(argv)
+    _add_completion(commands, parser)
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        commands.choices[options.command].refuse(unknown)
+    return options
 
 
 def _add_edit(commands: Commands[OneLineParser]) -> OneLineParser:
@@ -110,9 +125,38 @@ def _add_score(commands: Commands[OneLineParser]) -> OneLineParser:
     return parser
 
 
+def _add_batch(commands: Commands[OneLineParser]) -> OneLineParser:
+    what = "Edit many pictures: all of a folder alike, or each as a row of a table says."
+    parser = commands.add_parser("batch", help=what, description=what, epilog=BATCH_EPILOG, allow_abbrev=False)
+    parser.set_defaults(run=batch, client=AsyncRetouch)
+    source = "A folder of pictures, or a CSV file with a column `image` and columns named like the options of an edit."
+    parser.add_argument("source", type=Path, help=source)
+    prompt = "What to paint in each picture whose row has no prompt of its own."
+    parser.add_argument("prompt", type=text, nargs="?", help=prompt)
+    where = "Where to save the pictures and `results.csv` (default: SOURCE-edited)."
+    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help=where)
+    parser.add_argument("--remove", action="store_true", help="Remove what is meant, in place of painting a PROMPT.")
+    parser.add_argument("--again", action="store_true", help="Edit also what an earlier run has done.")
+    at_least_one: dict[str, Any] = {"type": partial(whole, least=1), "metavar": "N"}
+    parser.add_argument("--workers", default=4, **at_least_one, help="How many edits run at a time (default: 4).")
+    tries = f"How often an edit is tried again while the service is busy or away (default: {MAX_RETRIES})."
+    parser.add_argument("--retries", type=partial(whole, least=0), default=MAX_RETRIES, metavar="N", help=tries)
+    _add_search(parser, TargetOption, RegionOptions)
+    _add_options(parser.add_argument_group("how to paint it"), PaintingOptions, FillOption)
+    _add_options(parser.add_argument_group("request"), RequestOptions, without=("idempotency_key",))
+    return parser
+
+
+def _add_completion(commands: Commands[OneLineParser], parser: OneLineParser) -> None:
+    what = "Print the script by which a shell completes the words of this command."
+    added = commands.add_parser("completion", help=what, description=what, allow_abbrev=False)
+    added.add_argument("shell", choices=SHELLS, help="For bash: source <(retouch completion bash)")
+    added.set_defaults(run=completion, client=None, parser=parser, json=False, quiet=False)
+
+
 def _add_command(commands: Commands[OneLineParser], name: str, run: Callable[..., int], what: str) -> OneLineParser:
     parser = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, client=Retouch)
     parser.add_argument("image", type=Path, help="The picture: a PNG, JPEG or WebP file. It is never written to.")
     return parser
 
@@ -122,6 +166,8 @@ def _add_outputs(parser: OneLineParser) -> None:
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help=where)
     mask = "Save the mask too. It is white where the picture was repainted."
     parser.add_argument("--mask-out", type=Path, metavar="FILE", help=mask)
+    strip = "Save before, mask and after side by side too."
+    parser.add_argument("--strip", type=Path, metavar="FILE", help=strip)
     _add_options(parser, PreviewOption, also="They are saved beside the picture: partial-1.png, partial-2.png, ...")
 
 
@@ -134,37 +180,22 @@ def _add_search(parser: OneLineParser, *kinds: type) -> None:
     meant.add_argument("--not-point", **pixel, help="A pixel beside what is meant; repeatable.")
 
 
-def _add_options(group: argparse._ActionsContainer, *kinds: type, also: str = "") -> None:
+def _add_options(group: argparse._ActionsContainer, *kinds: type, also: str = "", without: Sequence[str] = ()) -> None:
     """Add an option for each one of the typed dictionaries `kinds`. Their help ends with `also`."""
     for name, (hint, about) in [option for kind in kinds for option in options_of(kind).items()]:
-        if name not in ("points", "labels"):
+        if name not in ("points", "labels", *without):
             words = " ".join(filter(None, [about.sentence, f"({about.limits})" if about.limits else "", also]))
-            flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
-            group.add_argument(flag, dest=name, help=words.replace("%", "%%"), **_argument(name, hint, about))
-
-
-def _argument(name: str, hint: Any, about: About) -> dict[str, Any]:
-    """Return how argparse reads the option `name`."""
-    if get_origin(hint) is Literal:
-        return {"choices": get_args(hint)}
-    if hint is bool:
-        return {"action": argparse.BooleanOptionalAction, "default": None}
-    if hint is int:
-        return {"type": partial(whole, least=int(about.least or 0), most=about.most), "metavar": "N"}
-    if about.header:
-        return {"type": visible, "metavar": "KEY"}
-    if name in _MAY_BE_EMPTY:
-        return {"type": utf8, "metavar": "TEXT"}
-    known = {str: (text, "TEXT"), float: (float, "X"), Box: (box, "L,T,R,B"), ImageInput: (Path, "FILE")}
-    convert, metavar = known[hint]
-    return {"type": convert, "metavar": metavar}
+            flag = FLAGS.get(name, "--" + name.replace("_", "-"))
+            group.add_argument(flag, dest=name, help=words.replace("%", "%%"), **argument(name, hint, about))
 
 
 def _add_shared(parser: OneLineParser, environment: Mapping[str, str]) -> None:
     """Add the options that all commands have."""
     service = parser.add_argument_group("service")
     url = environment.get("RETOUCH_URL") or BASE_URL
-    service.add_argument("--url", default=url, help=f"Where it is (default: $RETOUCH_URL or {BASE_URL}).")
+    service.add_argument(
+        "--url", default=url, help=f"Where it is, with or without /v1 at the end (default: $RETOUCH_URL or {BASE_URL})."
+    )
     key = environment.get("RETOUCH_API_KEY")
     service.add_argument("--api-key", default=key, metavar="KEY", help="Its key; better set as $RETOUCH_API_KEY.")
     service.add_argument(
@@ -175,64 +206,3 @@ def _add_shared(parser: OneLineParser, environment: Mapping[str, str]) -> None:
     output.add_argument(
         "--quiet", action="store_true", help="Print the bare result: the path, the point or the number."
     )
-
-
-def text(word: str) -> str:
-    """Return a text that can be looked for or painted."""
-    if not word.strip():
-        raise ArgumentTypeError("the text is empty")
-    return utf8(word)
-
-
-def utf8(word: str) -> str:
-    """Return a text that can be sent."""
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        raise ArgumentTypeError("the text is not UTF-8") from None
-    return word
-
-
-def visible(word: str) -> str:
-    """Return a text that can be sent as a header."""
-    if not is_header_value(word):
-        raise ArgumentTypeError(f"{word!r} is not 1 to 255 visible ASCII characters")
-    return word
-
-
-def whole(word: str, least: int, most: float | None = None) -> int:
-    """Return a whole number of `least` or more, and of no more than `most`."""
-    if not word.isascii() or not word.isdecimal() or not least <= int(word) <= (most or float("inf")):
-        limit = "or more" if most is None else f"to {most:g}"
-        raise ArgumentTypeError(f"{word!r} is not a whole number of {least} {limit}")
-    return int(word)
-
-
-def seconds(word: str) -> float:
-    """Return a number of seconds above 0."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ArgumentTypeError(f"{word!r} is not a number of seconds above 0")
-    return value
-
-
-def point(word: str) -> Point:
-    """Return the point that is written as X,Y."""
-    try:
-        x, y = map(int, word.split(","))
-    except ValueError:
-        raise ArgumentTypeError(f"{word!r} is not X,Y in whole pixels, such as 120,80") from None
-    return x, y
-
-
-def box(word: str) -> Box:
-    """Return the box that is written as LEFT,TOP,RIGHT,BOTTOM."""
-    try:
-        left, top, right, bottom = map(int, word.split(","))
-    except ValueError:
-        message = f"{word!r} is not LEFT,TOP,RIGHT,BOTTOM in whole pixels, such as 40,30,220,160"
-        raise ArgumentTypeError(message) from None
-    return left, top, right, bottom

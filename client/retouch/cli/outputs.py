@@ -17,11 +17,12 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class EditOutputs:
-    """The files for the pictures, best first, for the mask, if it is wanted, and for the unfinished pictures."""
+    """The files for the pictures, best first, for the unfinished ones, and for the mask and the strip if wanted."""
 
     pictures: tuple[Path, ...]
     mask: Path | None
     partials: tuple[Path, ...] = ()
+    strip: Path | None = None
 
 
 def edit_outputs(options: argparse.Namespace) -> EditOutputs:
@@ -32,9 +33,9 @@ def edit_outputs(options: argparse.Namespace) -> EditOutputs:
     best = options.out or options.image.with_name(f"{options.image.stem}.edited.png")
     pictures = tuple(ranked(best, rank) for rank in range(1, (options.n or 1) + 1))
     partials = tuple(best.with_name(f"partial-{number}.png") for number in range(1, (options.partial_images or 0) + 1))
-    masks = [options.mask_out] if options.mask_out else []
-    check_outputs([*pictures, *masks, *partials], options.image, mask=options.mask, markup=options.markup)
-    return EditOutputs(pictures, options.mask_out, partials)
+    others = [path for path in (options.mask_out, options.strip) if path]
+    check_outputs([*pictures, *others, *partials], options.image, mask=options.mask, markup=options.markup)
+    return EditOutputs(pictures, options.mask_out, partials, options.strip)
 
 
 def check_input(path: Path) -> None:

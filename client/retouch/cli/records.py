@@ -7,17 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from retouch.cli.outputs import EditOutputs
 from retouch.errors import APIStatusError, InvalidResponse, RetouchError, TargetNotFound
 from retouch.results import Candidate, EditResult, Location, Score
 
 
 def edit_record(
-    result: EditResult, saved: Sequence[Path], partials: Sequence[Path], mask: Path | None, elapsed_s: float
+    result: EditResult, saved: Sequence[Path], partials: Sequence[Path], outputs: EditOutputs, elapsed_s: float
 ) -> dict[str, Any]:
     """Return the record of an edit.
 
-    `saved` are the files that its pictures went to, `partials` those of the unfinished ones, and `mask` that of the
-    mask.
+    `saved` are the files that its pictures went to, `partials` those of the unfinished ones, and `outputs` has those of
+    its mask and its strip.
     """
     edits = [
         {
@@ -33,7 +34,8 @@ def edit_record(
     return {
         "edits": edits,
         "partials": [str(path) for path in partials],
-        "mask": str(mask) if mask else None,
+        "mask": str(outputs.mask) if outputs.mask else None,
+        "strip": str(outputs.strip) if outputs.strip else None,
         "mask_read": asdict(result.mask_read) if result.mask_read else None,
         "markup_read": asdict(result.markup_read) if result.markup_read else None,
         "mode": result.mode,

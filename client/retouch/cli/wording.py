@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from retouch.cli.outputs import EditOutputs
 from retouch.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -52,12 +53,12 @@ def shortened(text: str, width: int = 32) -> str:
 
 
 def edit_facts(
-    result: EditResult, saved: Sequence[Path], partials: Sequence[Path], mask: Path | None, elapsed_s: float
+    result: EditResult, saved: Sequence[Path], partials: Sequence[Path], outputs: EditOutputs, elapsed_s: float
 ) -> Facts:
     """Return the lines about an edit.
 
-    `saved` are the files that its pictures went to, `partials` those of the unfinished ones, and `mask` that of the
-    mask.
+    `saved` are the files that its pictures went to, `partials` those of the unfinished ones, and `outputs` has those of
+    its mask and its strip.
     """
     best, *others = result.edits
     facts = [("found", _found(result))]
@@ -74,8 +75,7 @@ def edit_facts(
     facts += [("also", _also(path, other)) for path, other in zip(saved[1:], others, strict=False)]
     if partials:
         facts.append(("partial", _first_to_last(partials)))
-    if mask:
-        facts.append(("mask", str(mask)))
+    facts += [(name, str(path)) for name, path in (("mask", outputs.mask), ("strip", outputs.strip)) if path]
     if result.converted:
         facts.append(("converted", ", ".join(result.converted)))
     facts += [(NOTE, note) for note in _edit_notes(result)]
