@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings
 from deployments.driver.rules import check_pixels
-from deployments.http import answers, failures, schemas
+from deployments.http import answers, failures, schemas, site
 from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, Fields
 from deployments.http.forms import Form, most_bytes, read_form
 from deployments.http.middleware import BodyLimit, Cors, Head, Net, RequestIds, request_id_of
@@ -74,6 +74,7 @@ def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None) -> 
     limits_now = limits_of or (lambda: driver.settings.limits)
     middleware = [
         Middleware(RequestIds),
+        Middleware(site.SlashAfterPrefix),
         Middleware(Cors, origins_of=lambda: driver.settings.cors_origins),
         Middleware(Head),
         Middleware(Net),
@@ -94,6 +95,7 @@ class _Api(FastAPI):
             title="Retouch",
             summary="Edits a picture by words.",
             middleware=middleware,
+            docs_url=None,  # FastAPI's own loads scripts of another host; `site` has ours
             redoc_url=None,
             # A redirect of a POST to another path comes as a surprise, and its address is the client's Host header.
             redirect_slashes=False,
@@ -141,6 +143,8 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
     add("/healthz", routes.healthz)
     add("/readyz", routes.readyz)
     add("/", routes.index)
+    for path, endpoint in {"/docs": site.documentation, "/page/{name}": site.page_file}.items():
+        app.add_api_route(path, endpoint, response_model=None, include_in_schema=False)
 
 
 class _Routes:
@@ -220,8 +224,10 @@ class _Routes:
             return failures.not_ready(stages)
         return JSONResponse({"status": "ready", "stages": dict.fromkeys(stages, True)})
 
-    async def index(self) -> Response:
-        """Name the routes, and the limits that are in force."""
+    async def index(self, request: Request) -> Response:
+        """Name the routes, and the limits that are in force. Whoever accepts text/html gets the page for people."""
+        if site.asks_for_page(request.headers.get("accept", "")):
+            return site.page(request)
         routes = {
             "edit": "POST /v1/images/edits",
             "locate": "POST /v1/locate",
@@ -230,8 +236,10 @@ class _Routes:
             "health": "GET /healthz",
             "readiness": "GET /readyz",
             "documentation": "GET /docs",
+            "page": "GET / with Accept: text/html",
         }
-        return JSONResponse({"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()})
+        index = {"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()}
+        return JSONResponse(index, headers={"vary": "Accept"})
 
     def _settings(self) -> DriverSettings:
         """Return the driver's settings with the limits that are in force here."""
