@@ -236,7 +236,6 @@ class _Routes:
             "health": "GET /healthz",
             "readiness": "GET /readyz",
             "documentation": "GET /docs",
-            "page": "GET / with Accept: text/html",
         }
         index = {"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()}
         return JSONResponse(index, headers={"vary": "Accept"})

@@ -31,9 +31,9 @@ LIMITS = Limits(max_image_bytes=3_000_000, max_pixels=1_000_000, max_side_px=200
 
 
 class ColourPainter:
-    """Finds the things of COLOURS by their colour in the pixels that it gets, the largest first.
+    """Finds the things of `colours` by their colour in the pixels that it gets, the largest first.
 
-    It waits at `hold` while that is set, raises the next of `failures`, and keeps the requests that it gets.
+    It raises the next of `failures`, waits while it `is_paused`, and keeps the requests that it gets.
     """
 
     def __init__(self) -> None:
@@ -41,10 +41,10 @@ class ColourPainter:
         self.stages = {"clip": Readiness(True), "sam": Readiness(True), "inpaint": Readiness(True)}
         self.requests: list[EditRequest | LocateRequest | ScoreRequest] = []
         self.failures: list[Exception] = []
-        self.hold: asyncio.Event | None = None
-        self.cancelled = 0
+        self.is_paused = False
         self.unsafe_seeds: tuple[int, ...] = ()
         self.gain = 0.09
+        self.colours = dict(COLOURS)
 
     @property
     def edits(self) -> list[EditRequest]:
@@ -92,18 +92,25 @@ class ColourPainter:
         self.requests.append(request)
         if self.failures:
             raise self.failures.pop(0)
-        if self.hold is not None:
-            try:
-                await self.hold.wait()
-            except asyncio.CancelledError:
-                self.cancelled += 1
-                raise
+        while self.is_paused:  # noqa: ASYNC110 (the test, which ends the pause, runs in another thread)
+            await asyncio.sleep(0.01)
 
     def _painted(self, request: EditRequest, mask: np.ndarray, seed: int | None, rank: int) -> Edit:
-        colour = GROUND if seed is None else colour_of(seed)
         gain = (-self.gain if request.mode == "remove" else self.gain) - 0.02 * rank
         score = Score(before=0.1, after=0.1 + gain, region_before=0.1, region_after=0.1 + gain)
-        return Edit(np.where(mask[..., None], np.uint8(colour), request.image), seed, score, 1.0, "traced", "float32")
+        return Edit(self.paint(request.image, mask, seed), seed, score, 1.0, "traced", "float32")
+
+    def things(self, image: np.ndarray, colour: tuple[int, int, int]) -> list[np.ndarray]:
+        """Return the masks, HxW bool, of all things of a colour in the picture, the largest first."""
+        like = np.abs(image.astype(int) - colour).sum(axis=2) < TOLERANCE
+        labels, count = ndimage.label(like)
+        masks = [labels == label for label in range(1, count + 1)]
+        return sorted((mask for mask in masks if mask.sum() > 30), key=lambda mask: -int(mask.sum()))
+
+    def paint(self, image: np.ndarray, mask: np.ndarray, seed: int | None) -> np.ndarray:
+        """Return the picture painted in the mask; without a seed, with the ground."""
+        colour = GROUND if seed is None else colour_of(seed)
+        return np.where(mask[..., None], np.uint8(colour), image)
 
     def found(self, request: EditRequest | LocateRequest) -> Location:
         """Return where the things are that the request means."""
@@ -114,8 +121,8 @@ class ColourPainter:
             return _location(target, [mask], None, 1.0)
         if request.points or request.box:
             return _location(target, [_pointed(request)], None, 0.9)
-        name = next((name for name in COLOURS if name in target), None)
-        masks = [] if name is None else _things(image, COLOURS[name])
+        name = next((name for name in self.colours if name in target), None)
+        masks = [] if name is None else self.things(image, self.colours[name])
         heat = _heat(masks, image)
         if not masks:
             guess = np.zeros(image.shape[:2], bool)
@@ -133,13 +140,6 @@ class ColourPainter:
 def colour_of(seed: int) -> tuple[int, int, int]:
     """Return the colour that the painter paints with a seed."""
     return 240, seed % 251, seed // 251 % 251
-
-
-def _things(image: np.ndarray, colour: tuple[int, int, int]) -> list[np.ndarray]:
-    like = np.abs(image.astype(int) - colour).sum(axis=2) < TOLERANCE
-    labels, count = ndimage.label(like)
-    masks = [labels == label for label in range(1, count + 1)]
-    return sorted((mask for mask in masks if mask.sum() > 30), key=lambda mask: -int(mask.sum()))
 
 
 def _pointed(request: EditRequest | LocateRequest) -> np.ndarray:

@@ -93,7 +93,11 @@ class Document {
   }
 }
 
-document.documentElement.dataset.theme = localStorage.getItem("retouch.theme") ?? "system";
+try {
+  document.documentElement.dataset.theme = localStorage.getItem("retouch.theme") ?? "system";
+} catch {
+  // the browser keeps nothing, so the colours are the system's
+}
 const response = await fetch("openapi.json").catch(() => null);
 if (response?.ok) new Document(await response.json()).show();
 else $("summary").textContent = "The service cannot be reached.";

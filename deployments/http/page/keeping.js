@@ -89,7 +89,7 @@ export class Keeping {
   }
 }
 
-function opened() {
+async function opened() {
   const request = indexedDB.open(DATABASE, 1);
   request.onupgradeneeded = () => {
     request.result.createObjectStore("entries", { keyPath: "id" });

@@ -31,23 +31,23 @@ new Panel({ store, jobs, view, overlay, opener });
 new Results({ store, jobs, opener, keeping, snippets: new Snippets(), restore });
 listenToKeys({ store, jobs, view, pointers, overlay, say });
 
+const onPhone = () => matchMedia("(max-width: 860px)").matches;
+
 store.subscribe((state, before) => {
+  const { notice } = state;
   if (state.picture !== before.picture) view.fit();
   else view.show();
-  const { job, notice, problem, limits: _, ...kept } = state;
+  if (onPhone() && ((state.job && !before.job) || (notice?.actions?.length && notice !== before.notice))) scrollTo(0, 0);
+  const { job: _job, notice: _notice, problem: _problem, limits: _limits, ...kept } = state;
   if (Object.keys(kept).some((name) => kept[name] !== before[name])) keeping.later();
   if (notice?.brief && notice !== before.notice) setTimeout(() => store.state.notice === notice && store.set({ notice: null }), BRIEF_MS);
 });
 
-/** Keep a result, and bring it into sight; the picture stays where it is. */
+/** Keep a result, and bring what is said of it into sight; the picture stays where it is. */
 function done(result) {
   keeping.add(result);
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const below = matchMedia("(max-width: 860px)").matches;
-  requestAnimationFrame(() => {
-    const place = below ? document.body : $("results");
-    place.scrollIntoView({ block: below ? "start" : "nearest", behavior: calm ? "auto" : "smooth" });
-  });
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  requestAnimationFrame(() => onPhone() || $("results").scrollIntoView({ block: "nearest", behavior }));
 }
 
 /** Show an edit of the history again: its picture, its words, its seed, what was marked and what came of it. */

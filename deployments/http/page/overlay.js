@@ -15,7 +15,7 @@ export class Overlay {
     this.canvas = canvas;
     this.store = store;
     this.context = canvas.getContext("2d");
-    // What is marked, the same grown by one and by two pixels of the screen, and the edges made of them.
+    // What is marked, the same grown a little for a white edge and a little more for a black one, and the edges made of them.
     [this.mask, this.inner, this.outer, this.edge] = Array.from({ length: 4 }, () =>
       document.createElement("canvas").getContext("2d"),
     );
@@ -88,7 +88,7 @@ export class Overlay {
 
   marked(draw) {
     const pixel = 1 / this.view.scale;
-    const layers = [[this.mask, 0, "#000"], [this.inner, pixel, "#fff"], [this.outer, 2.5 * pixel, "#000"]];
+    const layers = [[this.mask, 0, "#000"], [this.inner, 1.75 * pixel, "#fff"], [this.outer, 3.25 * pixel, "#000"]];
     for (const [context, grow, colour] of layers) {
       this.aim(context);
       context.fillStyle = context.strokeStyle = colour;
@@ -103,7 +103,7 @@ export class Overlay {
     context.beginPath();
     const first = Math.max(0, from - 1);
     context.moveTo(path[2 * first], path[2 * first + 1]);
-    for (let i = 2 * first; i < path.length; i += 2) context.lineTo(path[i], path[i + 1]);
+    for (let i = 2 * first; i < path.length; i += 2) context.lineTo(path[i] + 0.01, path[i + 1]); // a line of no length is not drawn
     context.stroke();
     context.globalCompositeOperation = "source-over";
   }

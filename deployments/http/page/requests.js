@@ -80,12 +80,13 @@ function filled(name, value) {
 export const newSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0]);
 
 /**
- * Return a request that repeats what came of it: with the seed and the filling that the service chose.
+ * Return a request that repeats what came of it: with the seed, the steps and the filling that the service chose.
  * @param {object} request
  * @param {object} answer
  */
 export function pinned(request, answer) {
-  const texts = [...request.texts];
+  const steps = ["num_inference_steps", String(answer.num_inference_steps)];
+  const texts = request.texts.map((text) => (text[0] === "quality" ? steps : text));
   const has = (name) => texts.some(([sent]) => sent === name);
   if (answer.fill_method && !has("fill_method")) texts.push(["fill_method", answer.fill_method]);
   const seeds = [...answer.data, ...(answer.filtered ?? [])].map(({ seed }) => seed).filter((seed) => seed !== null);

@@ -5,7 +5,7 @@ import { button } from "./panel.js";
 import { save } from "./results.js";
 
 const $ = (id) => document.getElementById(id);
-const NUMBERS = ["n", "seed", "candidate"];
+const NUMBERS = ["n", "seed", "candidate", "num_inference_steps"];
 
 /** Shows the snippets, and copies them. */
 export class Snippets {
