@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -54,6 +54,14 @@ class Person:
 
     def takes(self, tool: str) -> None:
         self.page.locator(f"input[name=tool][value={tool}]").check(force=True)
+
+    def waits_until(self, condition: Callable[[], Any]) -> None:
+        """Wait until something has happened on the other side."""
+        for _ in range(1000):
+            if condition():
+                return
+            self.page.wait_for_timeout(10)
+        raise AssertionError("it never happened")
 
     def on_screen(self, place: Place) -> Place:
         """Return where a place of the picture is on the screen."""

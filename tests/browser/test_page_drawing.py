@@ -17,6 +17,12 @@ def line(a, b, size):
     return np.hypot(COLUMNS - ax - along * (bx - ax), ROWS - ay - along * (by - ay)) <= size / 2
 
 
+def dab(pixel, size):
+    """The pixels that a click on a pixel marks: HxW bool."""
+    middle = pixel[0] + 0.5, pixel[1] + 0.5
+    return line(middle, middle, size)
+
+
 def same(mask, expected, slack=0.02):
     """Whether two masks differ in no more than a border of rounded pointer places."""
     return (mask ^ expected).sum() <= slack * expected.sum()
@@ -43,8 +49,8 @@ def test_strokes_add_to_what_was_found_and_take_from_it(person, driver):
     person.paint("a lemon")
     found = np.zeros((HEIGHT, WIDTH), bool)
     found[CACTUS[1] : CACTUS[3] + 1, CACTUS[0] : CACTUS[2] + 1] = True
-    drawn = found | line((300, 200), (300, 200), 40)
-    assert same(driver.edits[0].mask, drawn & ~line(CACTUS[:2], CACTUS[:2], 40))
+    drawn = found | dab((300, 200), 40)
+    assert same(driver.edits[0].mask, drawn & ~dab(CACTUS[:2], 40))
 
 
 def test_undo_redo_and_clear_mend_every_slip(person, driver):
@@ -55,7 +61,7 @@ def test_undo_redo_and_clear_mend_every_slip(person, driver):
     person.page.click("#undo")
     person.page.click("#redo")
     person.paint("a lemon")
-    assert same(driver.edits[0].mask, line((100, 100), (100, 100), 40))
+    assert same(driver.edits[0].mask, dab((100, 100), 40))
     person.page.keyboard.press("Control+z")  # the result
     person.page.locator("#stage").focus()
     person.page.keyboard.press("Control+z")  # the dab
@@ -74,7 +80,7 @@ def test_another_tool_keeps_the_strokes(person, driver):
     for tool in ("eraser", "plus", "minus", "box", "pan", "brush"):
         person.takes(tool)
     person.paint("a lemon")
-    assert same(driver.edits[0].mask, line((100, 100), (100, 100), 40))
+    assert same(driver.edits[0].mask, dab((100, 100), 40))
 
 
 def test_shift_draws_a_straight_line_from_the_last_stroke(person, driver):
@@ -84,7 +90,7 @@ def test_shift_draws_a_straight_line_from_the_last_stroke(person, driver):
     person.clicks((300, 250))
     person.page.keyboard.up("Shift")
     person.paint("a lemon")
-    assert same(driver.edits[0].mask, line((100, 100), (300, 250), 40))
+    assert same(driver.edits[0].mask, line((100.5, 100.5), (300.5, 250.5), 40))
 
 
 def test_the_brush_has_a_size(person, driver):
@@ -92,7 +98,7 @@ def test_the_brush_has_a_size(person, driver):
     person.page.locator("#size").fill("100")
     person.clicks((240, 180))
     person.paint("a lemon")
-    assert same(driver.edits[0].mask, line((240, 180), (240, 180), 100))
+    assert same(driver.edits[0].mask, dab((240, 180), 100))
 
 
 def test_the_mask_is_right_at_the_edges_of_the_picture(person, driver):

@@ -71,6 +71,7 @@ def test_stop_is_at_once_and_painting_works_again(person, driver):
     person.page.on("requestfailed", lambda request: given_up.append(request.url.rpartition("/v1/")[2]))
     driver.is_paused = True
     start_painting(person)
+    person.waits_until(lambda: driver.edits)
     person.page.click("#stop")
     person.reads("Stopped. Nothing has changed.")
     expect(person.page.locator("#results")).to_be_hidden()

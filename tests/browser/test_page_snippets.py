@@ -29,8 +29,8 @@ def points(person):
     person.clicks(middle(SMALL_APPLE))
     person.reads("Cut out where you pointed.")
     person.takes("minus")
-    person.clicks((10, 10))
-    person.page.wait_for_timeout(200)
+    with person.page.expect_response("**/v1/locate"):
+        person.clicks((10, 10))
     person.reads("Cut out where you pointed.")
     person.paint("a lemon")
 

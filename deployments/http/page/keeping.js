@@ -26,7 +26,8 @@ export class Keeping {
     if (!session) return { session: null, history };
     const picture = session.picture && unpacked(session.picture);
     const result = history.find((entry) => entry.id === session.resultId) ?? null;
-    return { session: { ...session, picture, result }, history };
+    const view = result ? session.view : "edit";
+    return { session: { ...session, picture, result, view }, history };
   }
 
   /** Write down, soon, what the tab is at. */
@@ -40,12 +41,12 @@ export class Keeping {
     clearTimeout(this.timer);
     const { state } = this.store;
     if (!state.picture) return;
-    const { picture, found, result } = state;
+    const { picture, found, result, history } = state;
     if (this.packed?.blob !== picture.blob) this.packed = { blob: picture.blob, value: await packed(picture) };
     const session = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
     session.picture = this.packed.value;
     session.found = found && { answer: found.answer, places: Boolean(found.places) };
-    session.resultId = result?.id ?? null;
+    session.resultId = history.find(({ id }) => id === result?.id)?.id ?? null;
     session.tab = this.tab;
     session.time = Date.now();
     await this.put("sessions", session);

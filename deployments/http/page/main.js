@@ -54,11 +54,10 @@ function done(result) {
 async function restore(entry) {
   const { picture, words, sketch } = entry;
   const { found, ...marks } = sketch;
-  const seed = entry.images[0].seed;
-  const options = { ...words.options, seed: words.options.seed && seed !== null ? String(seed) : words.options.seed };
+  const [, seed = ""] = entry.request.texts.find(([name]) => name === "seed") ?? [];
   jobs.abort();
   store.change({ ...marks, picture, found: await foundAgain(found, picture, marks), result: entry, shown: 0, view: "result" });
-  store.set({ target: words.target, prompt: words.prompt, options, compare: 100, job: null, notice: null, problem: null });
+  store.set({ target: words.target, prompt: words.prompt, options: { ...words.options, seed }, compare: 100, job: null, notice: null, problem: null });
 }
 
 async function foundAgain(found, picture, { points, box }) {
