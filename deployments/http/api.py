@@ -143,8 +143,8 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
     add("/healthz", routes.healthz)
     add("/readyz", routes.readyz)
     add("/", routes.index)
-    for path, endpoint in {"/docs": site.documentation, "/page/{name}": site.page_file}.items():
-        app.add_api_route(path, endpoint, response_model=None, include_in_schema=False)
+    app.add_api_route("/docs", site.documentation, response_model=None, include_in_schema=False)
+    app.add_api_route("/page/{name}", site.page_file, response_model=None, include_in_schema=False)
 
 
 class _Routes:

@@ -111,17 +111,3 @@ def test_the_service_goes_away_and_comes_back_and_the_work_is_kept(person, servi
     person.presses("Try again")
     person.sees_result()
     assert driver.edits[0].mask[100, 100]
-
-
-def test_a_stream_that_breaks_off_is_a_lost_connection(person):
-    """And one that ends with an error says which. Pictures come in pieces, and lines may end as on Windows."""
-    pieces = ['event: image_edit.progress\r\ndata: {"type": "image_edit.progress"}\r\n\r\n: ping\n\n']
-    pieces.append('event: error\ndata: {"type": "error", "error": {"message": "x", "code": "moderation_blocked"}}\n\n')
-    person.page.route(
-        "**/v1/images/edits", lambda route: route.fulfill(content_type="text/event-stream", body=pieces.pop(0))
-    )
-    person.page.fill("#prompt", "a lemon")
-    person.page.click("#paint")
-    person.reads("The service cannot be reached. Your work is kept.")
-    person.page.click("#paint")
-    person.reads(HELD_BACK)
