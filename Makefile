@@ -28,7 +28,7 @@ demo: $(READY)  ## one real edit, offline: outputs/demo/{original,sam_mask,edite
 		--seed 7 --output_dir outputs/demo
 
 serve: $(READY)  ## the service and its page with the pocket models on http://127.0.0.1:8000, until Ctrl-C
-	$(BIN)/python -m deployments.launch.service
+	$(BIN)/python -m deployments.local
 
 test: $(READY)  ## all tests but the full-size ones
 	$(BIN)/python -m pytest

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def test_it_says_where_to_click_and_ctrl_c_ends_it(http_port):
     port = http_port + 1 if http_port < 65000 else http_port - 1
-    command = [sys.executable, "-m", "deployments.launch.service", "--port", str(port)]
+    command = [sys.executable, "-m", "deployments.local", "--port", str(port)]
     environment = {**os.environ, "RAY_ADDRESS": "local"}  # a Ray of its own, whatever the others use
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:

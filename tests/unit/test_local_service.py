@@ -2,7 +2,7 @@
 
 import socket
 
-from deployments.launch import service
+from deployments.local import service
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(capsys):

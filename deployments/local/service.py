@@ -1,7 +1,5 @@
 """The service on this machine with the pocket models, until Ctrl-C; it ends its start by saying where to click.
 
-python -m deployments.launch.service --port 8000
-
 `serve run` does the same for any graph and on any cluster, and shows Ray's own log meanwhile.
 """
 
@@ -30,7 +28,7 @@ Say = Callable[[str], None]
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until Ctrl-C. Return 0 then, and 1 where the service cannot start."""
-    parser = argparse.ArgumentParser(description="The service with the pocket models on this machine, until Ctrl-C.")
+    parser = argparse.ArgumentParser(prog="python -m deployments.local", description="The service with the pocket models on this machine, until Ctrl-C.")
     parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
     port = parser.parse_args(argv).port
     try:
@@ -70,12 +68,10 @@ def _start(port: int, show: Show, say: Say) -> None:
 
 def _check_port(port: int) -> None:
     """Raise OSError where another program has the port, before anything starts."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise OSError(f"port {port} is taken by another program. Choose another one: --port {port + 1}") from error
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        raise OSError(f"port {port} is taken by another program. Choose another one: --port {port + 1}") from error
 
 
 def _failed(*problems: object) -> int:
@@ -86,7 +82,3 @@ def _failed(*problems: object) -> int:
 
 def _say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
