@@ -28,7 +28,8 @@ Say = Callable[[str], None]
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until Ctrl-C. Return 0 then, and 1 where the service cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.local", description="The service with the pocket models on this machine, until Ctrl-C.")
+    about = "The service with the pocket models on this machine, until Ctrl-C."
+    parser = argparse.ArgumentParser(prog="python -m deployments.local", description=about)
     parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
     port = parser.parse_args(argv).port
     try:

@@ -94,8 +94,9 @@ def test_an_answer_that_comes_too_late_is_dropped(person, driver):
     person.page.evaluate(
         """() => {
             const make = createImageBitmap;
+            window.waiting = [];
             window.createImageBitmap = async (...given) => {
-                await new Promise((go) => { window.goOn = go; window.came(); });
+                await new Promise((go) => { window.waiting.push(go); window.came(); });
                 return make(...given);
             };
             window.giveBack = () => { window.createImageBitmap = make; };
@@ -107,8 +108,8 @@ def test_an_answer_that_comes_too_late_is_dropped(person, driver):
     person.page.evaluate("window.giveBack()")
     person.find("the cactus")
     person.reads("1 found. Number 1 will be repainted.")
-    person.page.evaluate("window.goOn()")
-    person.page.wait_for_timeout(100)
+    person.page.evaluate("window.waiting.forEach((go) => go())")
+    person.page.wait_for_timeout(300)
     person.reads("1 found. Number 1 will be repainted.")
 
 
