@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve conformance test test-unit test-fullsize test-faults lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean
+.PHONY: help install demo serve conformance test test-unit test-fullsize test-faults screenshots lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,8 +28,8 @@ demo: $(READY)  ## one real edit, offline: outputs/demo/{original,sam_mask,edite
 	$(BIN)/python main.py --image docs/demo/scene.png --target "the cactus" --prompt "a lemon" \
 		--seed 7 --output_dir outputs/demo
 
-serve: $(READY)  ## the service with the pocket models on http://127.0.0.1:8000, until Ctrl-C
-	$(BIN)/serve run graph:build_app
+serve: $(READY)  ## the service and its page with the pocket models on http://127.0.0.1:8000, until Ctrl-C
+	$(BIN)/python -m deployments.local
 
 conformance: $(READY)  ## does the server at BASE_URL keep to OpenAI's contract of image edits? Ours: make serve
 	$(BIN)/python -m benchmarks.conformance --base-url $(BASE_URL) $(CONFORMANCE)
@@ -45,6 +45,9 @@ test-fullsize: $(READY)  ## real formats at full size with random weights: minut
 
 test-faults: $(READY)  ## kills a replica at thirty moments of an edit: five minutes
 	$(BIN)/python -m pytest -m faults
+
+screenshots: $(READY)  ## the states of the page on a desk and on a phone, light and dark: outputs/screenshots/
+	$(BIN)/python -m tests.browser.screenshots
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -24,11 +24,11 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.config import DriverSettings
 from deployments.driver.rules import check_pixels
-from deployments.http import answers, events, failures, schemas
+from deployments.http import answers, events, failures, schemas, site
 from deployments.http.answers import Sent
 from deployments.http.bodies import most_bytes, read_body
-from deployments.http.documents import body_schema
-from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, EditFields, Fields
+from deployments.http.documents import DocumentedApi
+from deployments.http.fields import EDIT_FORM, LOCATE_FORM, SCORE_FORM, EditFields
 from deployments.http.forms import Form
 from deployments.http.idempotency import Idempotency
 from deployments.http.middleware import BodyLimit, Cors, Head, Net, RequestIds, request_id_of
@@ -45,7 +45,6 @@ from deployments.http.requests import (
 )
 from deployments.http.statuses import Responses, failures_of
 from deployments.http.streaming import streamed
-from deployments.http.tickets import KEY, KEY_PATTERN
 from deployments.ledger.ledger import Ledger
 from deployments.ledger.remote import Records
 from deployments.limits import Limits
@@ -53,19 +52,6 @@ from deployments.messages import EditRequest, EditResult, LocateRequest, Locatio
 from deployments.pixels.files import FORMATS, Format, decode, decode_markup, decode_mask
 from deployments.pixels.markup import ReadMarkup
 from deployments.pixels.mask_files import MaskMode, ReadMask
-
-FORMS: dict[str, type[Fields]] = {
-    "/v1/images/edits": EDIT_FORM,
-    "/v1/locate": LOCATE_FORM,
-    "/v1/score": SCORE_FORM,
-}
-KEY_PARAMETER = {
-    "name": KEY,
-    "in": "header",
-    "description": "A text of your own, a new one for each new request. The same request with the same "
-    "key gets the same answer for a while, and the work goes on although the connection breaks.",
-    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
-}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -99,48 +85,17 @@ def build_api(driver: Editor, limits_of: Callable[[], Limits] | None = None, led
     limits_now = limits_of or (lambda: driver.settings.limits)
     middleware = [
         Middleware(RequestIds),
+        Middleware(site.SlashAfterPrefix),
         Middleware(Cors, origins_of=lambda: driver.settings.cors_origins),
         Middleware(Head),
         Middleware(Net),
         Middleware(BodyLimit, limit_of=lambda content_type: most_bytes(limits_now(), content_type)),
     ]
     routes = _Routes(driver, limits_now, ledger or Ledger())
-    app = _Api(limits_now, middleware, routes.idempotency.drained)
+    app = DocumentedApi(limits_now, middleware, routes.idempotency.drained)
     failures.install(app, routes.off_loop)
     _add_routes(app, routes)
     return app
-
-
-class _Api(FastAPI):
-    """A FastAPI app whose OpenAPI document says what the routes accept at the moment, as a form and as JSON."""
-
-    def __init__(
-        self, limits_of: Callable[[], Limits], middleware: list[Middleware], drained: Callable[[], Awaitable[None]]
-    ) -> None:
-        @asynccontextmanager
-        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            yield
-            await drained()  # Serve ends an app before its process, and after its requests
-
-        super().__init__(
-            lifespan=lifespan,
-            title="Retouch",
-            summary="Edits a picture by words.",
-            middleware=middleware,
-            redoc_url=None,
-            # A redirect of a POST to another path comes as a surprise, and its address is the client's Host header.
-            redirect_slashes=False,
-        )
-        self._limits_of = limits_of
-
-    def openapi(self) -> dict[str, Any]:
-        document = super().openapi()
-        for path, fields in FORMS.items():
-            document["paths"][path]["post"]["requestBody"] = body_schema(fields, self._limits_of())
-        document["paths"]["/v1/images/edits"]["post"]["parameters"] = [KEY_PARAMETER]
-        # FastAPI adds it to routes with parameters, but no text is refused as the name of a model.
-        document["paths"]["/v1/models/{model}"]["get"]["responses"].pop("422", None)
-        return document
 
 
 def _add_routes(app: FastAPI, routes: _Routes) -> None:
@@ -165,6 +120,8 @@ def _add_routes(app: FastAPI, routes: _Routes) -> None:
     add("/healthz", routes.healthz)
     add("/readyz", routes.readyz)
     add("/", routes.index)
+    app.add_api_route("/docs", site.documentation, response_model=None, include_in_schema=False)
+    app.add_api_route("/page/{name}", site.page_file, response_model=None, include_in_schema=False)
 
 
 class _Routes:
@@ -269,8 +226,10 @@ class _Routes:
             return failures.not_ready(stages)
         return JSONResponse({"status": "ready", "stages": dict.fromkeys(stages, True)})
 
-    async def index(self) -> Response:
-        """Name the routes, and the limits that are in force."""
+    async def index(self, request: Request) -> Response:
+        """Name the routes, and the limits that are in force. Whoever accepts text/html gets the page for people."""
+        if site.asks_for_page(request.headers.get("accept", "")):
+            return site.page(request)
         routes = {
             "edit": "POST /v1/images/edits",
             "locate": "POST /v1/locate",
@@ -280,7 +239,8 @@ class _Routes:
             "readiness": "GET /readyz",
             "documentation": "GET /docs",
         }
-        return JSONResponse({"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()})
+        index = {"name": "retouch", "routes": routes, "limits": self._limits_of().model_dump()}
+        return JSONResponse(index, headers={"vary": "Accept"})
 
     def _settings(self) -> DriverSettings:
         """Return the driver's settings with the limits that are in force here."""

@@ -14,6 +14,7 @@ from deployments.config import DriverSettings
 from deployments.driver import rules
 from deployments.driver.rules import size_of
 from deployments.errors import InvalidInput, ModelNotFound
+from deployments.http.accept import preferences
 from deployments.http.fields import MODEL, EditFields, LocateFields, Quality, ScoreFields
 from deployments.http.forms import Form
 from deployments.messages import EditRequest, LocateRequest, ScoreRequest
@@ -151,19 +152,7 @@ def _preferred(accept: str, default: Format) -> Format | None:
     offers |= {f"image/{name}": name for name in FORMATS} | {"image/*": default}
     best: Format | None = None
     best_weight = 0.0
-    for choice in accept.lower().split(","):
-        kind, *options = (part.strip() for part in choice.split(";"))
-        weight = _weight(options)
+    for kind, weight in preferences(accept):
         if kind in offers and weight > best_weight:
             best, best_weight = offers[kind], weight
     return best
-
-
-def _weight(options: list[str]) -> float:
-    for option in options:
-        if option.startswith("q="):
-            try:
-                return float(option[2:])
-            except ValueError:
-                return 0.0
-    return 1.0

@@ -37,7 +37,7 @@ def running(application: serve.Application, own_ray: bool, on_start: OnStart = l
     with _application(own_ray) as name:
         target = serve.RunTarget(application, name=name, route_prefix=None)
         serve.run_many([target], wait_for_applications_running=False)
-        _wait(name, on_start)
+        wait(name, on_start)
         yield serve.get_app_handle(name)
 
 
@@ -95,7 +95,8 @@ def _take_down(name: str, also_serve: bool) -> None:
             serve.shutdown()
 
 
-def _wait(name: str, on_start: OnStart) -> None:
+def wait(name: str, on_start: OnStart) -> None:
+    """Wait until all deployments of an application run. `on_start` watches them start. Raises StartFailed."""
     known = False
     while True:
         graph = status.read_graph(name)

@@ -37,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "launch": ROOTS | STAGES | {"serving"},
     "graph": ROOTS | STAGES | {"driver", "http", "launch", "ledger"},
     "check_config": ROOTS | {"launch", "graph"},
+    "local": ROOTS | {"launch", "graph"},
     "main": ROOTS | {"driver", "graph", "launch", "pixels", "serving"},
     "client": set(),
     "pocket": SHARED | STAGES | {"graph", "launch"},
@@ -54,6 +55,7 @@ MAY_BE_HEAVY: dict[str, set[str]] = {
     "launch": {"ray"},
     "graph": {"ray", "fastapi"},
     "check_config": {"ray"},
+    "local": {"ray"},
     "pocket": HEAVY,
     "benchmarks": HEAVY,
 }

@@ -23,7 +23,7 @@ def story(monkeypatch):
         shown = []
         monkeypatch.setattr(status, "read_graph", lambda name: GraphStatus(left.pop(0), given_up if not left else None))
         monkeypatch.setattr(one_shot, "POLL_S", 0)
-        one_shot._wait("app", shown.append)
+        one_shot.wait("app", shown.append)
         return shown
 
     return play
