@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deployments.config import DriverSettings
-from deployments.http import api
+from deployments.http import documents
 from deployments.http.bodies import most_bytes
 from deployments.http.json_bodies import read_json
 
@@ -336,7 +336,7 @@ def test_json_is_read_off_the_event_loop(client, driver, body, monkeypatch):
     assert threads != [driver.thread]
 
 
-@pytest.mark.parametrize("route", list(api.FORMS))
+@pytest.mark.parametrize("route", list(documents.FORMS))
 def test_the_document_describes_both_bodies(client, driver, route):
     document = client.get("/openapi.json").json()
     content = document["paths"][route]["post"]["requestBody"]["content"]
