@@ -175,8 +175,9 @@ def form(scene):
 
     picture = encode(scene.image)
 
-    def make(seed=1, steps=SHORT):
+    def make(seed=1, steps=SHORT, stream=False):
         fields = {"prompt": "a lemon", "target": "the cactus", "seed": str(seed), "num_inference_steps": str(steps)}
+        fields |= {"stream": "true", "partial_images": "2"} if stream else {}
         return {"data": fields, "files": {"image": ("scene.png", picture)}}
 
     return make
@@ -228,16 +229,20 @@ def wait_for(condition, timeout_s=60):
 # Leaving
 
 
-@pytest.mark.parametrize("headers", [{}, FIRST, AGAIN], ids=["plain", "first", "retry"])
+@pytest.mark.parametrize(
+    ("headers", "stream"),
+    [({}, False), (FIRST, False), (AGAIN, False), ({}, True), (FIRST, True)],
+    ids=["plain", "first", "retry", "stream", "first-stream"],
+)
 def test_who_leaves_is_gone_within_two_steps_and_the_neighbour_is_painted_as_if_alone(
-    painter, form, edit, leaver, pool, headers
+    painter, form, edit, leaver, pool, headers, stream
 ):
     painter.let_go()
     alone = edit(form(seed=1))
     painter.hold()
     neighbour = pool.submit(edit, form(seed=1))
     wait_for(lambda: painter.unfinished == 1)
-    leaving = leaver(form(seed=2, steps=LONG), **headers)
+    leaving = leaver(form(seed=2, steps=LONG, stream=stream), **headers)
     wait_for(lambda: painter.unfinished == 2)
     painter.let_go()
     wait_for(lambda: painter.rows[-1] == 4)
@@ -293,22 +298,29 @@ def key():
     return {"idempotency-key": uuid.uuid4().hex}
 
 
-def test_with_a_key_the_work_goes_on_and_every_replica_gives_its_answer(painter, form, edit, leaver, key):
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_with_a_key_the_work_goes_on_and_every_replica_gives_its_answer(painter, form, edit, leaver, key, stream):
     before = painter.jobs
-    leaving = leaver(form(seed=5), **key)
+    leaving = leaver(form(seed=5, stream=stream), **key)
     wait_for(lambda: painter.jobs > before)
     leaving.close()
     time.sleep(1.0)  # in which everything would have been cancelled
     painter.let_go()
-    joined = edit(form(seed=5), **key)
+    joined = edit(form(seed=5, stream=stream), **key)
     assert joined.status_code == 200
     assert joined.headers["x-retouch-replayed"] == "true"
+    assert joined.text.startswith("event: image_edit.completed\n") == stream
     answers = []
-    wait_for(lambda: answers.append(edit(form(seed=5), **key)) or len({a.headers["x-replica"] for a in answers}) == 2)
+    wait_for(
+        lambda: (
+            answers.append(edit(form(seed=5, stream=stream), **key))
+            or len({a.headers["x-replica"] for a in answers}) == 2
+        )
+    )
     assert {answer.content for answer in answers} == {joined.content}
     assert len({answer.headers["x-request-id"] for answer in answers}) == len(answers)
     assert painter.jobs == before + 1
-    refused = edit(form(seed=6), **key)
+    refused = edit(form(seed=6, stream=stream), **key)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "idempotency_key_reused")
 
 
