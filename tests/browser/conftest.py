@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,9 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if CHROMIUM is not None:
         return
     reason = "the page was not tested: no chromium on this machine (apt-get install chromium)"
-    for item in items:
-        if "browser" in item.path.parts:
-            item.add_marker(pytest.mark.skip(reason=reason))
+    for item in filter(_is_here, items):
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _is_here(item: pytest.Item) -> bool:
+    return item.path.parent == Path(__file__).parent
 
 
 class Service:
@@ -90,18 +95,44 @@ def service(driver: ColourPainter) -> Iterator[Service]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import expect, sync_playwright
+class OneBrowser:
+    """The browser of all these tests. It ends with the last of them: while it runs no test can have an event loop."""
 
-    expect.set_options(timeout=10_000)
-    # No other host has an address for this browser.
-    only_here = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    arguments = ["--no-sandbox", "--disable-background-networking", only_here]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._browser: Browser | None = None
+
+    def open(self) -> Browser:
+        from playwright.sync_api import expect, sync_playwright
+
+        if self._browser is None:
+            expect.set_options(timeout=10_000)
+            # No other host has an address for this browser.
+            only_here = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+            arguments = ["--no-sandbox", "--disable-background-networking", only_here]
+            playwright = self._stack.enter_context(sync_playwright())
+            self._browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+            self._stack.callback(self._browser.close)
+        return self._browser
+
+    def close(self) -> None:
+        self._stack.close()
+        self._browser = None
+
+
+ONE_BROWSER = OneBrowser()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None]:
+    yield
+    if nextitem is None or not _is_here(nextitem):
+        ONE_BROWSER.close()
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return ONE_BROWSER.open()
 
 
 class Guard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import numpy as np
@@ -18,14 +19,19 @@ from deployments.messages import (
     EditResult,
     LocateRequest,
     Location,
+    News,
     PackedMask,
+    PartialImage,
+    Progress,
     Readiness,
     Score,
     ScoreRequest,
+    Stage,
 )
 
 GROUND = (214, 222, 230)
 COLOURS = {"apple": (214, 40, 40), "cactus": (40, 150, 70), "ball": (40, 80, 200)}
+PREVIEW = 96, 96, 96
 TOLERANCE = 60  # of the three channels together; a JPEG moves colours a little
 LIMITS = Limits(max_image_bytes=3_000_000, max_pixels=1_000_000, max_side_px=2000)
 
@@ -61,11 +67,34 @@ class ColourPainter:
         return 0.25
 
     async def locate(self, request: LocateRequest) -> Location:
-        await self._take(request)
+        self._take(request)
+        await self._pause()
         return self.found(request)
 
     async def edit(self, request: EditRequest) -> EditResult:
-        await self._take(request)
+        self._take(request)
+        await self._pause()
+        return self._edited(request)
+
+    async def edit_stream(
+        self, request: EditRequest, partial_images: int = 0
+    ) -> AsyncGenerator[News | EditResult, None]:
+        """A painting has twenty steps; a pause comes after ten of them and a preview, which is grey."""
+        self._take(request)
+        yield Progress("locate")
+        result = self._edited(request)
+        yield Progress("segment")
+        stage: Stage = "fill" if result.fill_method == "classical" else "inpaint"
+        yield Progress(stage, 0, result.num_inference_steps)
+        if stage == "inpaint":
+            yield Progress(stage, 10, 20)
+            if partial_images:
+                yield PartialImage(np.where(result.mask[..., None], np.uint8(PREVIEW), request.image), 0)
+        await self._pause()
+        yield Progress("score")
+        yield result
+
+    def _edited(self, request: EditRequest) -> EditResult:
         location = self.found(request)
         if not location.found:
             raise TargetNotFound(location, request.image.shape[1::-1])
@@ -88,10 +117,12 @@ class ColourPainter:
             timings_s={"locate": 0.01},
         )
 
-    async def _take(self, request: EditRequest | LocateRequest) -> None:
+    def _take(self, request: EditRequest | LocateRequest) -> None:
         self.requests.append(request)
         if self.failures:
             raise self.failures.pop(0)
+
+    async def _pause(self) -> None:
         while self.is_paused:  # noqa: ASYNC110 (the test, which ends the pause, runs in another thread)
             await asyncio.sleep(0.01)
 

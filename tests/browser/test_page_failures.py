@@ -56,6 +56,17 @@ def test_each_failure_has_its_words(asks, failure, text):
     works_again(person)
 
 
+def test_a_picture_that_has_become_too_large_can_be_made_smaller(person, driver):
+    limits = driver.settings.limits.model_copy(update={"max_pixels": 100_000})
+    driver.settings = driver.settings.model_copy(update={"limits": limits})
+    person.find("the cactus")
+    person.reads("0.2 megapixels; at most 0.1 are accepted.")
+    person.presses("Make it smaller")
+    person.reads("The picture is now 365 × 273 pixels.")
+    person.find("the cactus")
+    person.reads("1 found. Number 1 will be repainted.")
+
+
 def test_a_failure_of_the_service_has_the_id_of_its_report(asks):
     person = asks(ModelFailed("The stage inpaint failed."))
     person.reads(re.compile(r"The stage inpaint failed\. Report id [0-9a-f]{32}"))

@@ -69,7 +69,7 @@ def test_a_picture_that_is_too_large_can_be_made_smaller(visit, driver):
     person = visit()
     large = scene().resize((1500, 1125), Image.Resampling.NEAREST)
     person.page.set_input_files("#file", {"name": "large.png", "mimeType": "image/png", "buffer": png(large)})
-    person.reads("1.6 megapixels; at most 1 are accepted.")
+    person.reads("1.7 megapixels; at most 1 are accepted.")
     person.presses("Make it smaller")
     person.sees_picture()
     person.find("the cactus")

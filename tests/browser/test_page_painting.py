@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.painter import colour_of
+from tests.browser.painter import PREVIEW, colour_of
 from tests.browser.pictures import BIG_APPLE, CACTUS, middle
 
 
@@ -51,10 +51,12 @@ def test_every_option_is_sent(person, driver):
     expect(person.page.locator("#seed")).to_be_visible()  # the drawer is as it was
 
 
-def test_time_passes_visibly_and_the_result_appears_by_itself(person, driver):
+def test_steps_previews_and_the_result_appear_by_themselves(person, driver):
     driver.is_paused = True
     start_painting(person)
     person.reads("Painting… 1 s")
+    expect(person.page.locator("#progress")).to_have_js_property("position", 0.5)
+    person.waits_until(lambda: pixel(person, middle(CACTUS)) == PREVIEW)
     focused = "document.activeElement.id"
     assert person.page.evaluate(focused) == "paint"
     driver.is_paused = False

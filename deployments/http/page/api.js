@@ -65,13 +65,17 @@ export async function edit(request, { signal, onProgress, onPartial }) {
 
 async function answerOf(response, onProgress, onPartial) {
   const completed = [];
-  for await (const event of eventsOf(response.body)) {
+  const events = eventsOf(response.body);
+  for (let next = await events.next(); !next.done; next = await events.next()) {
+    const event = next.value;
     if (event.error) throw statedFailure(event, response);
     if (event.type === "image_edit.progress") onProgress(event);
     if (event.type === "image_edit.partial_image") onPartial(blobOf(event.b64_json, event.output_format));
     if (event.type !== "image_edit.completed") continue;
     completed.push(event);
-    if (completed.length === (event.count ?? 1)) return { ...event, data: completed.sort((a, b) => a.index - b.index) };
+    if (completed.length < (event.count ?? 1)) continue;
+    events.next().catch(() => {}); // read to its end: to cancel it would cut the connection
+    return { ...event, data: completed.sort((a, b) => a.index - b.index) };
   }
   throw lost();
 }

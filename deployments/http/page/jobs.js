@@ -1,9 +1,9 @@
 // What takes time: searches and edits, one at a time, with their progress, their failures and Stop.
 
-import { edit, Failure, blobOf, send, starting } from "./api.js";
+import { blobOf, edit, Failure, limits, send, starting } from "./api.js";
 import { outlineOf } from "./mask.js";
 import { editRequest, isPointedAt, newSeed, pinned, searchRequest } from "./requests.js";
-import { busySentence, failureSentence, foundSentence, missingSentence, outsideSentence, verdict } from "./words.js";
+import { busySentence, failureSentence, foundSentence, missingSentence, outsideSentence, tooLarge, verdict } from "./words.js";
 
 const MOST_TRIES = 20;
 const POLL_MS = 2000;
@@ -223,13 +223,20 @@ export class Jobs {
       this.conclude(outcome);
       return;
     }
-    const text = failureSentence(failure);
+    const large = failure.code === "image_too_large" && (await this.measured());
+    const text = large || failureSentence(failure);
     const field = FIELDS.includes(failure.param) ? failure.param : null;
     const again = failure.status === 0 || failure.status >= 500 || failure.code === "unreachable";
-    const notice = { kind: "error", text, actions: again ? ["retry"] : [] };
+    const notice = { kind: "error", text, actions: large ? ["shrink"] : again ? ["retry"] : [] };
     this.store.set({ job: null, notice, problem: field && { field, text } });
     this.page.cry(text);
     if (failure.code === "unreachable") this.awaitReturn(notice);
+  }
+
+  /** Return why the picture is too large by the limits that are in force now, which may have changed. */
+  async measured() {
+    this.store.set({ limits: await limits().catch(() => null) });
+    return tooLarge(this.store.state.picture, this.store.state.limits);
   }
 
   /** Say when the service can be reached again. */

@@ -11,6 +11,7 @@ export class Opener {
   constructor(store) {
     this.store = store;
     this.turn = 0;
+    this.large = null; // a picture that was too large to be shown
   }
 
   /**
@@ -44,9 +45,9 @@ export class Opener {
     this.show(picture);
   }
 
-  /** Make the picture smaller that was too large, and open it. */
+  /** Make the picture smaller that is too large, and show it. */
   async shrink() {
-    const { blob, name } = this.large;
+    const { blob, name } = this.large ?? this.store.state.picture;
     const { max_pixels: pixels, max_side_px: side, max_image_bytes: bytes } = this.store.state.limits;
     this.say({ text: "Making the picture smaller…", busy: true });
     const worker = new Worker(new URL("shrink.js", import.meta.url));
@@ -66,6 +67,7 @@ export class Opener {
   }
 
   show(picture) {
+    this.large = null;
     const { picture: old } = this.store.state;
     const fresh = { ...FRESH, picture, brush: Math.max(4, Math.round(Math.min(picture.width, picture.height) / 9)) };
     if (old) this.store.change(fresh);

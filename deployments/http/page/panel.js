@@ -29,6 +29,7 @@ export class Panel {
       point: ["Point at it", () => this.take("plus", "Click on it in the picture.")],
       box: ["Draw a box", () => this.take("box", "Click two corners, or drag.")],
     };
+    renderCounts(null, "1");
     $("options").open = recall("retouch.options") === "open";
     this.store.subscribe((state, before) => this.render(state, before));
     $("chips").append(...TRIES.map((sample) => button("chip", sample.words, () => this.tryOut(sample))));

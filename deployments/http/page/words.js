@@ -1,6 +1,7 @@
 // Says in words what was found, what was painted and what went wrong.
 
-const megapixels = (pixels) => String(Math.floor(pixels / 1e5) / 10).replace(/\.0$/, "");
+// A picture is rounded up and a limit down, so that the two never read alike.
+const megapixels = (pixels, round) => String(round(pixels / 1e5) / 10);
 
 /**
  * Return why a picture is too large for the service, null if it is not.
@@ -11,7 +12,7 @@ export function tooLarge({ width, height, blob }, limits) {
   if (!limits) return null;
   const { max_pixels, max_side_px, max_image_bytes } = limits;
   if (width * height > max_pixels) {
-    return `${megapixels(width * height)} megapixels; at most ${megapixels(max_pixels)} are accepted.`;
+    return `${megapixels(width * height, Math.ceil)} megapixels; at most ${megapixels(max_pixels, Math.floor)} are accepted.`;
   }
   if (Math.max(width, height) > max_side_px) return `${Math.max(width, height)} pixels; at most ${max_side_px} a side are accepted.`;
   if (blob.size > max_image_bytes) {
