@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from deployments.errors import UnknownField, UnsupportedBody
+from deployments.http.failures import OffLoop
 from deployments.http.forms import Form, read_form
 from deployments.http.json_bodies import read_json
 from deployments.limits import Limits
-
-OffLoop = Callable[..., Awaitable[Any]]  # calls a function outside the event loop
 
 FORM, JSON = "multipart/form-data", "application/json"
 OVERHEAD_BYTES = 1_048_576  # what a body may have beside its pictures

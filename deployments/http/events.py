@@ -27,6 +27,7 @@ ABOUT = (
     "field of the JSON answer. `error` ends a stream that has failed; what fails before the painting begins has its "
     "own status."
 )
+COMPLETED, ERROR = "image_edit.completed", "error"  # the events that end a stream
 PING = b": ping\n\n"  # a comment: it keeps the connection open and is no event
 
 
@@ -78,9 +79,8 @@ def completed_events(result: EditResult, sent: Sent) -> list[bytes]:
     """
     answer: dict[str, Any] = json.loads(answers.edit_json(result, sent))
     pictures = answer.pop("data")
-    kind = "image_edit.completed"
-    shared = {"type": kind, "created_at": answer["created"], "count": len(pictures)} | answer
-    return [_lines(kind, json.dumps(shared | {"index": index} | each)) for index, each in enumerate(pictures)]
+    shared = {"type": COMPLETED, "created_at": answer["created"], "count": len(pictures)} | answer
+    return [_lines(COMPLETED, json.dumps(shared | {"index": index} | each)) for index, each in enumerate(pictures)]
 
 
 def written(event: BaseModel) -> bytes:
@@ -89,5 +89,10 @@ def written(event: BaseModel) -> bytes:
     return _lines(kind, json.dumps(event.model_dump(mode="json")))
 
 
+def first_line(kind: str) -> bytes:
+    """Return the line with which an event of this type begins."""
+    return f"event: {kind}\n".encode()
+
+
 def _lines(kind: str, data: str) -> bytes:
-    return f"event: {kind}\ndata: {data}\n\n".encode()
+    return first_line(kind) + f"data: {data}\n\n".encode()

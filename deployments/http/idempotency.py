@@ -28,6 +28,7 @@ from deployments.ledger.remote import LedgerUnreachable, Records
 from deployments.messages import StoredAnswer, Ticket, Verdict
 
 RENEW_S = 3.0  # how often a claim is renewed that the ledger does not know of yet
+MOST_LEFT = 64  # requests with a key that are worked on in this process although their client has left
 ATTEMPTS = 10  # to give an answer to a ledger that cannot be reached, with the same time between them
 
 Work = Callable[[], Awaitable[Response]]
@@ -42,6 +43,7 @@ class Idempotency:
         self._ledger = ledger
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left: set[asyncio.Task[None]] = set()  # those of them that go on for clients who have left
 
     async def answer(self, request: Request, form: Form, work: Work) -> Response:
         """Return what `work` returns, or the answer that another request with the same ticket got.
@@ -53,19 +55,19 @@ class Idempotency:
         ticket = await asyncio.to_thread(ticket_of, request.headers, request.url.path, form)
         me = uuid.uuid4().hex
         try:
-            claim = await self._turn(ticket, me)
+            verdict = await self._turn(ticket, me)
         except asyncio.CancelledError:
             # The ledger may have answered already. Nobody else is to wait for a request that has gone.
             self._in_background(self._release(ticket, me))
             raise
-        if claim.turn == "mismatch":
+        if verdict.turn == "mismatch":
             raise KeyReused(f"This `{KEY}` was sent with another request. Send a new key with each new request.", KEY)
-        if claim.answer is not None:
+        if verdict.answer is not None:
             logger.info("request %s got the answer of an earlier request", request_id_of(request.scope))
-            return replayed(claim.answer)
-        if claim.turn == "alone":
+            return replayed(verdict.answer)
+        if verdict.turn == "alone":
             return await work()
-        return await self._worked(_Job(ticket, me, claim.lease_s, request_id_of(request.scope)), work)
+        return await self._worked(_Job(ticket, me, verdict.lease_s, request_id_of(request.scope)), work)
 
     async def drained(self) -> None:
         """Return when no work is under way for a client that has left, and all answers are with the ledger."""
@@ -75,12 +77,12 @@ class Idempotency:
     async def _turn(self, ticket: Ticket, me: str) -> Verdict:
         """Return what to do, after waiting for the answer of another request where there is one."""
         try:
-            claim = await self._ledger.claim(ticket, me)
-            while claim.turn == "wait":
-                claim = await self._ledger.claim(ticket, me, claim.lease_s / 2)
+            verdict = await self._ledger.claim(ticket, me)
+            while verdict.turn == "wait":
+                verdict = await self._ledger.claim(ticket, me, verdict.lease_s / 2)
         except LedgerUnreachable:
             return Verdict("run" if ticket.keeps else "alone")
-        return claim
+        return verdict
 
     async def _worked(self, job: _Job, work: Work) -> Response:
         """Return the answer to a request that is worked on here. The work does not end with the request."""
@@ -96,15 +98,18 @@ class Idempotency:
         try:
             response = await self._response(job, work)
             if isinstance(response, EditStream):
-                relay = Relay(response, lambda: self._client_left(job))
+                relay = Relay(response, lambda: self._client_left(job), has_reader=job.has_client)
                 job.answered.set_result(relay.live())
                 answer = await relay.run()
             else:
                 job.answered.set_result(response)
                 answer = stored(response)
+            renewal.cancel()  # or it might begin anew what the ledger has just forgotten
             await self._hand_over(job, answer)
-        except Exception:
-            logger.exception("request %s: its stream broke", job.request_id)
+        except Exception as error:
+            logger.exception("request %s: its answer could not be made", job.request_id)
+            if not job.answered.done():
+                job.answered.set_exception(error)
             await self._release(job.ticket, job.me)
         except asyncio.CancelledError:
             job.answered.cancel()
@@ -120,25 +125,32 @@ class Idempotency:
 
     async def _hand_over(self, job: _Job, answer: StoredAnswer) -> None:
         """Give the answer to the ledger if it is to be kept, or if anybody waits for it."""
-        for _ in range(ATTEMPTS if job.ticket.keeps else 1):
+        for attempt in range(ATTEMPTS if job.ticket.keeps else 1):
+            if attempt:
+                await asyncio.sleep(job.renew_s)  # it may be being started again
             with suppress(LedgerUnreachable):
-                if job.ticket.keeps or not await self._ledger.deserted(job.ticket, job.me):
+                if job.ticket.keeps or not await self._ledger.end_if_deserted(job.ticket, job.me):
                     await self._ledger.settle(job.ticket, job.me, answer)
                 return
-            await asyncio.sleep(job.renew_s)  # it may be being started again
 
     def _client_left(self, job: _Job) -> None:
-        """See to it that work without a key ends when nobody waits for it. With a key it goes on in any case."""
+        """See to it that work without a key ends when nobody waits for it. With a key it goes on in any case.
+
+        Serve counts a request as ended when its client leaves, so here is the limit to how many go on.
+        """
+        job.has_client = False
         if job.task is None or job.task.done():
             return
-        if job.ticket.keeps:
+        if job.ticket.keeps and len(self._left) < MOST_LEFT:
             logger.info("request %s: its client has left, and its work goes on", job.request_id)
+            self._left.add(job.task)
+            job.task.add_done_callback(self._left.discard)
         else:
             self._in_background(self._stop_when_deserted(job, job.task))
 
     async def _stop_when_deserted(self, job: _Job, task: asyncio.Task[None]) -> None:
         with suppress(LedgerUnreachable):
-            while not await self._ledger.deserted(job.ticket, job.me, job.renew_s):
+            while not await self._ledger.end_if_deserted(job.ticket, job.me, job.renew_s):
                 pass
         task.cancel()
 
@@ -174,3 +186,4 @@ class _Job:
         self.request_id = request_id
         self.answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
+        self.has_client = True

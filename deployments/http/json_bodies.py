@@ -22,6 +22,7 @@ JSON_FILES = {IMAGES: "image", "mask": "mask", "markup": "markup"}
 URL = "image_url"
 # Lists of millions of numbers would take many times the body's size, and hold up everything else while they are read.
 MOST_COMMAS = 100_000
+MOST_DEPTH = 32  # of objects and lists in each other; no field needs more than four
 _WHITESPACE = b" \t\r\n\f"
 _HOW = "Send the picture itself, as `data:image/png;base64,...`."
 
@@ -77,17 +78,22 @@ def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number in JSON")
 
 
-def _check_texts(value: Any) -> None:
-    """Raise a ValueError for half of a surrogate pair, which JSON can write and no text can hold."""
+def _check_texts(value: Any, depth: int = 0) -> None:
+    """Raise a ValueError for half of a surrogate pair, which JSON can write and no text can hold.
+
+    Raises RecursionError for what is nested more deeply than any field is.
+    """
+    if depth > MOST_DEPTH:
+        raise RecursionError
     if isinstance(value, str):
         value.encode()
     elif isinstance(value, dict):
         for key, item in value.items():
             key.encode()
-            _check_texts(item)
+            _check_texts(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_texts(item)
+            _check_texts(item, depth + 1)
 
 
 def _the_one(images: Any) -> tuple[str, Any]:

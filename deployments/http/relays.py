@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from deployments.http import events
 from deployments.http.streaming import EditStream
 from deployments.messages import StoredAnswer
 
 REPLAYED = "x-retouch-replayed"
 OF_ITS_REQUEST = {b"content-length", b"x-request-id"}  # headers that another request has its own of
-COMPLETED, FAILED = b"event: image_edit.completed\n", b"event: error\n"
+COMPLETED, FAILED = events.first_line(events.COMPLETED), events.first_line(events.ERROR)
 END_OF_EVENT = b"\n\n"
 
 
@@ -33,15 +34,15 @@ def replayed(answer: StoredAnswer) -> Response:
 class Relay:
     """Reads a streamed answer to its end, for its own client and for the requests that come later.
 
-    `on_leave` is called when the client has left before the end.
+    `on_leave` is called when the client has left before the end. It has left already where `has_reader` is False.
     """
 
-    def __init__(self, source: EditStream, on_leave: Callable[[], None]) -> None:
+    def __init__(self, source: EditStream, on_leave: Callable[[], None], has_reader: bool = True) -> None:
         self._source = source
         self._on_leave = on_leave
         self._has_ended = False
         self._chunks: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
-        self._has_reader = True
+        self._has_reader = has_reader
 
     def live(self) -> Response:
         """Return the answer for the client: the same stream, as it comes in."""
@@ -57,8 +58,8 @@ class Relay:
         try:
             async for data in self._source.body_iterator:
                 self._put(data)
-                *events, rest = (rest + data).split(END_OF_EVENT)
-                ends += [event + END_OF_EVENT for event in events if event.startswith((COMPLETED, FAILED))]
+                *whole, rest = (rest + data).split(END_OF_EVENT)
+                ends += [event + END_OF_EVENT for event in whole if event.startswith((COMPLETED, FAILED))]
         except Exception as error:
             self._put(error)
             raise

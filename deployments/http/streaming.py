@@ -79,17 +79,22 @@ async def _until_it_begins(source: _Source) -> list[Item]:
 async def _events(
     source: _Source, first: Sequence[Item], sent: Sent, request_id: str, off_loop: OffLoop
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events of an edit, of which `first` has come already, and a comment whenever there is none for long."""
+    """Yield the events of an edit, of which `first` has come already, and a comment whenever there is none for long.
+
+    Not every item makes an event.
+    """
     try:
         for item in first:
             for event in await _written(item, sent, off_loop):
                 yield event
         if not any(map(_has_begun, first)):
             yield events.PING
+        quiet_until = _now() + QUIET_S
         while not source.has_ended:
-            news = await source.next(QUIET_S)
+            news = await source.next(quiet_until - _now())
             for event in [events.PING] if news is None else await _written(news, sent, off_loop):
                 yield event
+                quiet_until = _now() + QUIET_S
     except Exception as error:
         yield events.written(failures.error_event(*await failures.explained(error, request_id, off_loop)))
 

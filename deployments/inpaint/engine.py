@@ -29,6 +29,7 @@ from deployments.inpaint.executions import Executions
 from deployments.inpaint.job import Job, OnProgress, StepTaken
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.painting import Painting
+from deployments.inpaint.policy import rows_left
 from deployments.inpaint.steps import StepLoop, StepRecord
 from deployments.inpaint.turns import Turns
 from deployments.messages import InpaintRequest, Painted
@@ -170,9 +171,7 @@ class InpaintEngine:
 
     def _seconds_until_room(self) -> float:
         """Return about how many seconds the pictures under way need until the first of them is done."""
-        left = [
-            (painting.steps - painting.taken) * painting.rows for job in self._jobs for painting in list(job.paintings)
-        ]
+        left = [rows_left(painting) for job in self._jobs for painting in list(job.paintings)]
         return max(1.0, sum(left) * self._seconds_per_row / max(1, len(left)))
 
     def _prepare(self, job: Job) -> None:

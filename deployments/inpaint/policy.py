@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from deployments.inpaint.painting import Painting
 
-# Simulated with two cores' costs: with 2 short requests take a tenth to a fifth longer; without a limit a request for
-# eight among four callers of one each ends three tenths later.
+# Simulated with two cores' costs: with a limit of 2, short requests take a tenth to a fifth longer; with none, a
+# request for eight among four callers of one each ends three tenths later.
 PATIENCE = 4
 
 Cost = Callable[[float], float]

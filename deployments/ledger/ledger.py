@@ -96,7 +96,7 @@ class Ledger:
         """Hand the answer to everyone who waits for it. Keep it, if the ticket says so and it is a success."""
         running = self._running.get(ticket.key)
         succeeded = answer.status in SUCCESSES and not answer.failed
-        # Whoever lost the claim, as by a pause of its process, has an answer that is as good; but not a failure.
+        # The answer of a request that lost its claim, as by a pause of its process, is as good. Its failure is not.
         if running is not None and running.digest == ticket.digest and (succeeded or running.owner == me):
             self._hand_out(running, answer)
             del self._running[ticket.key]
@@ -116,10 +116,10 @@ class Ledger:
         elif running is not None:
             self._stop_waiting(running, me)
 
-    async def deserted(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> bool:
-        """Return whether nobody waits for what `me` works on, after waiting for that up to `patience_s`.
+    async def end_if_deserted(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> bool:
+        """End the claim of `me` if nobody waits for its work, or if nobody does within `patience_s`; return whether.
 
-        Where nobody does, the claim has ended with this: whoever comes now starts anew.
+        Whoever comes after that starts anew.
         """
         running = self._running.get(ticket.key)
         if running is None or running.owner != me:
@@ -164,6 +164,7 @@ class Ledger:
     def _hand_out(self, running: _Running, answer: StoredAnswer) -> None:
         until = self._clock() + self.settings.lease_s
         self._due |= dict.fromkeys(self._waiting(running), (answer, until))
+        asyncio.get_running_loop().call_later(self.settings.lease_s, self._forget_old)
 
     def _keep(self, ticket: Ticket, answer: StoredAnswer) -> None:
         """Keep an answer that is not larger than all that may be kept, and forget what there is no room for then."""

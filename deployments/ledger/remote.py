@@ -34,7 +34,7 @@ class Records(Protocol):
 
     async def release(self, ticket: Ticket, me: str) -> None: ...
 
-    async def deserted(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> bool: ...
+    async def end_if_deserted(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> bool: ...
 
 
 class RemoteResponse(Protocol[_T]):
@@ -68,9 +68,9 @@ class RemoteLedger:
         """See `Ledger.release`."""
         await self._called("release", 0.0, ticket, me)
 
-    async def deserted(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> bool:
-        """See `Ledger.deserted`."""
-        return await self._called("deserted", patience_s, ticket, me, patience_s)
+    async def end_if_deserted(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> bool:
+        """See `Ledger.end_if_deserted`."""
+        return await self._called("end_if_deserted", patience_s, ticket, me, patience_s)
 
     async def _called(self, method: str, patience_s: float, *args: Any) -> Any:
         if time.monotonic() < self._unreachable_until:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import socket
 import sys
@@ -17,7 +18,7 @@ from importlib import import_module
 from deployments.config import GraphArgs
 from deployments.errors import StartFailed
 from deployments.launch.progress_bar import Show, progress_bar
-from deployments.launch.session import ray_session
+from deployments.launch.session import joins_a_cluster, ray_session
 
 HOST, PORT = "127.0.0.1", 8000
 APPLICATION = "retouch"
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until Ctrl-C. Return 0 then, and 1 where the service cannot start."""
     about = "The service with the pocket models on this machine, until Ctrl-C."
     parser = argparse.ArgumentParser(prog="python -m deployments.local", description=about)
-    parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
+    parser.add_argument("--port", type=_port, default=PORT, help="default: %(default)s")
     port = parser.parse_args(argv).port
     try:
         _serve(port, _say)
@@ -44,6 +45,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _serve(port: int, say: Say) -> None:
+    if joins_a_cluster():
+        raise RuntimeError(
+            "RAY_ADDRESS names a cluster, and this is for one machine. Unset it; on a cluster use serve deploy."
+        )
     _check_port(port)
     os.environ.setdefault(PROXY, "deployments.http.proxy:middleware")
     say("Starting Ray ...")
@@ -72,7 +77,15 @@ def _check_port(port: int) -> None:
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
-        raise OSError(f"port {port} is taken by another program. Choose another one: --port {port + 1}") from error
+        why = "taken by another program" if error.errno == errno.EADDRINUSE else f"not to be had ({error.strerror})"
+        raise OSError(f"port {port} is {why}. Choose another one with --port.") from error
+
+
+def _port(text: str) -> int:
+    """Return the number of a port."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: choose a number from 1 to 65535")
+    return int(text)
 
 
 def _failed(*problems: object) -> int:

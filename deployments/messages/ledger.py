@@ -31,7 +31,7 @@ class StoredAnswer:
 class Ticket:
     """What a request asks for: requests with the same `key` share one answer, if their `digest` is the same too.
 
-    `key` is made from the caller's key, or like `digest` from all that was sent. With `keeps` a success is kept for
+    `digest` is made from all that was sent. So is `key`, where the caller sent none. With `keeps` a success is kept for
     requests that come later. With `joins` the request may get an answer that another one works on; without it, the
     request only lets others join.
     """

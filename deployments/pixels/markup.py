@@ -94,6 +94,8 @@ def _drawings(strokes: np.ndarray) -> list[np.ndarray]:
     labels, count = ndimage.label(ndimage.binary_dilation(strokes, np.ones((3, 3)), iterations=reach))
     looked_at = min(count, MOST_DRAWINGS + 1)  # one too many is refused, however many there are
     drawings = [np.logical_and(strokes, labels == number) for number in range(1, looked_at + 1)]
+    if count > MOST_DRAWINGS:
+        return drawings
     cut = [drawing for drawing in drawings if _at_border(drawing).any()]
     whole = np.logical_or.reduce(cut) if len(cut) > 1 else None
     if whole is None or not _is_loop(whole):

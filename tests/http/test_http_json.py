@@ -271,6 +271,7 @@ def test_values_of_the_wrong_kind(refused_json, body, param, value, says):
         '{"points": ' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"a":' * 50_000 + "1" + "}" * 50_000,
         "[" * 990 + "]" * 990,
+        '{"x": ' * 600 + "1" + "}" * 600,
         '{"prompt": "a\nlemon"}',
     ],
     ids=lambda sent: repr(sent)[:30],

@@ -13,6 +13,7 @@ import pytest
 from starlette.requests import Request
 
 from deployments.errors import Overloaded
+from deployments.http import answers, idempotency
 from deployments.http.api import build_api
 from deployments.http.forms import Form
 from deployments.http.idempotency import Idempotency
@@ -166,6 +167,30 @@ async def test_with_a_key_the_work_goes_on_when_the_client_leaves(replicas, driv
     assert (len(driver.requests), driver.cancelled) == (1, 0)
 
 
+async def test_no_more_than_so_many_go_on_for_clients_who_have_left(replicas, driver, edit, monkeypatch):
+    monkeypatch.setattr(idempotency, "MOST_LEFT", 1)
+    async with holding(driver):
+        for number in range(3):
+            driver.holding.clear()
+            request = edit(replicas[0], {"idempotency-key": f"order-{number}"})
+            await driver.holding.wait()
+            await leave(request)
+        await until(lambda: driver.cancelled == 2)
+    assert (await edit(replicas[0], {"idempotency-key": "order-0"})).headers["x-retouch-replayed"] == "true"
+    assert len(driver.requests) == 3
+
+
+async def test_who_cannot_be_told_what_failed_does_not_wait_for_ever(driver, edit, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("CANARY")
+
+    monkeypatch.setattr(answers, "locate_answer", broken)
+    async with serving(driver, Ledger()) as client:
+        answer = await edit(client, KEY, prompt="a unicorn")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "CANARY" not in answer.text
+
+
 async def test_an_app_ends_after_the_work_of_those_who_have_left(driver, ledger, edit):
     async with serving(driver, ledger) as client, holding(driver):
         request = edit(client, KEY)
@@ -297,7 +322,7 @@ async def test_work_goes_on_for_a_retry_that_waits_and_stops_when_nobody_is_left
         retries = [edit(replicas[1], AGAIN) for _ in range(2)]
         await waiting(2)
         await leave(first)
-        await until(lambda: "deserted" in apart.calls)
+        await until(lambda: "end_if_deserted" in apart.calls)
         await leave(retries[0])
         await waiting(1)
         assert driver.cancelled == 0

@@ -241,6 +241,20 @@ def test_the_sdk_survives_comments_while_nothing_happens(stream, driver, monkeyp
     assert kinds[-1] == "image_edit.completed"
 
 
+def test_steps_that_make_no_events_do_not_keep_the_comments_back(server, driver, picture, monkeypatch):
+    monkeypatch.setattr(streaming, "QUIET_S", 0.05)
+
+    async def edit_stream(request, partial_images):
+        for done in range(1, 31):
+            yield Progress("inpaint", done, 30)
+            await asyncio.sleep(0.01)
+        raise NOWHERE
+
+    monkeypatch.setattr(driver, "edit_stream", edit_stream)
+    with begin(server, picture) as answer:
+        assert answer.read().decode().count(": ping\n\n") >= 2
+
+
 def test_a_long_search_begins_the_answer_too_and_its_failure_is_an_event(server, driver, picture, monkeypatch):
     monkeypatch.setattr(streaming, "QUIET_S", 0.01)
 

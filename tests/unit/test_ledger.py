@@ -131,7 +131,7 @@ async def test_work_is_deserted_when_the_last_who_waited_leaves(ledger):
     await ledger.claim(FIRST, "a")
     waiting = [asyncio.create_task(ledger.claim(AGAIN, name, LONG_S)) for name in "bc"]
     await until_it_waits()
-    deserted = asyncio.create_task(ledger.deserted(FIRST, "a", LONG_S))
+    deserted = asyncio.create_task(ledger.end_if_deserted(FIRST, "a", LONG_S))
     for one in waiting:
         await until_it_waits()
         assert not deserted.done()
@@ -143,9 +143,9 @@ async def test_work_is_deserted_when_the_last_who_waited_leaves(ledger):
 async def test_work_is_deserted_when_who_waited_does_not_ask_again(ledger, clock):
     await ledger.claim(FIRST, "a")
     await ledger.claim(AGAIN, "b")
-    assert not await ledger.deserted(FIRST, "a")
+    assert not await ledger.end_if_deserted(FIRST, "a")
     clock.now += LEASE_S + 1
-    assert await ledger.deserted(FIRST, "a")
+    assert await ledger.end_if_deserted(FIRST, "a")
 
 
 async def test_a_ledger_that_was_restarted_learns_of_work_and_of_answers_again(ledger):

@@ -182,6 +182,17 @@ def test_what_is_no_drawing_is_refused_with_what_to_send(data, says):
     assert "Send " in caught.value.message
 
 
+def test_pieces_of_a_loop_do_not_hide_that_there_are_too_many_strokes():
+    """The border cuts a loop into two, and twenty dots are beside it."""
+    drawn = np.zeros((400, 400), np.uint8)
+    drawn[0:60, 100] = drawn[0:60, 300] = 255
+    drawn[60, 100:301] = 255
+    drawn[55:66, 195:206] = 0
+    drawn[350, 20:400:19] = 255
+    with pytest.raises(InvalidInput, match="too many strokes"):
+        decode_markup(png(drawn), LIMITS, "markup")
+
+
 def test_noise_is_refused_and_not_looked_at_speck_by_speck():
     noise = np.zeros((2048, 2048), np.uint8)
     noise[::97, ::97] = 255
