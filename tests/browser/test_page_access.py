@@ -64,6 +64,22 @@ def test_axe_finds_nothing_severe_in_any_state(visit, driver, axe, viewport, sch
     assert {state: severities for state, severities in found.items() if severities} == {}
 
 
+def test_keys_do_nothing_behind_a_dialog(person, driver):
+    person.page.fill("#target", "the cactus")
+    person.page.click("#keys-button")
+    person.page.keyboard.press("Control+Enter")
+    person.page.keyboard.press("Escape")
+    expect(person.page.locator("#keys")).to_be_hidden()
+    person.page.wait_for_timeout(200)
+    assert driver.requests == []
+
+
+def test_the_documentation_has_the_header_that_makes_a_request_repeatable(visit):
+    person = visit()
+    person.page.goto(person.url + "docs")
+    expect(person.page.locator("#operations dt", has_text="Idempotency-Key")).to_have_count(1)
+
+
 def test_a_whole_edit_works_by_keyboard_alone(visit, driver):
     person = visit()
     keys = person.page.keyboard

@@ -122,3 +122,18 @@ def test_the_service_goes_away_and_comes_back_and_the_work_is_kept(person, servi
     person.presses("Try again")
     person.sees_result()
     assert driver.edits[0].mask[100, 100]
+
+
+def test_a_failure_that_is_given_up_while_it_is_measured_says_nothing(person, driver):
+    """The page asks for the limits after a picture was refused; meanwhile the next painting has begun."""
+    limits = driver.settings.limits.model_copy(update={"max_pixels": 100_000})
+    driver.settings = driver.settings.model_copy(update={"limits": limits})
+    held = []
+    person.page.route(person.url, lambda route: held.append(route))
+    person.find("the cactus")
+    person.waits_until(lambda: held)
+    person.page.click("#stop")
+    person.reads("Stopped. Nothing has changed.")
+    held[0].continue_()
+    person.page.wait_for_timeout(300)
+    expect(person.page.locator("#notice")).not_to_have_class(re.compile("error"))

@@ -172,3 +172,39 @@ def test_the_outline_shows_on_any_ground(visit, ground):
     solid = [sum(pixel[:3]) / 3 for pixel in column if pixel[3] > 200]
     assert min(solid) < 60
     assert max(solid) > 195
+
+
+def test_the_only_one_of_several_can_be_chosen(person, driver):
+    """Words can mean all of them where there is one: the service must not add its own `all`."""
+    person.find("both cactus")
+    person.reads("1 found. Number 1 will be repainted.")
+    person.page.locator("#stage").press("1")
+    person.paint("a lemon")
+    assert (driver.edits[0].candidate, driver.edits[0].all) == (0, False)
+
+
+def test_a_search_is_given_up_when_its_points_are_taken_away(person, driver):
+    driver.is_paused = True
+    person.clicks(middle(BIG_APPLE))
+    person.waits_until(lambda: driver.searches)
+    person.page.click("#clear")
+    expect(person.page.locator("#stop")).to_be_hidden()
+    driver.is_paused = False
+    person.page.wait_for_timeout(300)
+    expect(person.page.locator("#notice")).to_be_hidden()
+
+
+def test_other_words_take_away_what_was_found_and_undo_does_not_bring_it_back(person, driver):
+    person.find("the apple")
+    person.reads(FOUND_TWO)
+    person.page.click("#options summary")
+    person.page.fill("#avoid", "the ball")
+    expect(candidates(person)).to_have_count(0)
+    person.find("the cactus")
+    person.reads("1 found. Number 1 will be repainted.")
+    person.page.click("#undo")
+    person.page.click("#undo")
+    expect(candidates(person)).to_have_count(0)
+    person.page.fill("#target", "the apple")
+    person.page.click("#redo")
+    expect(candidates(person)).to_have_count(0)

@@ -118,3 +118,31 @@ def test_another_picture_can_be_taken_back(person):
     person.page.click("#undo")
     expect(person.page.locator("#before")).to_have_js_property("naturalWidth", 480)
     expect(person.page.locator("#candidates")).to_be_visible()
+
+
+def test_what_is_transparent_is_white_when_it_is_made_smaller(visit, driver):
+    person = visit()
+    clear = Image.new("RGBA", (1500, 1125), (0, 0, 0, 0))
+    person.page.set_input_files("#file", {"name": "clear.png", "mimeType": "image/png", "buffer": png(clear)})
+    person.presses("Make it smaller")
+    person.sees_picture()
+    person.find("the cactus")
+    person.waits_until(lambda: driver.searches)
+    assert driver.searches[0].image.min() == 255
+
+
+def test_a_picture_that_is_chosen_while_another_is_made_smaller_stays(visit):
+    person = visit()
+    person.page.evaluate(
+        """() => {
+            const { postMessage } = Worker.prototype;
+            Worker.prototype.postMessage = function (data) { window.go = () => postMessage.call(this, data); };
+        }"""
+    )
+    large = scene().resize((1500, 1125), Image.Resampling.NEAREST)
+    person.page.set_input_files("#file", {"name": "large.png", "mimeType": "image/png", "buffer": png(large)})
+    person.presses("Make it smaller")
+    person.choose(png(scene()))
+    person.page.evaluate("window.go()")
+    person.page.wait_for_timeout(500)
+    expect(person.page.locator("#before")).to_have_js_property("naturalWidth", 480)

@@ -248,3 +248,21 @@ def test_missing_words_are_asked_for_where_they_belong(person, driver, button, f
     expect(person.page.locator(f"#{field}-problem")).to_contain_text("Say what to")
     assert person.page.evaluate("document.activeElement.id") == field
     assert driver.requests == []
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "meanwhile"])
+def test_pointing_does_not_cancel_a_painting(person, driver, before):
+    driver.is_paused = True
+    person.page.fill("#target", "the cactus")
+    person.page.fill("#prompt", "a lemon")
+    if before:
+        person.clicks(middle(BIG_APPLE))
+    person.page.locator("#paint").dispatch_event("click")
+    person.waits_until(lambda: driver.edits)
+    if not before:
+        person.clicks(middle(BIG_APPLE))
+    person.page.wait_for_timeout(300)
+    driver.is_paused = False
+    person.sees_result()
+    assert len(driver.edits) == 1
+    assert driver.searches == []

@@ -21,7 +21,7 @@ window.fetch = async (address, options) => {
     window.asked = [...options.body.entries()].filter(([, value]) => typeof value === "string");
     const body = new ReadableStream({ start(controller) { window.stream = controller; } });
     options.signal.addEventListener("abort", () => window.stream.error(options.signal.reason));
-    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    return new Response(body, { headers: { "content-type": "text/event-stream", "x-request-id": "abc" } });
 };
 """
 
@@ -121,3 +121,10 @@ def test_a_stream_that_ends_without_a_picture_is_a_lost_connection(stream):
 def test_a_stream_that_ends_with_an_error_says_which(stream):
     stream.send("error", error={"message": "x", "type": "server_error", "param": None, "code": "deadline_exceeded"})
     stream.person.reads("This took too long. Try lower quality.")
+
+
+def test_a_failure_in_a_stream_has_its_report_and_can_be_tried_again(stream):
+    error = {"message": "The stage inpaint failed.", "type": "server_error", "param": None, "code": "model_failed"}
+    stream.send("error", error=error)
+    stream.person.reads("The stage inpaint failed. Report id abc")
+    expect(stream.person.page.get_by_role("button", name="Try again")).to_be_visible()

@@ -72,10 +72,18 @@ class Document {
     });
   }
 
-  operation(path, method, { description, requestBody, responses }) {
+  headers(parameters = []) {
+    const sent = parameters.filter((parameter) => parameter.in === "header");
+    if (!sent.length) return [];
+    const properties = Object.fromEntries(sent.map(({ name, schema, description }) => [name, { ...schema, description }]));
+    return [make("details", "", make("summary", "", "Headers"), this.fields({ properties }, false))];
+  }
+
+  operation(path, method, { description, parameters, requestBody, responses }) {
     const heading = make("h2", "", make("span", "method", method.toUpperCase()), make("code", "", path));
     const answers = Object.entries(responses ?? {}).flatMap(([status, { content }]) => this.bodies(content, `Answer ${status}`, false));
-    const card = make("section", "card", heading, ...paragraphs(description), ...this.bodies(requestBody?.content, "Fields", true), ...answers);
+    const fields = this.bodies(requestBody?.content, "Fields", true);
+    const card = make("section", "card", heading, ...paragraphs(description), ...fields, ...this.headers(parameters), ...answers);
     card.id = `${method}${path}`;
     return card;
   }

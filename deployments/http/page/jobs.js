@@ -2,7 +2,7 @@
 
 import { blobOf, edit, Failure, limits, send, starting } from "./api.js";
 import { outlineOf } from "./mask.js";
-import { editRequest, isPointedAt, newSeed, pinned, searchRequest } from "./requests.js";
+import { askedOf, asksStill, editRequest, isPointedAt, keptFound, newSeed, pinned, searchRequest } from "./requests.js";
 import { busySentence, failureSentence, foundSentence, missingSentence, outsideSentence, tooLarge, verdict } from "./words.js";
 
 const MOST_TRIES = 20;
@@ -54,38 +54,51 @@ export class Jobs {
       this.abort();
       this.store.set({ job: null });
     }
+    this.dropStale(state, before);
     if (state.points === before.points && state.box === before.box) return;
     clearTimeout(this.pointing);
     const { points, box, found } = state;
-    if (!points.length && !box) {
-      if (found?.places) this.store.set({ found: null, choice: null });
-      return;
-    }
-    if (found?.places && found.places.points === points && found.places.box === box) return;
+    if (!points.length && !box) return;
+    if (found && asksStill(found.asked, state)) return;
     if (!box && !points.some(({ label }) => label)) {
       this.store.set({ notice: { text: "Mark a place that is on it, too." } });
+      return;
+    }
+    if (state.job?.kind === "paint") {
+      this.store.set({ found: null, choice: null }); // to search would end the painting
       return;
     }
     this.last = () => this.run("find", (job) => this.search(job));
     this.pointing = setTimeout(this.last, POINTING_MS);
   }
 
-  async search(job) {
-    const { state } = this.store;
-    const { points, box, picture } = state;
-    const answer = await send("v1/locate", searchRequest(state), job.signal);
-    return this.foundPatch(answer, picture, points.length || box ? { points, box } : null);
+  /** Give up a search, and what it found, where something else is asked for by now. */
+  dropStale(state, before) {
+    const { job, found, notice, points, box } = state;
+    if (job?.kind === "find" && !asksStill(job.asked, state)) {
+      this.abort();
+      this.store.set({ job: null, notice: notice?.busy ? null : notice });
+    }
+    // Under new points the old outline stays until their own one comes.
+    if (found && !points.length && !box && !asksStill(found.asked, state)) this.store.set({ found: null, choice: null });
+    if (before.found && !found && notice?.actions?.includes("use-place")) this.store.set({ notice: null });
   }
 
-  async foundPatch(answer, picture, places) {
+  async search(job) {
+    const { state } = this.store;
+    const answer = await send("v1/locate", searchRequest(state), job.signal);
+    return this.foundPatch(answer, state.picture, askedOf(state));
+  }
+
+  async foundPatch(answer, picture, asked) {
     const shapes = await Promise.all(
       answer.candidates.map(({ mask_b64 }) => outlineOf(mask_b64, picture.width, picture.height)),
     );
-    const found = { answer, shapes, places };
+    const found = { answer, shapes, asked };
     const text = answer.found ? foundSentence(answer) : missingSentence(answer);
     const actions = answer.found ? [] : ["use-place", "point", "box"];
     const patch = { found, choice: null, view: "edit" };
-    return { patch, after: { notice: { text, actions }, heat: !answer.found }, spoken: text, undoable: !places };
+    return { patch, after: { notice: { text, actions }, heat: !answer.found }, spoken: text, undoable: !asked.points.length && !asked.box };
   }
 
   /** Repaint what is meant, or remove it. @param {"replace" | "remove"} mode */
@@ -150,19 +163,21 @@ export class Jobs {
   }
 
   async run(kind, work) {
+    clearTimeout(this.pointing);
     this.abort();
     const number = this.count;
     const controller = (this.controller = new AbortController());
     const isMine = () => this.count === number;
     const update = (patch) => isMine() && this.store.set({ job: { ...this.store.state.job, ...patch }, notice: null });
-    const job = { kind, stage: null, done: 0, total: 0, preview: null, started: performance.now() };
+    const asked = askedOf(this.store.state);
+    const job = { kind, asked, stage: null, done: 0, total: 0, preview: null, started: performance.now() };
     this.store.set({ job, notice: null, problem: null });
     this.page.say(busySentence(job).replace(/ 0 s$/, ""));
     try {
       const outcome = await this.insist(work, { signal: controller.signal, update }, isMine);
       if (isMine()) this.conclude(outcome);
     } catch (failure) {
-      if (isMine()) await this.fail(failure);
+      if (isMine()) await this.fail(failure, asked, isMine);
     }
   }
 
@@ -212,18 +227,19 @@ export class Jobs {
     }
   }
 
-  async fail(failure) {
+  async fail(failure, asked, isMine) {
     this.controller = null;
     if (!(failure instanceof Failure)) {
       console.error(failure);
       failure = new Failure({ code: "page", message: "Something went wrong on this page." });
     }
-    if (failure.code === "target_not_found" && failure.location) {
-      const outcome = await this.foundPatch(failure.location, this.store.state.picture, null);
-      this.conclude(outcome);
+    if (failure.code === "target_not_found" && failure.location && asksStill(asked, this.store.state)) {
+      const outcome = await this.foundPatch(failure.location, this.store.state.picture, asked);
+      if (isMine()) this.conclude(outcome);
       return;
     }
     const large = failure.code === "image_too_large" && (await this.measured());
+    if (!isMine()) return;
     const text = large || failureSentence(failure);
     const field = FIELDS.includes(failure.param) ? failure.param : null;
     const again = failure.status === 0 || failure.status >= 500 || failure.code === "unreachable";
@@ -269,11 +285,12 @@ export function nextOf(state) {
   return "find";
 }
 
-function resultOf({ picture, target, prompt, options, points, box, strokes, found, choice }, mode, request, answer) {
+function resultOf(state, mode, request, answer) {
+  const { picture, target, prompt, options, points, box, strokes, choice } = state;
   const images = answer.data.map(({ b64_json, seed, score }) => ({ blob: blobOf(b64_json, answer.output_format), seed, score }));
   const { data, candidates, mask_b64, b64_json, ...rest } = answer;
   const words = { target, prompt, options };
-  const sketch = { points, box, strokes, choice, found: found && { answer: found.answer, places: Boolean(found.places) } };
+  const sketch = { points, box, strokes, choice, found: keptFound(state) };
   return { id: Date.now(), mode, picture, words, sketch, request, images, answer: rest };
 }
 

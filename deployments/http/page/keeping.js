@@ -1,5 +1,7 @@
 // Keeps the work in the browser, so that a reload loses nothing: the last edits, and what this tab is at.
 
+import { keptFound } from "./requests.js";
+
 const DATABASE = "retouch";
 const MOST_ENTRIES = 20;
 const MOST_SESSIONS = 4;
@@ -41,11 +43,11 @@ export class Keeping {
     clearTimeout(this.timer);
     const { state } = this.store;
     if (!state.picture) return;
-    const { picture, found, result, history } = state;
+    const { picture, result, history } = state;
     if (this.packed?.blob !== picture.blob) this.packed = { blob: picture.blob, value: await packed(picture) };
     const session = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
     session.picture = this.packed.value;
-    session.found = found && { answer: found.answer, places: Boolean(found.places) };
+    session.found = keptFound(state);
     session.resultId = history.find(({ id }) => id === result?.id)?.id ?? null;
     session.tab = this.tab;
     session.time = Date.now();

@@ -23,6 +23,7 @@ export function listenToKeys(page) {
 }
 
 function onEverywhere(event, { store, jobs, pointers }) {
+  if (document.querySelector("dialog[open]")) return;
   const command = event.ctrlKey || event.metaKey;
   const typing = event.target.matches?.("input[type=text], textarea");
   const key = event.key.toLowerCase();

@@ -9,6 +9,7 @@ import { Opener } from "./opening.js";
 import { Overlay } from "./overlay.js";
 import { on, Panel, recall, remember } from "./panel.js";
 import { Pointers } from "./pointers.js";
+import { askedOf } from "./requests.js";
 import { Results } from "./results.js";
 import { Snippets } from "./snippets.js";
 import { INITIAL, Store } from "./store.js";
@@ -55,16 +56,19 @@ async function restore(entry) {
   const { picture, words, sketch } = entry;
   const { found, ...marks } = sketch;
   const [, seed = ""] = entry.request.texts.find(([name]) => name === "seed") ?? [];
+  const turn = ++opener.turn;
+  const outlined = await foundAgain(found, picture, { ...words, ...marks });
+  if (turn !== opener.turn) return;
   jobs.abort();
-  store.change({ ...marks, picture, found: await foundAgain(found, picture, marks), result: entry, shown: 0, view: "result" });
+  store.change({ ...marks, picture, found: outlined, result: entry, shown: 0, view: "result" });
   store.set({ target: words.target, prompt: words.prompt, options: { ...words.options, seed }, compare: 100, job: null, notice: null, problem: null });
 }
 
-async function foundAgain(found, picture, { points, box }) {
+async function foundAgain(found, picture, asker) {
   if (!found) return null;
-  const { answer, places } = found;
+  const { answer } = found;
   const shapes = await Promise.all(answer.candidates.map(({ mask_b64 }) => outlineOf(mask_b64, picture.width, picture.height)));
-  return { answer, shapes, places: places ? { points, box } : null };
+  return { answer, shapes, asked: askedOf(asker) };
 }
 
 async function start() {

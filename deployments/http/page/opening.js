@@ -10,7 +10,7 @@ export class Opener {
   /** @param {import("./store.js").Store} store */
   constructor(store) {
     this.store = store;
-    this.turn = 0;
+    this.turn = 0; // a late answer to an older choice is dropped
     this.large = null; // a picture that was too large to be shown
   }
 
@@ -47,6 +47,7 @@ export class Opener {
 
   /** Make the picture smaller that is too large, and show it. */
   async shrink() {
+    const turn = ++this.turn;
     const { blob, name } = this.large ?? this.store.state.picture;
     const { max_pixels: pixels, max_side_px: side, max_image_bytes: bytes } = this.store.state.limits;
     this.say({ text: "Making the picture smaller…", busy: true });
@@ -57,6 +58,7 @@ export class Opener {
       worker.postMessage({ file: blob, pixels, side, bytes });
     });
     worker.terminate();
+    if (turn !== this.turn) return;
     if (smaller.error) {
       this.say({ kind: "error", text: "This browser cannot make it smaller. Choose another picture.", actions: ["choose"] });
       return;
@@ -67,6 +69,7 @@ export class Opener {
   }
 
   show(picture) {
+    this.turn++;
     this.large = null;
     const { picture: old } = this.store.state;
     const fresh = { ...FRESH, picture, brush: Math.max(4, Math.round(Math.min(picture.width, picture.height) / 9)) };

@@ -39,8 +39,7 @@ export class Panel {
     const { store, jobs } = this;
     for (const name of ["target", "prompt"]) {
       $(name).addEventListener("input", ({ target: { value } }) => {
-        const stale = name === "target" && !store.state.found?.places ? { found: null, choice: null } : {};
-        store.set({ [name]: value, problem: null, ...stale });
+        store.set({ [name]: value, problem: null });
       });
     }
     for (const name of OPTIONS) {

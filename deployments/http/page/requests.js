@@ -43,14 +43,35 @@ export async function editRequest(state, mode, seed) {
 /** Return whether the state says, beside its words, what is meant. */
 export const isPointedAt = ({ points, box, strokes }) => Boolean(points.length || box || strokes.length);
 
+/** Return what a search asks for. @param {object} state */
+export const askedOf = ({ target, options, points, box }) => ({ target: target.trim(), avoid: options.avoid.trim(), points, box });
+
+/**
+ * Return whether a search would ask for the same thing now. Points and the box count before the words.
+ * @param {object} asked as `askedOf` returns it
+ * @param {object} state
+ */
+export function asksStill(asked, state) {
+  const { target, avoid, points, box } = askedOf(state);
+  if (points.length || box) return asked.points === points && asked.box === box;
+  return !asked.points.length && !asked.box && asked.target === target && asked.avoid === avoid;
+}
+
+/** Return what is kept of a search; null where the state asks for something else. @param {object} state */
+export function keptFound(state) {
+  const { found } = state;
+  return found && asksStill(found.asked, state) ? { answer: found.answer } : null;
+}
+
 function regionOf(state) {
   const { target, options, found, choice } = state;
   const places = placesOf(state);
   // A candidate has its number only in the search that it came from.
   const words = target.trim() ? [["target", target.trim()], ...filled("avoid", options.avoid)] : [];
   const texts = places.length ? places : words;
-  if (choice === null || !found) return texts;
-  const single = found.answer.instances.length > 1 ? [["all", "false"]] : [];
+  if (choice === null || !found || !asksStill(found.asked, state)) return texts;
+  // Words can mean all of them even where one was found.
+  const single = places.length ? [] : [["all", "false"]];
   return [...texts, ["candidate", String(choice)], ...single];
 }
 

@@ -16,6 +16,8 @@ async function shrunk(file, pixels, side, bytes) {
   for (;;) {
     const canvas = new OffscreenCanvas(Math.floor(width * scale), Math.floor(height * scale));
     const context = canvas.getContext("2d", { alpha: false });
+    context.fillStyle = "white"; // behind what is transparent
+    context.fillRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingQuality = "high";
     context.drawImage(upright, 0, 0, canvas.width, canvas.height);
     const blob = await canvas.convertToBlob({ type: file.type === "image/png" ? "image/png" : "image/jpeg", quality: 0.92 });
