@@ -162,7 +162,7 @@ function statedFailure(body, response) {
   const { headers, status } = response;
   const seconds = Number(headers.get("retry-after") ?? "");
   const waitMs = Number(headers.get("retry-after-ms") ?? 0) || seconds * 1000 || null;
-  const failed = response.ok && body.error?.type === "server_error"; // in a stream, which had begun well
+  const failed = response.ok && body.error?.type === "server_error"; // in a stream
   const gateway = [502, 503, 504].includes(status) && !body.error;
   return new Failure({
     code: gateway ? "unreachable" : code,

@@ -72,7 +72,7 @@ export class Jobs {
     this.pointing = setTimeout(this.last, POINTING_MS);
   }
 
-  /** Give up a search, and what one has found, where other words or places are asked for by now. */
+  /** Give up a search, and what it found, where something else is asked for by now. */
   dropStale(state, before) {
     const { job, found, notice, points, box } = state;
     if (job?.kind === "find" && !asksStill(job.asked, state)) {

@@ -48,7 +48,7 @@ export const askedOf = ({ target, options, points, box }) => ({ target: target.t
 
 /**
  * Return whether a search would ask for the same thing now. Points and the box count before the words.
- * @param {{target: string, avoid: string, points: object[], box: ?number[]}} asked
+ * @param {object} asked as `askedOf` returns it
  * @param {object} state
  */
 export function asksStill(asked, state) {
@@ -57,7 +57,7 @@ export function asksStill(asked, state) {
   return !asked.points.length && !asked.box && asked.target === target && asked.avoid === avoid;
 }
 
-/** Return what is kept of a search; null where the state asks for something else by now. @param {object} state */
+/** Return what is kept of a search; null where the state asks for something else. @param {object} state */
 export function keptFound(state) {
   const { found } = state;
   return found && asksStill(found.asked, state) ? { answer: found.answer } : null;
@@ -70,7 +70,7 @@ function regionOf(state) {
   const words = target.trim() ? [["target", target.trim()], ...filled("avoid", options.avoid)] : [];
   const texts = places.length ? places : words;
   if (choice === null || !found || !asksStill(found.asked, state)) return texts;
-  // Words can mean all of them even where only one was found.
+  // Words can mean all of them even where one was found.
   const single = places.length ? [] : [["all", "false"]];
   return [...texts, ["candidate", String(choice)], ...single];
 }
