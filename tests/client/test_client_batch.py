@@ -314,6 +314,51 @@ def test_ctrl_c_keeps_what_is_done(service: Any, photos: Path, capsys: Capture) 
     assert len(service.seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("ended", "how"),
+    [
+        (0, "the same command begins anew"),
+        (
+            1,
+            "without --again the same command goes on with the others; the service may repeat answers that it has kept",
+        ),
+    ],
+)
+def test_ctrl_c_under_again_says_how_it_goes_on(
+    service: Any, photos: Path, capsys: Capture, ended: int, how: str
+) -> None:
+    service.run("batch", photos, "a lemon")
+    answer, left = service._edit, ended
+
+    def stopped(seen: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return answer(seen)
+
+    service._edit = stopped
+    assert service.run("batch", photos, "a lemon", "--again", "--workers", 1) == 130
+    assert capsys.readouterr().err.endswith(f"retouch: stopped: {ended} of 3 rows have ended, and {how}\n")
+    service._edit = answer
+    service.seen.clear()
+    assert service.run("batch", photos, "a lemon", *([] if ended else ["--again"])) == 0
+    assert len(service.seen) == 3 - ended
+
+
+def test_failures_under_again_are_tried_again_without_it(
+    service: Any, service_error: ServiceError, photos: Path, capsys: Capture
+) -> None:
+    service.run("batch", photos, "a lemon")
+    service.instead = [service_error(400, code="invalid_value")]
+    assert service.run("batch", photos, "a lemon", "--again", "--workers", 1) == 1
+    said = "results.csv says why; without --again the same command tries again what is not done"
+    assert said in " ".join(capsys.readouterr().out.split())
+    service.seen.clear()
+    assert service.run("batch", photos, "a lemon") == 0
+    assert len(service.seen) == 1
+
+
 def test_a_line_that_a_killed_run_has_cut_off_is_done_again(service: Any, photos: Path) -> None:
     service.run("batch", photos, "a lemon", "--workers", 1)
     path = photos.with_name("photos-edited") / "results.csv"
@@ -404,6 +449,41 @@ def test_wrong_use_asks_the_service_nothing(
     assert service.run("batch", *[word.format(photos=photos) for word in words]) == 2
     assert reason.format(photos=photos) in capsys.readouterr().err
     assert service.seen == []
+
+
+def test_a_source_is_never_replaced_by_the_report(service: Any, photos: Path, capsys: Capture) -> None:
+    home = photos.with_name("home")
+    home.mkdir()
+    source = home / "results.csv"
+    source.write_text(f"image\n{photos}/a.jpg\n")
+    before = source.read_bytes()
+    assert service.run("batch", source, "a lemon", "-o", home) == 2
+    assert f"{source} is what goes in, and the report would replace it" in capsys.readouterr().err
+    assert (service.seen, source.read_bytes()) == ([], before)
+
+
+@pytest.mark.parametrize("content", [b"run,loss\n1,0.5\n", b"image,output\na.jpg,b.png\n", b"\xff\x00\n"])
+def test_another_table_is_never_replaced_by_the_report(
+    service: Any, photos: Path, capsys: Capture, content: bytes
+) -> None:
+    other = photos.with_name("photos-edited") / "results.csv"
+    other.parent.mkdir()
+    other.write_bytes(content)
+    assert service.run("batch", photos, "a lemon") == 2
+    assert f"{other} is not the report of a batch" in capsys.readouterr().err
+    assert (service.seen, other.read_bytes()) == ([], content)
+
+
+def test_a_report_that_a_spreadsheet_has_saved_is_gone_on_with(service: Any, photos: Path) -> None:
+    service.run("batch", photos, "a lemon")
+    out = photos.with_name("photos-edited")
+    before, path = by_image(out), out / "results.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    service.seen.clear()
+    (out / "a.png").unlink()
+    assert service.run("batch", photos, "a lemon") == 0
+    assert len(service.seen) == 1
+    assert by_image(out)["b.PNG"] == before["b.PNG"]
 
 
 def test_an_empty_folder_is_wrong_use(service: Any, tmp_path: Path, capsys: Capture) -> None:

@@ -286,6 +286,25 @@ def test_errors_as_json(
     }
 
 
+@pytest.mark.parametrize("cause", [httpx.ReadError("reset"), httpx.RemoteProtocolError("incomplete chunked read")])
+def test_a_connection_that_breaks_is_no_service_to_start(
+    service: Any, photo: Path, capsys: Capture, cause: httpx.RequestError
+) -> None:
+    service.instead = [cause] * 3
+    assert service.run("score", photo, "a lemon") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "  See whether the service is still running, and try again."
+
+
+def test_a_stream_that_breaks_in_the_middle_is_no_service_to_start(
+    service: Any, photo: Path, capsys: Capture, good_edit: dict[str, Any], stream_of: Callable[..., list[str]]
+) -> None:
+    service.events = stream_of(good_edit)[:-1]
+    assert service.run("edit", photo, "a lemon") == 1
+    *_, reason, hint = capsys.readouterr().err.splitlines()
+    assert reason.endswith("broke: the stream ended before the edit did.")
+    assert hint == "  See whether the service is still running, and try again."
+
+
 def test_a_service_that_is_away(service: Any, photo: Path, capsys: Capture) -> None:
     service.instead = [httpx.ConnectError("[Errno 111] Connection refused") for _ in range(3)]
     assert service.run("score", photo, "a lemon", "--url", "http://there:9") == 1

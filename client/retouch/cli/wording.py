@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import httpx
+
 from retouch.cli.outputs import EditOutputs
 from retouch.errors import (
     APIConnectionError,
@@ -32,6 +34,9 @@ NOT_IMPROVED = "nothing improved: the region matches the prompt no better than i
 CLEAR_GROUND = (
     "most of the mask is transparent, which marks it, as OpenAI has it: --mask-mode luminance goes by what is light"
 )
+_BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+"""What httpx raises where a connection breaks that had been made, so that the address was right."""
+
 NOT_REMOVED = "nothing improved: the region matches what was to be removed no less than it did"
 
 
@@ -131,6 +136,8 @@ def advice(error: RetouchError, options: argparse.Namespace) -> str | None:
         return _look_where(error, options)
     if isinstance(error, APITimeoutError):
         return "It may be busy: try again, or allow more seconds with --timeout."
+    if isinstance(error, APIConnectionError) and isinstance(error.__cause__, _BROKEN_OFF):
+        return "See whether the service is still running, and try again."
     if isinstance(error, APIConnectionError):
         return "Start the service with `make serve`, or say where it is with --url or RETOUCH_URL."
     if isinstance(error, (AuthenticationError, PermissionDeniedError)):

@@ -24,7 +24,7 @@ def batch(options: argparse.Namespace, client: AsyncRetouch, display: Display) -
     started = time.monotonic()
     rows = read_rows(options)
     folder = options.out or _beside(options.source)
-    check_folder(folder, rows)
+    check_folder(folder, rows, options.source)
     with Report(folder) as report:
         recorded = report.read()
         with display.working("Reading the pictures"):
@@ -34,21 +34,31 @@ def batch(options: argparse.Namespace, client: AsyncRetouch, display: Display) -
         if left:
             report.start({job.digest for job in left})
             _work_off(Crew(client, report, board), report, board, options, left)
-    _show(display, board, report.path, len(jobs) - len(left), time.monotonic() - started)
+    _show(display, board, options, report.path, len(jobs) - len(left), time.monotonic() - started)
     return 0 if board.counts[DONE] == len(left) else 1
 
 
 def _work_off(crew: Crew, report: Report, board: Board, options: argparse.Namespace, left: list[Job]) -> None:
-    goes_on = "the same command goes on with the others"
     try:
         with board.shown():
             asyncio.run(crew.work_off(left, options.workers))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped: {report.added} of {len(left)} rows have ended, and {goes_on}") from None
+        ended = f"{report.added} of {len(left)} rows have ended"
+        raise KeyboardInterrupt(f"stopped: {ended}, and {_goes_on(options, report)}") from None
     except (RetouchError, OSError):
         if report.added:
-            board.say(f"Stopped: {report.added} of {len(left)} rows have ended. When this is put right, {goes_on}.")
+            ended = f"{report.added} of {len(left)} rows have ended"
+            board.say(f"Stopped: {ended}. When this is put right, {_goes_on(options, report)}.")
         raise
+
+
+def _goes_on(options: argparse.Namespace, report: Report) -> str:
+    """Return what to do after a stop. With --again the same command would begin with the first row once more."""
+    if not options.again:
+        return "the same command goes on with the others"
+    if not report.added:
+        return "the same command begins anew"
+    return "without --again the same command goes on with the others; the service may repeat answers that it has kept"
 
 
 def _beside(source: Path) -> Path:
@@ -57,7 +67,9 @@ def _beside(source: Path) -> Path:
     return named.with_name(f"{named.name if source.is_dir() else named.stem}-edited")
 
 
-def _show(display: Display, board: Board, results: Path, skipped: int, elapsed_s: float) -> None:
+def _show(
+    display: Display, board: Board, options: argparse.Namespace, results: Path, skipped: int, elapsed_s: float
+) -> None:
     counts = {status: board.counts[status] for status in (DONE, NOT_FOUND, FAILED)}
     is_good = counts[DONE] == board.total
     facts: Facts = [("done", f"{counts[DONE]} of {board.total}")]
@@ -65,7 +77,8 @@ def _show(display: Display, board: Board, results: Path, skipped: int, elapsed_s
     if skipped:
         facts.append(("skipped", f"{skipped}, done by an earlier run (--again edits them too)"))
     if not is_good:
-        facts.append((NOTE, f"{results.name} says why; the same command tries again what is not done"))
+        command = "without --again the same command" if options.again else "the same command"
+        facts.append((NOTE, f"{results.name} says why; {command} tries again what is not done"))
     display.show(
         title=str(results.parent),
         facts=[*facts, ("results", str(results)), ("took", f"{elapsed_s:.1f} s")],

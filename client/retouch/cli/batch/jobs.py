@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from retouch.cli.batch.report import COLUMNS, results_in
 from retouch.cli.batch.source import Row
 from retouch.cli.outputs import UsageError
 from retouch.pictures import ranked
@@ -53,8 +54,8 @@ def plan(rows: Iterable[Row], folder: Path, recorded: Mapping[str, str], occasio
     return jobs
 
 
-def check_folder(folder: Path, rows: Iterable[Row]) -> None:
-    """Raise `UsageError` unless `folder` can take pictures and holds none of those that go in."""
+def check_folder(folder: Path, rows: Iterable[Row], source: Path) -> None:
+    """Raise `UsageError` unless `folder` can take pictures and a report, and none of what goes in is overwritten."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
     if not folder.exists() and not folder.parent.is_dir():
@@ -62,6 +63,19 @@ def check_folder(folder: Path, rows: Iterable[Row]) -> None:
     for path in {path for row in rows for path in _files(row).values()}:
         if path.resolve().parent == folder.resolve():
             raise UsageError(f"{folder} holds {path}, and what goes in is never overwritten: name another folder by -o")
+    _check_results(results_in(folder), source)
+
+
+def _check_results(path: Path, source: Path) -> None:
+    """Raise `UsageError` if a file at `path` is not the report of an earlier batch, which is replaced."""
+    if not path.exists():
+        return
+    if path.samefile(source):
+        raise UsageError(f"{path} is what goes in, and the report would replace it: name another folder by -o")
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first_line = file.readline()
+    if first_line and first_line.rstrip("\r\n") != ",".join(COLUMNS):
+        raise UsageError(f"{path} is not the report of a batch, which would replace it: name another folder by -o")
 
 
 def _digests(rows: Iterable[Row]) -> Iterator[tuple[Row, str, str]]:

@@ -42,11 +42,16 @@ class Record:
 COLUMNS = tuple(field.name for field in fields(Record))
 
 
+def results_in(folder: Path) -> Path:
+    """Return the path of the report of a batch whose pictures go to `folder`."""
+    return folder / "results.csv"
+
+
 class Report:
     """The report of a batch in `folder`. Threads may add to it."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "results.csv"
+        self.path = results_in(folder)
         self._rows: list[dict[str, str]] = []
         self.added = 0
         self._lock = threading.Lock()
@@ -89,7 +94,8 @@ class Report:
 
 
 def _complete_rows(path: Path) -> Iterable[dict[str, str]]:
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+    # A spreadsheet may have saved the file with a byte order mark.
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         for row in csv.DictReader(file):
             cells = {name: row.get(name) or "" for name in COLUMNS}
             if _DIGEST.fullmatch(cells["digest"]):
