@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,10 @@ class Event:
 
 
 def streamed(answer: httpx.Response) -> list[Event]:
-    """Return all events of an answer. Raises Fails where it is no stream. Comment lines are no events."""
+    """Return all events of an answer. Comment lines are no events.
+
+    Raises Fails where the answer is no stream, or where its last event is unfinished.
+    """
     kind = answer.headers.get("content-type", "")
     check(answer.status_code == 200 and kind.startswith("text/event-stream"), f"no stream came but {shown(answer)}")
     found = list(_events(answer.text))
@@ -52,12 +56,17 @@ def of_type(events: list[Event], kind: str) -> list[dict[str, Any]]:
 
 def _events(text: str) -> Iterator[Event]:
     blocks: list[list[tuple[str, str]]] = [[]]
-    for line in text.splitlines():
+    # These are the only line ends of such a stream: str.splitlines() would cut the JSON at others, too.
+    lines = re.split(r"\r\n|\n|\r", text)
+    if lines[-1] == "":  # what follows the last line end is no blank line
+        lines.pop()
+    for line in lines:
         if line == "":
             blocks.append([])
         elif not line.startswith(":"):
             name, _, value = line.partition(":")
             blocks[-1].append((name, value.removeprefix(" ")))
+    check(not blocks[-1], "the last event has no blank line after it, so readers drop it")
     for block in blocks:
         if block:
             yield Event(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 import openai
 
-from benchmarks.conformance.server import Server
+if TYPE_CHECKING:
+    from benchmarks.conformance.server import Server
 
 Outcome = Literal["holds", "fails", "not asked"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -10,10 +11,12 @@ import openai
 from openai.types import ImagesResponse
 
 from benchmarks.conformance import pictures
+from benchmarks.conformance.rows import NotAsked
 
 EDITS = "/images/edits"
 PROMPT = "a lemon"
 TIMEOUT_S = 300.0
+SDK_PARAMETERS = inspect.signature(openai.resources.Images.edit).parameters.keys()
 # A server may close a connection that rests, at the moment when the next row uses it: that would be its failure.
 FRESH = {"connection": "close"}
 
@@ -64,7 +67,12 @@ class Server:
         return answer
 
     def fields(self, **fields: Any) -> dict[str, Any]:
-        """Return the usual edit, for the SDK, with these fields changed or added; None takes a field away."""
+        """Return the usual edit, for the SDK, with these fields changed or added; None takes a field away.
+
+        Raises NotAsked where the installed SDK is too old to have one of them.
+        """
+        if lacking := sorted(fields.keys() - SDK_PARAMETERS):
+            raise NotAsked(f"the installed SDK, openai {openai.__version__}, lacks {', '.join(lacking)}")
         usual = {
             "image": ("picture.png", pictures.picture(), "image/png"),
             "mask": ("mask.png", pictures.mask(), "image/png"),

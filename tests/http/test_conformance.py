@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from openai.types.image_edit_params import ImageEditParamsBase
@@ -23,8 +24,9 @@ from starlette.types import ASGIApp
 
 from benchmarks.conformance import pictures
 from benchmarks.conformance.__main__ import main
+from benchmarks.conformance.events import streamed
 from benchmarks.conformance.groups import GROUPS, parameters
-from benchmarks.conformance.rows import Result, Row, run
+from benchmarks.conformance.rows import Fails, Result, Row, run
 from benchmarks.conformance.server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,41 @@ def test_rows_have_names_and_titles_of_their_own():
     assert len({row.name for row in ALL_ROWS}) == len(ALL_ROWS)
     for group in GROUPS:
         assert len({row.title for row in group.rows}) == len(group.rows)
+
+
+def stream_of(text: str) -> httpx.Response:
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=text.encode())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_only_line_ends_of_the_standard_end_a_line_of_a_stream(end):
+    text = "line\u2028and\u0085next"
+    content = json.dumps({"text": text}, ensure_ascii=False)
+    (first, second) = streamed(stream_of(f": hello{end}{end}" + f"event: a{end}data: {content}{end}{end}" * 2))
+    assert first == second
+    assert (first.events, first.json, first.others) == (("a",), {"text": text}, ())
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_stream_whose_last_event_is_unfinished_fails(end):
+    with pytest.raises(Fails, match="no blank line after it"):
+        streamed(stream_of("data: {}\n\ndata: {}" + end))
+
+
+def test_a_parameter_that_the_installed_sdk_lacks_is_not_asked():
+    row = Row("x.x", "It is newer", lambda server: server.edit(of_next_year=1))
+    result = asked("http://127.0.0.1:9", [row])["x.x"]
+    assert result.outcome == "not asked"
+    assert re.fullmatch(r"the installed SDK, openai [\d.]+, lacks of_next_year", result.why)
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome"),
+    [("192.0.2.1", "not asked"), ("images.example", "not asked"), ("127.0.0.1", "fails"), ("[::1]", "fails")],
+)
+def test_only_a_server_of_this_machine_is_sent_an_address_of_it(host, outcome):
+    rows = [row for row in ALL_ROWS if row.name == "json_bodies.private_address"]
+    assert asked(f"http://{host}:9", rows)["json_bodies.private_address"].outcome == outcome
 
 
 @contextmanager
@@ -182,6 +219,12 @@ def test_the_command_fails_if_a_row_fails(capsys):
     assert "fails     A mask counts" in shown
     assert "outside" in shown
     assert "1 rows: 0 hold, 1 fail" in shown
+
+
+@pytest.mark.parametrize("words", [[], ["--api-key", ""]])
+def test_an_empty_key_is_no_key(server, monkeypatch, words):
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    assert main(["--base-url", f"{server}/v1", "--only", "plain_http.no_prompt", *words]) == 0
 
 
 def test_the_command_says_when_there_is_nothing_to_ask(server, capsys):

@@ -36,7 +36,7 @@ def _some(server: Server, kind: str) -> list[dict[str, Any]]:
 @ROWS.row
 def sync_stream(server: Server) -> None:
     """The synchronous client gets a picture as the last event"""
-    with server.sdk.images.edit(**server.fields(), stream=True, partial_images=PARTIALS) as stream:
+    with server.sdk.images.edit(**server.fields(partial_images=PARTIALS), stream=True) as stream:
         events = [event.model_dump() for event in stream]
     _check_last(events)
 
@@ -47,7 +47,7 @@ def async_stream(server: Server) -> None:
 
     async def ask() -> list[dict[str, Any]]:
         async with server.async_sdk() as sdk:
-            stream = await sdk.images.edit(**server.fields(), stream=True, partial_images=PARTIALS)
+            stream = await sdk.images.edit(**server.fields(partial_images=PARTIALS), stream=True)
             return [event.model_dump() async for event in stream]
 
     _check_last(asyncio.run(ask()))
