@@ -4,7 +4,15 @@ import socket
 
 import pytest
 
+from deployments.launch import session
 from deployments.local import service
+
+
+@pytest.fixture(autouse=True)
+def on_this_machine(monkeypatch):
+    """As in a process of its own: these tests may run in one that other tests have connected to Ray."""
+    monkeypatch.setattr(session, "_connected", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(capsys):
