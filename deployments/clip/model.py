@@ -1,6 +1,6 @@
 """CLIP: where is it, and how well does a text describe a picture? Free of Ray.
 
-To find something a picture is looked at in parts (`clip/views.py`); scores use the models' own preprocessing, which
+To find something a picture is looked at in parts (`clip/pictures.py`); scores use the models' own preprocessing, which
 crops the centre, since they must be what everybody's scores are.
 
 A text longer than the model reads (77 tokens, 32 for the pocket model) is refused. A phrase that only a template makes
@@ -10,53 +10,30 @@ too long stands for itself there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
 
 from deployments.clip import checkpoint, dense, views
+from deployments.clip.pictures import VIEWS_PER_PASS, PictureEncoder, PictureFeatures
 from deployments.clip.scoring import Views
 from deployments.config import ClipSettings, ModelArgs
 from deployments.errors import InvalidInput
 from deployments.grounding.peaks import best_cell, to_pixel
 from deployments.language.texts import check_tokens
 from deployments.messages import HeatMap, ScoreRequest, Search, SearchRequest
-from deployments.serving.caching import Lru, digest
 from deployments.serving.checkpoints import devices
 from deployments.serving.checkpoints.hub import LOADING_PATIENCE_S, Hub
 from deployments.serving.checkpoints.weights import check_report
 from deployments.serving.metrics import NOWHERE, Recorder, lookups
 
-VIEWS_PER_PASS = 32  # through the vision tower; more would only need more memory
-REMEMBERED = 16  # pictures, so that another phrase for the same one costs no second look
-REMEMBERED_BYTES = 256 * 2**20  # and fewer where the model's features are large; 4 MiB each with ViT-B/32 at two scales
-
-Key = tuple[str, dense.Method, tuple[int, ...]]  # digest of the pixels, method, scales
 Vectors = Mapping[str, torch.Tensor]  # of phrases: D float32, at length 1
 
 _Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """All views of one picture, before the model has seen them: `pixels` Vx3xPxP uint8."""
-
-    pixels: torch.Tensor
-    plan: views.ViewPlan
-
-
-@dataclass(frozen=True, eq=False)
-class PictureFeatures:
-    """The features of one picture: `features` VxghxgwxD float32 unit vectors of the patches of its V views."""
-
-    features: torch.Tensor
-    plan: views.ViewPlan
 
 
 class ClipMatcher:
@@ -72,18 +49,14 @@ class ClipMatcher:
         self._model = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
         self._processor = processor
-        self._side = model.config.vision_config.image_size
-        self._patch = model.config.vision_config.patch_size
         self._scale = float(model.logit_scale.exp())
-        self._mean = torch.tensor(processor.image_mean).view(3, 1, 1)
-        self._deviation = torch.tensor(processor.image_std).view(3, 1, 1)
         self._most_tokens = model.config.text_config.max_position_embeddings
         texts = lookups(metrics, "clip", "texts")
         self._ensembles = dense.Phrases(self._embed, self._wordings, texts)
         self._bare = dense.Phrases(self._embed, lambda phrase: self._wordings(phrase, [dense.PLAIN_TEMPLATE]), texts)
         self._texts = dense.Phrases(self._embed, lambda text: [text], texts)
         self._views = Views(self._embed_views, lookups(metrics, "clip", "views"))
-        self._remembered: Lru[Key, PictureFeatures] = Lru(self._memory(), lookups(metrics, "clip", "pictures"))
+        self._pictures = PictureEncoder(self._model, processor, metrics)
 
     @classmethod
     def load(cls, args: ModelArgs, metrics: Recorder = NOWHERE) -> ClipMatcher:
@@ -135,12 +108,10 @@ class ClipMatcher:
         check_tokens(text, param, self._tokenizer, self._most_tokens, "CLIP")
 
     def _located(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> list[Search | Exception]:
-        keys = [(digest(request.image), settings.method, settings.squares) for request in requests]
-        seen = self._see({key: request.image for key, request in zip(keys, requests, strict=True)}, settings)
+        seen = self._pictures.features_of([request.image for request in requests], settings)
         vectors = self._vectors(requests, settings)
         answers: list[Search | Exception] = []
-        for request, key in zip(requests, keys, strict=True):
-            known = seen[key]
+        for request, known in zip(requests, seen, strict=True):
             if isinstance(known, Exception):
                 answers.append(known)
                 continue
@@ -199,45 +170,6 @@ class ClipMatcher:
             cosines = cosines - (picture.features @ others.T).amax(-1).clamp(min=0)
         return self._scale * cosines
 
-    def _see(
-        self, images: Mapping[Key, np.ndarray], settings: ClipSettings
-    ) -> Mapping[Key, PictureFeatures | Exception]:
-        """Return the features of each picture; those not remembered go through the vision tower together."""
-        seen: dict[Key, PictureFeatures | Exception] = {}
-        looks: dict[Key, Look] = {}
-        for key, image in images.items():
-            known = self._remembered.find(key)
-            if known is not None:
-                seen[key] = known
-                continue
-            try:
-                looks[key] = self._look(image, settings.squares)
-            except Exception as error:
-                seen[key] = error
-        patches = self._patches([look.pixels for look in looks.values()], settings.method)
-        for (key, look), features in zip(looks.items(), patches, strict=True):
-            # A copy of its own: a slice would keep the whole batch in memory as long as it is remembered.
-            seen[key] = fresh = PictureFeatures(features.clone(), look.plan)
-            self._remembered.keep(key, fresh)
-        return seen
-
-    def _look(self, image: np.ndarray, squares: Sequence[int]) -> Look:
-        """Cut a picture, HxWx3 uint8, into views."""
-        height, width = image.shape[:2]
-        plan = views.plan((width, height), self._side, self._patch, squares)
-        return Look(torch.from_numpy(views.cut(image, plan.levels, self._side)).permute(0, 3, 1, 2), plan)
-
-    def _patches(self, pixels: Sequence[torch.Tensor], method: dense.Method) -> Iterator[torch.Tensor]:
-        """Return unit vectors, VxghxgwxD float32, for each Vx3xPxP uint8, all through the vision tower together."""
-        if not pixels:
-            return iter(())
-        made = [self._patches_of(chunk, method) for chunk in torch.cat(list(pixels)).split(VIEWS_PER_PASS)]
-        return iter(torch.cat(made).split([len(one) for one in pixels]))
-
-    def _patches_of(self, pixels: torch.Tensor, method: dense.Method) -> torch.Tensor:
-        normalised = (pixels / 255 - self._mean) / self._deviation
-        return dense.patch_features(self._model, self._to_model(normalised), method)
-
     def _wordings(self, phrase: str, templates: Sequence[str] = dense.TEMPLATES) -> list[str]:
         """Return the phrase in each template, or alone where that would push its end beyond what the model reads."""
         made = dense.sentences(phrase, templates)
@@ -261,11 +193,6 @@ class ClipMatcher:
     def _embed_views(self, pixels: torch.Tensor) -> torch.Tensor:
         chunks = pixels.split(VIEWS_PER_PASS)
         return torch.cat([self._model.get_image_features(self._to_model(chunk)).pooler_output for chunk in chunks])
-
-    def _memory(self) -> int:
-        """Return how many pictures can be remembered, if each needs as many windows as a scale may have."""
-        patches = views.MAX_WINDOWS * (self._side // self._patch) ** 2
-        return max(1, min(REMEMBERED, REMEMBERED_BYTES // (4 * patches * self._model.config.projection_dim)))
 
     def _to_model(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.to(self._model.device, self._model.dtype)

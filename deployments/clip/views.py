@@ -109,10 +109,10 @@ def cut(image: np.ndarray, levels: Sequence[Level], side: int) -> np.ndarray:
 
 def _crops(picture: Image.Image, level: Level, side: int) -> Iterator[np.ndarray]:
     # Windows are cut from one resized copy: a large picture is read once for a level, not once for each window.
-    resized = picture.resize(level.size_wh, Image.Resampling.BICUBIC)
+    resized = np.asarray(picture.resize(level.size_wh, Image.Resampling.BICUBIC))
     for view in level.views:
         x, y = round(view.left * level.size_wh[0]), round(view.top * level.size_wh[1])
-        yield np.array(resized.crop((x, y, x + side, y + side)))
+        yield resized[y : y + side, x : x + side]
 
 
 def blend(maps: torch.Tensor, plan: ViewPlan) -> torch.Tensor:
