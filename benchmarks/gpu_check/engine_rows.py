@@ -145,7 +145,7 @@ class _Engine:
         return True
 
     def parts(self) -> dict[str, float]:
-        """Return medians and 95th percentiles in milliseconds: a step is no fixed unit, and preparing takes no steps."""
+        """Return medians and 95th percentiles in milliseconds: a step is no fixed unit, and preparing takes none."""
         shares = {"median": 0.5, "p95": 0.95}
         return {
             f"ms, {name}, {which}": 1000 * percentile(seconds, share)
