@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from typing import Any, cast
 
 import diffusers
@@ -58,6 +58,19 @@ class _Handle:
     def __getattr__(self, method: str) -> _Method:
         return _Method(getattr(self._stage, method))
 
+    def options(self, *, stream: bool) -> _Handle | _StreamingHandle:
+        return _StreamingHandle(self._stage) if stream else self
+
+
+class _StreamingHandle:
+    """Stands for such a handle with `stream=True`: its methods answer item by item."""
+
+    def __init__(self, stage: Any) -> None:
+        self._stage = stage
+
+    def __getattr__(self, method: str) -> _StreamingMethod:
+        return _StreamingMethod(getattr(self._stage, method))
+
 
 class _Method:
     def __init__(self, method: Any) -> None:
@@ -81,3 +94,32 @@ class _Response:
 
     def cancel(self) -> None:
         self._task.cancel()
+
+
+class _StreamingMethod:
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def remote(self, *args: Any) -> _Stream:
+        return _Stream(self._method, args)
+
+
+class _Stream:
+    """Stands for Serve's generator of responses: runs as it is read, and ends where it is cancelled."""
+
+    def __init__(self, method: Any, args: tuple[Any, ...]) -> None:
+        self._items = self._run(method, args)
+        self._reader: asyncio.Task[Any] | None = None
+
+    async def _run(self, method: Any, args: tuple[Any, ...]) -> AsyncIterator[Any]:
+        self._reader = asyncio.current_task()
+        async for item in method(*[await arg if isinstance(arg, _Response) else arg for arg in args]):
+            yield item
+        self._reader = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._items
+
+    def cancel(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
