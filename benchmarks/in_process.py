@@ -17,6 +17,7 @@ from deployments.driver.server import Driver
 from deployments.inpaint.executions import settled
 from deployments.inpaint.server import InpaintServer
 from deployments.sam.server import SamServer
+from deployments.serving.status import StageStatus
 
 
 def silence() -> None:
@@ -36,8 +37,9 @@ class InProcessGraph:
     def __init__(self, args: GraphArgs) -> None:
         self._clip = ClipServer(args.clip)
         self._inpaint = InpaintServer(settled(args.inpaint))
-        stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(self._inpaint))
-        self.driver = Driver(*(cast(Any, stage) for stage in stages))
+        stages = (self._clip, SamServer(args.sam), self._inpaint)
+        clip, sam, inpaint = (cast(Any, _Handle(stage)) for stage in stages)
+        self.driver = Driver(clip, sam, inpaint, _all_loaded)
 
     def configure(self, clip: ClipSettings, driver: DriverSettings) -> None:
         """Other settings from the next request on."""
@@ -47,6 +49,10 @@ class InProcessGraph:
     def close(self) -> None:
         """Ends the painter's threads."""
         self._inpaint.close()
+
+
+def _all_loaded() -> dict[str, StageStatus]:
+    return {stage: StageStatus(ready=True, running=1) for stage in ("clip", "sam", "inpaint")}
 
 
 class _Handle:
