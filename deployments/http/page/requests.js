@@ -100,6 +100,36 @@ function filled(name, value) {
 /** Return a new seed. `crypto.randomUUID` and the like are missing on plain HTTP; this is not. */
 export const newSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0]);
 
+/** The keys under which the requests of one edit are sent, so that one that is sent again is painted once. */
+export class Keys {
+  constructor() {
+    this.sent = []; // [request, key]; what is sent again may ask for something else by then, which needs another key
+  }
+
+  /** Return the `Idempotency-Key` of a request: the same one for the same request. @param {object} request */
+  async of(request) {
+    for (const [earlier, key] of this.sent) if (await asksTheSame(earlier, request)) return key;
+    const key = newKey();
+    this.sent.push([request, key]);
+    return key;
+  }
+}
+
+async function asksTheSame(one, other) {
+  if (JSON.stringify([one.texts, Object.keys(one.files)]) !== JSON.stringify([other.texts, Object.keys(other.files)])) return false;
+  for (const [name, { blob }] of Object.entries(one.files)) if (!(await areEqual(blob, other.files[name].blob))) return false;
+  return true;
+}
+
+async function areEqual(one, other) {
+  if (one === other) return true;
+  if (one.size !== other.size) return false;
+  const [bytes, others] = (await Promise.all([one.arrayBuffer(), other.arrayBuffer()])).map((buffer) => new Uint8Array(buffer));
+  return bytes.every((byte, index) => byte === others[index]);
+}
+
+const newKey = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(16)).join("-");
+
 /**
  * Return a request that repeats what came of it: with the seed, the steps and the filling that the service chose.
  * @param {object} request
