@@ -34,7 +34,7 @@ class PocketService:
 
     def stop(self) -> None:
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.should_exit = self._server.force_exit = True
         self._thread.join(timeout=60)
         assert not self._thread.is_alive()
 
