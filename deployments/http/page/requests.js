@@ -115,18 +115,12 @@ export class Keys {
   }
 }
 
-async function asksTheSame(one, other) {
-  if (JSON.stringify([one.texts, Object.keys(one.files)]) !== JSON.stringify([other.texts, Object.keys(other.files)])) return false;
-  for (const [name, { blob }] of Object.entries(one.files)) if (!(await areEqual(blob, other.files[name].blob))) return false;
-  return true;
+async function asksTheSame({ texts, files }, other) {
+  if (JSON.stringify(texts) !== JSON.stringify(other.texts)) return false;
+  return files.image.blob === other.files.image.blob && (await bytesOf(files.mask)) === (await bytesOf(other.files.mask));
 }
 
-async function areEqual(one, other) {
-  if (one === other) return true;
-  if (one.size !== other.size) return false;
-  const [bytes, others] = (await Promise.all([one.arrayBuffer(), other.arrayBuffer()])).map((buffer) => new Uint8Array(buffer));
-  return bytes.every((byte, index) => byte === others[index]);
-}
+const bytesOf = async (file) => file && new Uint8Array(await file.blob.arrayBuffer()).join();
 
 const newKey = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(16)).join("-");
 
