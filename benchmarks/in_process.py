@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from typing import Any, cast
 
 import diffusers
@@ -17,6 +17,7 @@ from deployments.driver.server import Driver
 from deployments.inpaint.executions import settled
 from deployments.inpaint.server import InpaintServer
 from deployments.sam.server import SamServer
+from deployments.serving.status import StageStatus
 
 
 def silence() -> None:
@@ -36,8 +37,9 @@ class InProcessGraph:
     def __init__(self, args: GraphArgs) -> None:
         self._clip = ClipServer(args.clip)
         self._inpaint = InpaintServer(settled(args.inpaint))
-        stages = (_Handle(self._clip), _Handle(SamServer(args.sam)), _Handle(self._inpaint))
-        self.driver = Driver(*(cast(Any, stage) for stage in stages))
+        stages = (self._clip, SamServer(args.sam), self._inpaint)
+        clip, sam, inpaint = (cast(Any, _Handle(stage)) for stage in stages)
+        self.driver = Driver(clip, sam, inpaint, _all_loaded)
 
     def configure(self, clip: ClipSettings, driver: DriverSettings) -> None:
         """Other settings from the next request on."""
@@ -49,6 +51,10 @@ class InProcessGraph:
         self._inpaint.close()
 
 
+def _all_loaded() -> dict[str, StageStatus]:
+    return {stage: StageStatus(ready=True, running=1) for stage in ("clip", "sam", "inpaint")}
+
+
 class _Handle:
     """Stands for Serve's handle of a deployment."""
 
@@ -57,6 +63,19 @@ class _Handle:
 
     def __getattr__(self, method: str) -> _Method:
         return _Method(getattr(self._stage, method))
+
+    def options(self, *, stream: bool) -> _Handle | _StreamingHandle:
+        return _StreamingHandle(self._stage) if stream else self
+
+
+class _StreamingHandle:
+    """Stands for such a handle with `stream=True`: its methods answer item by item."""
+
+    def __init__(self, stage: Any) -> None:
+        self._stage = stage
+
+    def __getattr__(self, method: str) -> _StreamingMethod:
+        return _StreamingMethod(getattr(self._stage, method))
 
 
 class _Method:
@@ -81,3 +100,32 @@ class _Response:
 
     def cancel(self) -> None:
         self._task.cancel()
+
+
+class _StreamingMethod:
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def remote(self, *args: Any) -> _Stream:
+        return _Stream(self._method, args)
+
+
+class _Stream:
+    """Stands for Serve's generator of responses: runs as it is read, and ends where it is cancelled."""
+
+    def __init__(self, method: Any, args: tuple[Any, ...]) -> None:
+        self._items = self._run(method, args)
+        self._reader: asyncio.Task[Any] | None = None
+
+    async def _run(self, method: Any, args: tuple[Any, ...]) -> AsyncIterator[Any]:
+        self._reader = asyncio.current_task()
+        async for item in method(*[await arg if isinstance(arg, _Response) else arg for arg in args]):
+            yield item
+        self._reader = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._items
+
+    def cancel(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()

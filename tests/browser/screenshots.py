@@ -80,6 +80,7 @@ def states(browser: Browser, service: Service, driver: ColourPainter, **options:
     person.sees_result()
     page.wait_for_timeout(300)
     yield "6-result", person
+    page.click("#clear")
     person.find("the owl")
     expect(page.locator("#notice-text")).to_contain_text("Found no owl")
     page.evaluate("scrollTo(0, 0)")

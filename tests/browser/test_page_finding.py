@@ -1,5 +1,7 @@
 """Finding: by words, by points, by a box, and what is not there."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -208,3 +210,19 @@ def test_other_words_take_away_what_was_found_and_undo_does_not_bring_it_back(pe
     person.page.fill("#target", "the apple")
     person.page.click("#redo")
     expect(candidates(person)).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", [(480, 360), (300, 600)])
+def test_on_a_phone_no_notice_covers_the_picture(on_phone, size):
+    on_phone.choose(png(scene().resize(size)))
+    on_phone.find("the owl")
+    on_phone.reads(re.compile("Found no owl."))
+    notice, picture = on_phone.page.locator("#notice"), on_phone.page.locator("#before")
+
+    def is_clear():
+        over, below = notice.bounding_box(), picture.bounding_box()
+        return over["y"] + over["height"] <= below["y"]
+
+    on_phone.waits_until(is_clear)
+    stage, below = on_phone.page.locator("#stage").bounding_box(), picture.bounding_box()
+    assert below["y"] + below["height"] < stage["y"] + stage["height"] - 50  # nor the buttons under it

@@ -1,9 +1,10 @@
 """Nothing is lost by a reload, and everything can be forgotten."""
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.pictures import CACTUS, SMALL_APPLE, middle
+from tests.browser.pictures import CACTUS, SMALL_APPLE, middle, png
 
 KEPT = """async () => {
     const settled = (request) => new Promise((done) => { request.onsuccess = () => done(request.result); });
@@ -15,6 +16,21 @@ KEPT = """async () => {
     const [{ target, prompt, strokes, resultId, view } = {}] = sessions;
     return { target, prompt, strokes: strokes?.length, resultId, view, entries };
 }"""
+
+# What the browser has kept comes when the test lets it.
+HELD_BACK = """
+const { getAll } = IDBObjectStore.prototype;
+window.held = [];
+IDBObjectStore.prototype.getAll = function (...given) {
+    const request = getAll.apply(this, given);
+    const answer = {};
+    request.onsuccess = () => window.held.push(() => {
+        answer.result = request.result;
+        answer.onsuccess();
+    });
+    return answer;
+};
+"""
 
 
 def waits_until_kept(person, **expected):
@@ -117,3 +133,18 @@ def test_without_a_place_to_keep_anything_the_page_still_works(visit, driver):
     person.clicks(middle(CACTUS))
     person.paint("a lemon")
     assert len(driver.edits) == 1
+
+
+def test_a_picture_that_is_chosen_while_the_kept_work_is_loaded_stays(person):
+    person.page.fill("#target", "the cactus")
+    person.paint("a lemon")
+    waits_until_kept(person, view="result")
+    person.page.add_init_script(HELD_BACK)
+    person.page.reload()
+    person.waits_until(lambda: person.page.evaluate("window.held?.length === 2"))
+    person.choose(png(Image.new("RGB", (300, 300), "white")), "other.png")
+    person.page.evaluate("window.held.forEach((go) => go())")
+    person.page.wait_for_selector("body.ready")
+    expect(person.page.locator("#history-list li")).to_have_count(1)
+    expect(person.page.locator("#before")).to_have_js_property("naturalWidth", 300)
+    expect(person.page.locator("#results")).to_be_hidden()

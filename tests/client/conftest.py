@@ -205,7 +205,7 @@ def edit_answer(size: tuple[int, int], target: str, seed: int = 1234, n: int = 1
         "filtered": [],
         "num_inference_steps": 20,
         "guidance_scale": 7.5,
-        "timings": {"locate": 0.25, "segment": 0.5, "inpaint": 2, "score": 0.125},
+        "timings": {"locate": 0.25, "segment": 0.5, "score": 0.125, "inpaint": 2, "total": 2.875},
         "usage": {
             "input_tokens": 6,
             "input_tokens_details": {"image_tokens": 2, "text_tokens": 4},

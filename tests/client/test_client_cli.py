@@ -32,7 +32,7 @@ def test_edit_saves_and_sums_up(service: Any, photo: Path, capsys: Capture, monk
         "  mask    m.png",
     ]
     assert took.startswith("  took    0.")
-    assert took.endswith(" s (locate 0.25, segment 0.50, inpaint 2.00, score 0.12)")
+    assert took.endswith(" s (locate 0.25, segment 0.50, score 0.12, inpaint 2.00, total 2.88)")
     assert err == 'Painting "a lemon" over "the apple" ...\n'
     assert photo.read_bytes() == before
     with Image.open("photo.edited.png") as edited, Image.open("m.png") as mask:

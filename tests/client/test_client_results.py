@@ -25,7 +25,7 @@ def test_an_edit(service: Any, photo: Path) -> None:
     assert result.score.delta == pytest.approx(0.09)
     assert (result.seed, result.num_inference_steps, result.guidance_scale) == (1234, 20, 7.5)
     assert (result.changed_outside_px, result.converted) == (0, ())
-    assert result.timings_s == {"locate": 0.25, "segment": 0.5, "inpaint": 2.0, "score": 0.125}
+    assert result.timings_s == {"locate": 0.25, "segment": 0.5, "score": 0.125, "inpaint": 2.0, "total": 2.875}
     assert result.request_id == "req-1"
     assert result.usage == retouch.Usage(6, 20, 26, retouch.InputTokens(image_tokens=2, text_tokens=4))
     assert result.safety_identifier is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import peers, readme, report, trace_mix
+from benchmarks import peers, performance_page, report, trace_mix
 from benchmarks.callers import PATIENCE_S, Edit
 from benchmarks.figures import Comparison, Figure
 from benchmarks.peers import OURS, SEQUENTIAL
@@ -114,23 +114,23 @@ def test_rows_of_another_commit_are_not_mixed_in(tmp_path, monkeypatch):
     assert written["commit"] == "another"
 
 
-def test_the_readme_takes_all_its_tables_from_one_run_and_names_its_commit(tmp_path):
+def test_the_page_takes_all_its_tables_from_one_run_and_names_its_commit(tmp_path):
     peers_table = Comparison("peers", {OURS: {"s": 1.5}})
     profile = Comparison("an edit", {"steps": {"ms": 12.0}})
     report.write(tmp_path, "run", 5, report.Results([Figure("speed", (2.0,), 3.0)], [peers_table, profile]))
     run = json.loads((tmp_path / "run.json").read_text())
     text = "before\n<!-- benchmark: how -->\nold\n<!-- end of benchmark -->\nafter\n"
-    found = readme.replaced(text, readme.block(run, Path("results/run.json")))
+    found = performance_page.replaced(text, performance_page.block(run, Path("results/run.json")))
     assert f"Commit {report.commit()}" in found
-    assert "(results/run.md)" in found
+    assert "(../results/run.md)" in found
     assert "| speed | 2.00 | >= 3 | **missed** |" in found
     assert found.count("| Retouch | 1.5 |") == 1
     assert "old" not in found
     assert "12" not in found.split("| what |")[1]
     assert found.startswith("before\n")
     assert found.endswith("after\n")
-    assert readme.replaced(found, readme.block(run, Path("results/run.json"))) == found
+    assert performance_page.replaced(found, performance_page.block(run, Path("results/run.json"))) == found
 
 
-def test_the_readme_of_this_project_has_a_place_for_them():
-    assert readme.BLOCK.search(readme.README.read_text())
+def test_the_page_of_this_project_has_a_place_for_them():
+    assert performance_page.BLOCK.search(performance_page.PAGE.read_text())

@@ -74,10 +74,13 @@ async function foundAgain(found, picture, asker) {
 async function start() {
   store.set({});
   const asked = limits().then((now) => store.set({ limits: now }), () => {});
+  const { turn } = opener;
   const { session, history } = await keeping.load();
-  if (session?.picture) {
-    const { found, resultId, tab, time, ...kept } = session;
-    store.restart({ ...INITIAL, ...kept, history, limits: store.state.limits, found: await foundAgain(found, session.picture, kept) });
+  const { found, resultId, tab, time, ...kept } = session ?? {};
+  const outlined = session?.picture ? await foundAgain(found, session.picture, kept) : null;
+  // What was chosen while this was loaded is newer.
+  if (session?.picture && turn === opener.turn) {
+    store.restart({ ...INITIAL, ...kept, history, limits: store.state.limits, found: outlined });
   } else {
     store.set({ history });
   }

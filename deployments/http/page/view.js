@@ -20,6 +20,10 @@ export class View {
     this.fitted = true;
     this.originalHeld = false;
     new ResizeObserver(() => this.resize()).observe(element);
+    // In a frame of its own: it changes the stage, which is observed too.
+    new ResizeObserver(([{ borderBoxSize }]) => requestAnimationFrame(() => this.makeRoom(borderBoxSize[0].blockSize))).observe(
+      document.getElementById("notice"),
+    );
   }
 
   resize() {
@@ -28,6 +32,11 @@ export class View {
     this.overlay.resize(width, height);
     if (this.fitted) this.fit();
     else this.show();
+  }
+
+  /** Let the style sheet keep the picture clear of the notice above it. @param {number} noticePx the notice's height */
+  makeRoom(noticePx) {
+    this.element.style.setProperty("--notice", `${noticePx}px`);
   }
 
   /** Show the whole picture. */
