@@ -33,13 +33,10 @@ export async function starting() {
  * @param {string} route
  * @param {{texts: [string, string][], files: Object<string, {blob: Blob, name: string}>}} request
  * @param {AbortSignal} signal
- * @param {object} headers besides `accept`
  */
-export async function send(route, request, signal, headers = {}) {
-  return readJson(await reach(route, { method: "POST", headers: { ...JSON_ONLY, ...headers }, body: formOf(request), signal }));
+export async function send(route, request, signal) {
+  return readJson(await reach(route, { method: "POST", headers: JSON_ONLY, body: formOf(request), signal }));
 }
-
-const keyed = (key) => ({ "idempotency-key": key });
 
 const STREAM = ["stream", "progress", "partial_images"];
 let streams = true; // until the service says that it does not
@@ -47,20 +44,20 @@ let streams = true; // until the service says that it does not
 /**
  * Send an edit and return its answer, by a stream where the service has one.
  * @param {object} request as for `send`
- * @param {{key: string, signal: AbortSignal, onProgress: (event: object) => void, onPartial: (blob: Blob) => void}} options
+ * @param {{signal: AbortSignal, onProgress: (event: object) => void, onPartial: (blob: Blob) => void}} options
  */
-export async function edit(request, { key, signal, onProgress, onPartial }) {
-  if (!streams) return send("v1/images/edits", request, signal, keyed(`${key}-plain`)); // which is another request
+export async function edit(request, { signal, onProgress, onPartial }) {
+  if (!streams) return send("v1/images/edits", request, signal);
   const removal = request.texts.some(([name, value]) => name === "mode" && value === "remove");
   const extra = [["stream", "true"], ["progress", "true"]].concat(removal ? [] : [["partial_images", "2"]]);
   const body = formOf({ ...request, texts: [...request.texts, ...extra] });
-  const headers = { accept: "text/event-stream, application/json", ...keyed(key) };
+  const headers = { accept: "text/event-stream, application/json" };
   const response = await reach("v1/images/edits", { method: "POST", headers, body, signal });
   if (!response.ok) {
     const failure = await failureOf(response);
     if (!STREAM.includes(failure.param)) throw failure;
     streams = false;
-    return edit(request, { key, signal, onProgress, onPartial });
+    return edit(request, { signal, onProgress, onPartial });
   }
   if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) return readJson(response);
   return answerOf(response, onProgress, onPartial);

@@ -2,7 +2,7 @@
 
 import { blobOf, edit, Failure, limits, send, starting } from "./api.js";
 import { outlineOf } from "./mask.js";
-import { askedOf, asksStill, editRequest, isPointedAt, keptFound, Keys, newSeed, pinned, searchRequest } from "./requests.js";
+import { askedOf, asksStill, editRequest, isPointedAt, keptFound, newSeed, pinned, searchRequest } from "./requests.js";
 import { busySentence, failureSentence, foundSentence, missingSentence, outsideSentence, tooLarge, verdict } from "./words.js";
 
 const MOST_TRIES = 20;
@@ -114,33 +114,32 @@ export class Jobs {
       return;
     }
     // Drawn here, so that an answer that was lost can be asked for again.
-    const [seed, keys] = [(fresh ? "" : state.options.seed.trim()) || newSeed(), new Keys()];
-    this.last = () => this.run("paint", (job) => this.editOf(job, mode, seed, keys));
+    const seed = (fresh ? "" : state.options.seed.trim()) || newSeed();
+    this.last = () => this.run("paint", (job) => this.editOf(job, mode, seed));
     await this.last();
   }
 
-  async editOf(job, mode, seed, keys) {
+  async editOf(job, mode, seed) {
     const { state } = this.store;
     const painted = mode === "replace" || state.options.fill_method === "painter";
     let request = await editRequest(state, mode, painted ? seed : null);
     let answer;
     try {
-      answer = await this.edited(job, request, keys);
+      answer = await this.edited(job, request);
     } catch (failure) {
       // The words of a prompt can ask for a removal, which takes no seed; nobody asked for this one.
       if (failure.param !== "seed" || state.options.seed.trim()) throw failure;
       request = await editRequest(state, mode, null);
-      answer = await this.edited(job, request, keys);
+      answer = await this.edited(job, request);
     }
     const result = resultOf(state, mode, pinned(request, answer), answer);
     const text = `${verdict(result, 0)} ${outsideSentence(answer)}`;
     return { patch: { result, shown: 0, view: "result" }, after: { compare: 100, notice: { text, brief: true }, heat: false }, spoken: text, undoable: true, result };
   }
 
-  async edited(job, request, keys) {
+  edited(job, request) {
     const onProgress = ({ stage, done, total }) => job.update({ stage, done, total });
-    const onPartial = (preview) => job.update({ preview });
-    return edit(request, { key: await keys.of(request), signal: job.signal, onProgress, onPartial });
+    return edit(request, { signal: job.signal, onProgress, onPartial: (preview) => job.update({ preview }) });
   }
 
   /** Stop what is under way. */

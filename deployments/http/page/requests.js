@@ -100,30 +100,6 @@ function filled(name, value) {
 /** Return a new seed. `crypto.randomUUID` and the like are missing on plain HTTP; this is not. */
 export const newSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0]);
 
-/** The keys under which the requests of one edit are sent, so that one that is sent again is painted once. */
-export class Keys {
-  constructor() {
-    this.sent = []; // [request, key]; what is sent again may ask for something else by then, which needs another key
-  }
-
-  /** Return the `Idempotency-Key` of a request: the same one for the same request. @param {object} request */
-  async of(request) {
-    for (const [earlier, key] of this.sent) if (await asksTheSame(earlier, request)) return key;
-    const key = newKey();
-    this.sent.push([request, key]);
-    return key;
-  }
-}
-
-async function asksTheSame({ texts, files }, other) {
-  if (JSON.stringify(texts) !== JSON.stringify(other.texts)) return false;
-  return files.image.blob === other.files.image.blob && (await bytesOf(files.mask)) === (await bytesOf(other.files.mask));
-}
-
-const bytesOf = async (file) => file && new Uint8Array(await file.blob.arrayBuffer()).join();
-
-const newKey = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(16)).join("-");
-
 /**
  * Return a request that repeats what came of it: with the seed, the steps and the filling that the service chose.
  * @param {object} request
