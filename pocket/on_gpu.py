@@ -4,7 +4,7 @@ For a machine that is had by the minute: the weights are packed after each stage
 run that is cut off still brings something. It needs torch, transformers and diffusers, and neither Ray nor the
 service's packages.
 
-    python -m pocket.on_gpu [--vae-seconds 150] [--unet-seconds 260] [--out outputs/pocket-gpu]
+    python -m pocket.on_gpu [--vae-seconds 150] [--unet-seconds 260] [--start pocket/weights] [--out outputs/pocket-gpu]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pocket import lessons, train_unet, train_vae, world
 from pocket.atlas import Atlas
 from pocket.lessons import Lessons
 from pocket.train_vae import psnr, to_model
+from pocket.training import Schedule
 
 PICTURES = 192  # that no training has drawn, for the figures of each stage
 GUIDANCE_SCALES = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vae-seconds", type=float, default=150)
     parser.add_argument("--unet-seconds", type=float, default=260)
+    parser.add_argument("--start", type=Path, help="go on from the weights in this folder, at half the learning rates")
     parser.add_argument("--pictures", type=int, default=PICTURES, help="for the figures")
     parser.add_argument("--out", type=Path, default=Path("outputs/pocket-gpu"))
     parser.add_argument("--work", type=Path, default=Path("outputs/pocket-gpu-work"), help="weights before packing")
@@ -54,16 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.work / "inpaint"
 
     with report.stage("autoencoder") as figures:
-        schedule = replace(train_vae.SCHEDULE, seconds=options.vae_seconds)
-        train_vae.train(options.device, schedule, options.work, options.work)
+        schedule = lasting(train_vae.SCHEDULE, options.vae_seconds, options.start)
+        train_vae.train(options.device, schedule, options.work, options.work, options.start)
         pack(folder / "vae", options.out / "vae.tar")
         figures |= round_trip(folder / "vae", options.device, options.pictures)
     with report.stage("painter") as figures:
-        schedule = replace(train_unet.SCHEDULE, seconds=options.unet_seconds)
-        train_unet.train(options.device, schedule, options.work, options.work)
+        schedule = lasting(train_unet.SCHEDULE, options.unet_seconds, options.start)
+        train_unet.train(options.device, schedule, options.work, options.work, options.start)
         pack(folder, options.out / "inpaint.tar")
     with report.stage("paintings") as figures:
         figures |= paintings(folder, options.device, options.pictures, options.steps, options.out / "paintings.png")
+
+
+def lasting(usual: Schedule, seconds: float, start: Path | None) -> Schedule:
+    """Return a schedule for so many seconds; weights that were trained before are moved half as fast."""
+    learning_rate = usual.learning_rate / 2 if start else usual.learning_rate
+    return replace(usual, seconds=seconds, learning_rate=learning_rate)
 
 
 class Report:

@@ -101,7 +101,7 @@ def train(device: str, schedule: training.Schedule, work: Path, out: Path, start
         painter.unet = UNet2DConditionModel.from_pretrained(start / "inpaint" / "unet", dtype=torch.float32)
     painter.to(device)
     painter.unet.to(memory_format=torch.channels_last)
-    trainer = training.Trainer("unet", painter, schedule, work, stream=2, record=True)
+    trainer = training.Trainer("unet", painter, schedule, work, stream=12 if start else 2, record=True)
     trainer.fit(
         Lecture(device, vae, painter, words),
         lambda average: save(cast(Painter, average), vae, words, out / "inpaint"),
@@ -154,7 +154,8 @@ def conditions(vae: AutoencoderTiny, drawn: Lessons) -> tuple[torch.Tensor, torc
 
 def save(painter: Painter, vae: AutoencoderTiny, words: CLIPTokenizer, folder: Path) -> None:
     """Write the directory that `StableDiffusionInpaintPipeline.from_pretrained` reads, and what suits the painter."""
-    vae.register_to_config(_name_or_path="")  # where this machine keeps it is nobody's business
+    for part in (vae, painter.unet):
+        part.register_to_config(_name_or_path="")  # where this machine keeps it is nobody's business
     pipeline = StableDiffusionInpaintPipeline(
         vae=training.in_half_precision(vae),
         text_encoder=painter.text_encoder,  # transformers would load it in the precision that it is stored in

@@ -61,14 +61,19 @@ def reconstruction_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tenso
 def main() -> None:
     """Train and save."""
     options = training.arguments(__doc__.splitlines()[0], SCHEDULE.steps)
-    train(options.device, training.schedule(SCHEDULE, options), options.work, options.out)
+    train(options.device, training.schedule(SCHEDULE, options), options.work, options.out, options.start)
 
 
-def train(device: str, schedule: training.Schedule, work: Path, out: Path) -> None:
+def train(device: str, schedule: training.Schedule, work: Path, out: Path, start: Path | None = None) -> None:
     """Train the autoencoder and write it to `out`/inpaint/vae."""
     pictures = Atlas.load(device)
-    model = build().to(device)
-    trainer = training.Trainer("vae", model, schedule, work, stream=1, record=True)
+    model = build()
+    if start:
+        model.load_state_dict(
+            AutoencoderTiny.from_pretrained(start / "inpaint" / "vae", dtype=torch.float32).state_dict()
+        )
+    model.to(device)
+    trainer = training.Trainer("vae", model, schedule, work, stream=11 if start else 1, record=True)
     batch = BATCH[torch.device(device).type]
 
     def loss(_: int) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
