@@ -23,6 +23,39 @@ def pytest_configure(config):
     os.environ["RETOUCH_CACHE_DIR"] = str(config.cache.mkdir("compiled"))
 
 
+# Side by side (`make test`): the rooms that take longest, in the order in which they are best begun,
+LONG = ("serve", "models", "browser")
+# and those whose tests share what there should be only once: one Ray, one browser.
+UNDIVIDED = ("serve", "browser")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each file to one worker as a whole, and so each room that cannot be divided."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByRoom(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            room = room_of(nodeid)
+            return room if room in UNDIVIDED else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # what comes first is said below, and not by the number of tests
+    return ByRoom(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # one of several workers
+        ranks = {room: rank for rank, room in enumerate(LONG)}
+        items.sort(key=lambda item: ranks.get(room_of(item.nodeid), len(LONG)))
+
+
+def room_of(nodeid):
+    """Return the folder below `tests` that a test is in."""
+    return nodeid.split("/")[1]
+
+
 class Recorded:
     """A recorder of metrics that keeps what it gets, and refuses what Ray would refuse."""
 
