@@ -16,6 +16,8 @@ os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "deployments.http.prox
 os.environ.setdefault("RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
 # So are the figures for Prometheus.
 os.environ.setdefault("RAY_metrics_report_interval_ms", "1000")
+# Ray gives its workers a low priority: beside another worker of pytest's, replicas would get next to no time.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def pytest_configure(config):
