@@ -4,6 +4,7 @@ import os
 import socket
 import time
 import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -48,6 +49,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
+    twice = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if twice:
+        raise pytest.UsageError(f"side by side only one of the tests with the same name would run: {', '.join(twice)}")
     if hasattr(config, "workerinput"):  # one of several workers
         ranks = {room: rank for rank, room in enumerate(LONG)}
         items.sort(key=lambda item: ranks.get(room_of(item.nodeid), len(LONG)))
