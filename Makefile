@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+TEST_WORKERS ?= 2
 BASE_URL ?= http://127.0.0.1:8000/v1
 READY := $(VENV)/.installed
 GPU_PACKAGES := annotated-types|diffusers|importlib-metadata|pydantic|pydantic-core|segment-anything|typing-extensions|typing-inspection|zipp
@@ -34,8 +35,8 @@ serve: $(READY)  ## the service and its page with the pocket models on http://12
 conformance: $(READY)  ## does the server at BASE_URL keep to OpenAI's contract of image edits? Ours: make serve
 	$(BIN)/python -m benchmarks.conformance --base-url $(BASE_URL) $(CONFORMANCE)
 
-test: $(READY)  ## all tests but the full-size ones
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests but the full-size ones, two workers side by side
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-unit: $(READY)  ## the tests that start no Ray and load no model
 	$(BIN)/python -m pytest tests/unit tests/http tests/client

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,11 +17,49 @@ os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "deployments.http.prox
 os.environ.setdefault("RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
 # So are the figures for Prometheus.
 os.environ.setdefault("RAY_metrics_report_interval_ms", "1000")
+# Ray gives its workers a low priority: beside another worker of pytest's, replicas would get next to no time.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def pytest_configure(config):
     # Kept from run to run, since compiling takes half minutes, and apart from the user's own.
     os.environ["RETOUCH_CACHE_DIR"] = str(config.cache.mkdir("compiled"))
+
+
+# Side by side (`make test`): the rooms that take longest, in the order in which they are best begun,
+LONG = ("serve", "models", "browser")
+# and those whose tests share what there should be only once: one Ray, one browser.
+UNDIVIDED = ("serve", "browser")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each file to one worker as a whole, and so each room that cannot be divided."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByRoom(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            room = room_of(nodeid)
+            return room if room in UNDIVIDED else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # what comes first is said below, and not by the number of tests
+    return ByRoom(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    twice = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if twice:
+        raise pytest.UsageError(f"side by side only one of the tests with the same name would run: {', '.join(twice)}")
+    if hasattr(config, "workerinput"):  # one of several workers
+        ranks = {room: rank for rank, room in enumerate(LONG)}
+        items.sort(key=lambda item: ranks.get(room_of(item.nodeid), len(LONG)))
+
+
+def room_of(nodeid):
+    """Return the folder below `tests` that a test is in."""
+    return nodeid.split("/")[1]
 
 
 class Recorded:

@@ -59,15 +59,7 @@ def _driver(driver, monkeypatch):
     monkeypatch.setattr(later, "driver", driver)
 
 
-@document.parametrize()
-@settings(
-    max_examples=30,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture],
-)
-def test_every_answer_is_in_the_document(case):
+def every_answer_is_in_the_document(case):
     send(case)
     if isinstance(case.body, dict) and case.body:
         # A request with many fields is mostly refused for one of them.
@@ -77,6 +69,30 @@ def test_every_answer_is_in_the_document(case):
         )
         case.body = image | ENOUGH[case.operation.path] | {name: case.body[name]}
         send(case)
+
+
+def test_of(operation):
+    """Return the test of one operation."""
+
+    @document.include(path=operation.path, method=operation.method).parametrize()
+    @settings(
+        max_examples=30,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture],
+    )
+    def test(case):
+        every_answer_is_in_the_document(case)
+
+    return test
+
+
+test_of.__test__ = False
+OPERATIONS = [found.ok() for found in document.get_all_operations()]
+# Schemathesis gives all tests that it makes of one function the same id, and of those pytest-xdist runs only one.
+for each in OPERATIONS:
+    globals()[f"test_every_answer_is_in_the_document_{each.method}{each.path.replace('/', '_')}"] = test_of(each)
 
 
 def send(case):

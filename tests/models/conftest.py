@@ -171,7 +171,8 @@ class Collector:
             self.ended_with[painting] = error
             self._changed.notify_all()
 
-    def wait(self, paintings, timeout_s=60):
+    def wait(self, paintings, timeout_s=300):
+        """The limit is for what has to be compiled first, at a low priority, while other tests keep the cores busy."""
         with self._changed:
             assert self._changed.wait_for(lambda: all(each in self.ended_with for each in paintings), timeout_s)
         for painting in paintings:

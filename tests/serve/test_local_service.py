@@ -23,4 +23,7 @@ def test_it_says_where_to_click_and_ctrl_c_ends_it(http_port):
                 assert b"<title>Retouch</title>" in answer.read()
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        try:
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()  # of one that does not end, `with` would wait for the end

@@ -104,6 +104,11 @@ def test_zero_and_one_in_the_alpha_channel():
     np.testing.assert_array_equal(read.marked, MARKED)
 
 
+def named(value: Image.Image | str) -> str:
+    """Return what a test's name says of a picture or a text; a picture's own `str` is another one in each process."""
+    return value.mode if isinstance(value, Image.Image) else value
+
+
 def labelled(*levels: int, kind: type = np.uint8) -> Image.Image:
     """Stripes of these levels."""
     return Image.fromarray(np.tile(np.array(levels, kind), (24, 8)))
@@ -130,7 +135,7 @@ VOC = ((0, 0, 0), (192, 128, 128), (224, 224, 192))
         (coloured(*VOC, as_palette=True), "3 colours,"),
         (coloured(*VOC, as_palette=False), "3 colours,"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_labels_are_refused_with_a_hint(picture, what):
     with pytest.raises(InvalidInput) as refused:
@@ -204,7 +209,7 @@ def test_levels_that_a_jpeg_makes_are_no_labels():
         (Image.new("RGBA", (32, 24), "white"), "alpha", "Send `mask_mode` luminance to go by what is light."),
         (Image.new("RGBA", (32, 24), (255, 255, 255, 0)), "luminance", "it is nowhere lighter than 0, "),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_mask_that_marks_nothing_is_refused_with_a_hint(picture, mode, why):
     with pytest.raises(InvalidInput, match=r"^`mask` marks nothing: ") as refused:
