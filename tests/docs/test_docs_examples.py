@@ -5,7 +5,9 @@ Each runs alone in a folder of its own, since a reader copies one. Those that ne
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,26 @@ def test_the_python_runs_and_writes_what_it_says(server: str, clone: Path, examp
 @pytest.mark.parametrize("example", alone("console"))
 def test_the_commands_print_and_write_what_they_say(server: str, clone: Path, example: Example) -> None:
     for command, shown in example.turns:
-        bash = ["bash", "-euo", "pipefail", "-c", at(command, server)]
-        done = subprocess.run(bash, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert not re.search(r'"error": ?{', done.stdout)  # in a stream, which has begun as a success
-        assert not_printed(shown, done.stdout + done.stderr) == []
+        status, output = typed(at(command, server))
+        assert status == 0, output
+        assert not re.search(r'"error": ?{', output)  # in a stream, which has begun as a success
+        assert not_printed(shown, output) == []
     assert missing(clone, example) == []
+
+
+def typed(command: str) -> tuple[int, str]:
+    """Return the exit status of a command and what it printed. What takes too long is ended with all it has started."""
+    bash = ["bash", "-euo", "pipefail", "-c", command]
+    started = subprocess.Popen(
+        bash, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        output, _ = started.communicate(timeout=120)
+    finally:
+        if started.returncode is None:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.communicate()
+    return started.returncode, output
 
 
 @pytest.mark.parametrize("example", as_parameters(examples(["yaml"])))
