@@ -10,7 +10,7 @@ import pytest
 from benchmarks import quality, quality_removal
 from benchmarks.in_process import InProcessGraph
 from benchmarks.quality_removal import METHODS, Removal
-from deployments.config import POCKET_WEIGHTS, GraphArgs
+from deployments.config import POCKET_WEIGHTS, GraphArgs, InpaintArgs
 from deployments.inpaint import defaults
 from deployments.messages import EditRequest
 from pocket import world
@@ -27,7 +27,7 @@ def results_of(*requests):
     """Return the results of edits by the pocket models, one after the other."""
 
     async def run():
-        graph = InProcessGraph(GraphArgs())
+        graph = InProcessGraph(GraphArgs(inpaint=InpaintArgs(execution="eager")))
         return [await graph.driver.edit(request) for request in requests]
 
     return asyncio.run(run())
