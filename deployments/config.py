@@ -168,7 +168,7 @@ class PaintingSettings(_Frozen):
     """
 
     mask_shape: Literal["silhouette", "hull", "box"] = "hull"
-    dilation: float = Field(0.06, ge=0, le=1)
+    dilation: float = Field(0.09, ge=0, le=1)
     context: float = Field(1.35, ge=1, le=8)
     crop: bool = True
     fit_colours: bool = True

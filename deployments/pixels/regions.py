@@ -23,7 +23,7 @@ from deployments.pixels.feather import feather_px, feathered
 from deployments.pixels.masks import SHAPES, Place, bounding_box, dilate
 from deployments.pixels.tiling import shifted_inside
 
-MARGIN = 0.06  # the mask grows by this share of its longest side ...
+MARGIN = 0.09  # the mask grows by this share of its longest side ...
 MIN_MARGIN_PX = 2  # ... but if at all at least so much, to swallow the rim of what stood there
 CONTEXT = 1.35  # side of the crop over the longest side of the region
 MIN_CROP_PX = 32  # what the painter sees is never smaller: it enlarges it
