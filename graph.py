@@ -21,8 +21,8 @@ from deployments.errors import NotOnThisMachine
 from deployments.http.api import build_api
 from deployments.inpaint.server import InpaintServer
 from deployments.launch import preflight
-from deployments.ledger.ledger import Ledger
-from deployments.ledger.remote import RemoteLedger
+from deployments.ledger.remote import RemoteBook, RemoteLedger
+from deployments.ledger.server import LedgerServer
 from deployments.sam.server import SamServer
 
 # Ray gives an operator a thread for each whole CPU of its replica, and at least one. Small models gain little from a
@@ -45,11 +45,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 class HttpDriver(Driver):
     """The driver with its HTTP face; the same object answers Python handles.
 
-    `ledger` is the handle of the ledger that all replicas share; without it, each has one of its own.
+    `ledger` is the handle of the ledger that all replicas share, with its book of the work under way; without it, each
+    has its own.
     """
 
     def __init__(self, clip: Any, sam: Any, inpaint: Any, ledger: Any = None) -> None:
-        super().__init__(clip, sam, inpaint)
+        super().__init__(clip, sam, inpaint, book=None if ledger is None else RemoteBook(ledger))
         self._ledger = None if ledger is None else RemoteLedger(ledger)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -65,13 +66,13 @@ def build_app(args: GraphArgs) -> Application:
     for problem in preflight.problems(args, reach_hub=False):
         if not isinstance(problem, NotOnThisMachine):
             raise problem
-    return build(args, ledger=_deployment(Ledger, "ledger").bind())
+    return build(args, ledger=_deployment(LedgerServer, "ledger").bind())
 
 
 def build(args: GraphArgs, settings: dict[str, Any] | None = None, ledger: Application | None = None) -> Application:
     """Return the graph for these models. `settings` is the driver's `user_config` where no config file has one.
 
-    A graph that answers HTTP needs a `ledger`, so that its driver's replicas know of each other's answers.
+    A graph that answers HTTP needs a `ledger`, so that its driver's replicas know of each other's answers and work.
     """
     clip = _deployment(ClipServer, "clip").bind(args.clip)
     sam = _deployment(SamServer, "sam").bind(args.sam)

@@ -127,8 +127,8 @@ class InpaintSettings(_Frozen):
     `max_pictures` (one for each square and seed) and `max_held_mb` bound what is accepted and not finished. Beyond them
     a request is refused, with the time after which to try again. No request under way counts for more pictures than the
     new one asks for, so large requests do not lock out small ones. One that needs all of `max_pictures` or more is
-    accepted while any place is free. A `max_pictures` of None is as many guided pictures as share a step, and at least
-    10. A `scheduler` of None is the checkpoint's own.
+    accepted while any place is free. A `max_pictures` of None is as many as rows share a step, and at least
+    64: how much work is let in at all, the driver decides. A `scheduler` of None is the checkpoint's own.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)
@@ -194,7 +194,8 @@ class DriverSettings(_Frozen):
 
     A `guidance_scale` of None is the inpaint model's own, which its directory may state (see `inpaint/defaults.py`). A
     `deadline_s` of None lets an edit take as long as it needs. A stage whose replica died is run at most `max_attempts`
-    times. Web pages of the `cors_origins` may call the service from a
+    times. A request is refused before anything is spent on it where what is under way takes longer than
+    `max_backlog_s`; None refuses none. Web pages of the `cors_origins` may call the service from a
     browser, such as "https://app.example" or, for pages from anywhere, "*". A request may name its `model` by any of
     the `model_aliases`, patterns in which * stands for anything: programs that were made for others send their names.
     """
@@ -203,6 +204,7 @@ class DriverSettings(_Frozen):
     guidance_scale: float | None = Field(None, ge=0)
     deadline_s: float | None = Field(120.0, gt=0)
     max_attempts: int = Field(3, ge=1, le=10)
+    max_backlog_s: float | None = Field(6.0, gt=0)
     grounding: GroundingSettings = GroundingSettings()
     painting: PaintingSettings = PaintingSettings()
     limits: Limits = Limits()

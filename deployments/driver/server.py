@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from deployments.admission.gate import Gate, Ongoing, SharedBook
 from deployments.config import DriverSettings
 from deployments.driver.calls import Calls, OnNews
 from deployments.driver.finder import Finder, drawn_by_hand
@@ -16,6 +17,7 @@ from deployments.driver.handles import ClipHandle, InpaintHandle, SamHandle
 from deployments.driver.jobs import EditJob, complete_edit, complete_locate, complete_score
 from deployments.driver.painter import Finished, Painter
 from deployments.driver.rules import check_partial_images, check_rank
+from deployments.driver.work import FINDING, key_of, work_of
 from deployments.errors import TargetNotFound
 from deployments.messages import (
     EditRequest,
@@ -48,12 +50,14 @@ class Driver:
         inpaint: InpaintHandle,
         read_stages: Callable[[], Mapping[str, StageStatus]] = read_own,
         metrics: Recorder | None = None,
+        book: SharedBook | None = None,
     ) -> None:
         self._clip = clip
         self._sam = sam
         self._inpaint = inpaint
         self._health = Health(read_stages)
         self._metrics = metrics or recorder()
+        self._gate = Gate(book)
         self.settings = DriverSettings()
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -91,15 +95,22 @@ class Driver:
 
     async def _edited(self, request: EditRequest, on_news: OnNews | None, partial_images: int) -> EditResult:
         job = complete_edit(request, self.settings)
+        async with self._admitted(request, work_of(job)) as ongoing:
+            async with self._calls(on_news) as calls:
+                edited = await self._carried_out(job, calls, ongoing, partial_images)
+            ongoing.done = FINDING + edited.row_steps
+            return edited
+
+    async def _carried_out(self, job: EditJob, calls: Calls, ongoing: Ongoing, partial_images: int) -> EditResult:
         start = time.time()
-        async with self._calls(on_news) as calls:
-            finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
-            painter = Painter(self._clip, self._inpaint, calls, self.settings.painting, partial_images)
-            location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
-            location = _chosen(location, job)
-            await finder.check_target(job.where, location)
-            plan = await asyncio.to_thread(self._plan, job, location)
-            done = await (painter.remove if job.mode == "remove" else painter.paint)(job, plan)
+        finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
+        painter = Painter(self._clip, self._inpaint, calls, self.settings.painting, partial_images)
+        location = drawn_by_hand(job.where, job.mask) if job.mask is not None else await finder.find(job.where)
+        location = _chosen(location, job)
+        await finder.check_target(job.where, location)
+        plan = await asyncio.to_thread(self._plan, job, location)
+        ongoing.work = work_of(job, len(plan.regions))
+        done = await (painter.remove if job.mode == "remove" else painter.paint)(job, plan)
         trace = (*calls.spans, *finder.spans, *painter.spans, Span("edit", start, time.time()))
         timings = {**calls.timings_s(), "total": time.time() - start}
         return await asyncio.to_thread(_result, job, location, plan, done, timings, trace)
@@ -112,10 +123,12 @@ class Driver:
     async def _located(self, request: LocateRequest) -> Location:
         sought = complete_locate(request, self.settings)
         start = time.time()
-        async with self._calls() as calls:
-            finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
-            location = await finder.find(sought)
-            await finder.check_target(sought, location)
+        async with self._admitted(request, FINDING) as ongoing:
+            async with self._calls() as calls:
+                finder = Finder(self._clip, self._sam, calls, self.settings.grounding)
+                location = await finder.find(sought)
+                await finder.check_target(sought, location)
+            ongoing.done = FINDING
         return replace(location, timings_s={**calls.timings_s(), "total": time.time() - start})
 
     async def score(self, request: ScoreRequest) -> float:
@@ -132,6 +145,17 @@ class Driver:
         """
         known = await self._health.stages()
         return {stage: _readiness(known.get(stage)) for stage in STAGES}
+
+    @asynccontextmanager
+    async def _admitted(self, request: EditRequest | LocateRequest, work: float) -> AsyncIterator[Ongoing]:
+        """Count the request among the work under way. Raises Overloaded where there is too much before it."""
+        limit_s = self.settings.max_backlog_s
+        if limit_s is None:
+            yield Ongoing(work)
+            return
+        key = await asyncio.to_thread(key_of, request)
+        async with self._gate.passed(key, work, limit_s) as ongoing:
+            yield ongoing
 
     def _calls(self, on_news: OnNews | None = None) -> Calls:
         return Calls(self.settings.deadline_s, self.settings.max_attempts, on_news)

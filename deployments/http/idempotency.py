@@ -8,12 +8,10 @@ ends when nobody waits for it any more. Other requests pass through here untouch
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +24,7 @@ from deployments.http.streaming import EditStream
 from deployments.http.tickets import KEY, may_come_again, ticket_of
 from deployments.ledger.remote import LedgerUnreachable, Records
 from deployments.messages import StoredAnswer, Ticket, Verdict
+from deployments.serving.background import Background
 
 RENEW_S = 3.0  # how often a claim is renewed that the ledger does not know of yet
 MOST_LEFT = 64  # requests with a key that are worked on in this process although their client has left
@@ -42,7 +41,7 @@ class Idempotency:
     def __init__(self, ledger: Records, on_failure: OnFailure) -> None:
         self._ledger = ledger
         self._on_failure = on_failure
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._left: set[asyncio.Task[None]] = set()  # those of them that go on for clients who have left
 
     async def answer(self, request: Request, form: Form, work: Work) -> Response:
@@ -58,7 +57,7 @@ class Idempotency:
             verdict = await self._turn(ticket, me)
         except asyncio.CancelledError:
             # The ledger may have answered already. Nobody else is to wait for a request that has gone.
-            self._in_background(self._release(ticket, me))
+            self._background.begin(self._release(ticket, me))
             raise
         if verdict.turn == "mismatch":
             raise KeyReused(f"This `{KEY}` was sent with another request. Send a new key with each new request.", KEY)
@@ -71,8 +70,7 @@ class Idempotency:
 
     async def drained(self) -> None:
         """Return when no work is under way for a client that has left, and all answers are with the ledger."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._background.ended()
 
     async def _turn(self, ticket: Ticket, me: str) -> Verdict:
         """Return what to do, after waiting for the answer of another request where there is one."""
@@ -86,7 +84,7 @@ class Idempotency:
 
     async def _worked(self, job: _Job, work: Work) -> Response:
         """Return the answer to a request that is worked on here. The work does not end with the request."""
-        job.task = self._in_background(self._carry_out(job, work))
+        job.task = self._background.begin(self._carry_out(job, work))
         try:
             return await asyncio.shield(job.answered)
         except asyncio.CancelledError:
@@ -146,7 +144,7 @@ class Idempotency:
             self._left.add(job.task)
             job.task.add_done_callback(self._left.discard)
         else:
-            self._in_background(self._stop_when_deserted(job, job.task))
+            self._background.begin(self._stop_when_deserted(job, job.task))
 
     async def _stop_when_deserted(self, job: _Job, task: asyncio.Task[None]) -> None:
         with suppress(LedgerUnreachable):
@@ -163,17 +161,6 @@ class Idempotency:
     async def _release(self, ticket: Ticket, me: str) -> None:
         with suppress(LedgerUnreachable):
             await self._ledger.release(ticket, me)
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin work that does not end with the request.
-
-        Ray and Serve know by context variables which calls a request has made, and cancel them when its client leaves.
-        An empty context makes these calls nobody's.
-        """
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 class _Job:

@@ -37,7 +37,7 @@ from deployments.messages import InpaintRequest, Painted
 logger = logging.getLogger(__name__)
 
 MB = 2**20
-FEWEST_PICTURES = 10  # let in by default, however few share a step: as many as one request may ask for of a thing
+FEWEST_PICTURES = 64  # held by default, however few share a step: the driver lets in no more work than it has to
 
 
 class InpaintEngine:
@@ -163,7 +163,7 @@ class InpaintEngine:
         held = sum(min(other.size, job.size) for other in self._jobs)
         held_bytes = sum(other.held_bytes for other in self._jobs)
         settings = self.settings
-        most = settings.max_pictures or max(FEWEST_PICTURES, self.max_rows // 2)
+        most = settings.max_pictures or max(FEWEST_PICTURES, self.max_rows)
         too_many = held >= most if job.size >= most else held + job.size > most
         too_large = held_bytes + job.held_bytes > settings.max_held_mb * MB
         if self._jobs and (too_many or too_large):

@@ -1,15 +1,17 @@
-"""The ledger as the replicas of the driver reach it: through a handle, and for no longer than it is worth."""
+"""The ledger and its book as the replicas of the driver reach them: through a handle, and for no longer than they are
+worth.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from deployments.messages import StoredAnswer, Ticket, Verdict
+from deployments.messages import Admission, StoredAnswer, Ticket, Verdict
 
 PATIENCE_S = 2.0  # a call takes milliseconds; a ledger that is being started again answers none for some seconds
 LARGE_S = 10.0  # more for a call that carries an answer of many megabytes; no caller waits for it
@@ -45,12 +47,26 @@ class RemoteResponse(Protocol[_T]):
     def cancel(self) -> object: ...
 
 
-class RemoteLedger:
-    """Calls the ledger through a handle of its deployment. Every method may raise LedgerUnreachable."""
+class _Remote:
+    """Calls methods of the ledger's deployment. Where it did not answer, it is left alone for a while."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self._unreachable_until = 0.0
+
+    async def _called(self, method: str, patience_s: float, *args: Any) -> Any:
+        if time.monotonic() < self._unreachable_until:
+            raise LedgerUnreachable(method)
+        try:
+            return await _result(getattr(self._handle, method).remote(*args), patience_s + PATIENCE_S)
+        except Exception as error:  # whatever it is: Ray has many errors for a call that was not answered
+            logger.warning("the ledger did not answer `%s`; requests go on without it", method, exc_info=True)
+            self._unreachable_until = time.monotonic() + PAUSE_S
+            raise LedgerUnreachable(method) from error
+
+
+class RemoteLedger(_Remote):
+    """Calls the ledger through a handle of its deployment. Every method may raise LedgerUnreachable."""
 
     async def claim(self, ticket: Ticket, me: str, patience_s: float = 0.0) -> Verdict:
         """See `Ledger.claim`."""
@@ -72,15 +88,26 @@ class RemoteLedger:
         """See `Ledger.end_if_deserted`."""
         return await self._called("end_if_deserted", patience_s, ticket, me, patience_s)
 
-    async def _called(self, method: str, patience_s: float, *args: Any) -> Any:
-        if time.monotonic() < self._unreachable_until:
-            raise LedgerUnreachable(method)
-        try:
-            return await _result(getattr(self._handle, method).remote(*args), patience_s + PATIENCE_S)
-        except Exception as error:  # whatever it is: Ray has many errors for a call that was not answered
-            logger.warning("the ledger did not answer `%s`; requests go on without it", method, exc_info=True)
-            self._unreachable_until = time.monotonic() + PAUSE_S
-            raise LedgerUnreachable(method) from error
+
+class RemoteBook(_Remote):
+    """Calls the book of the work under way through the same handle."""
+
+    async def enter(self, name: str, key: str, work: float, limit_s: float) -> Admission | None:
+        """See `Book.enter`; return None where the book cannot be asked."""
+        with suppress(LedgerUnreachable):
+            admission: Admission = await self._called("enter", 0.0, name, key, work, limit_s)
+            return admission
+        return None
+
+    async def keep(self, working: Mapping[str, float]) -> None:
+        """See `Book.keep`."""
+        with suppress(LedgerUnreachable):
+            await self._called("keep", 0.0, working)
+
+    async def leave(self, name: str, done: float) -> None:
+        """See `Book.leave`. One that is not heard of is forgotten after its lease."""
+        with suppress(LedgerUnreachable):
+            await self._called("leave", 0.0, name, done)
 
 
 async def _result(response: RemoteResponse[_T], patience_s: float) -> _T:

@@ -7,6 +7,7 @@ another process are read-only: copy before writing.
 
 from __future__ import annotations
 
+from deployments.messages.admission import Admission
 from deployments.messages.answers import (
     Candidate,
     Edit,
@@ -59,6 +60,7 @@ from deployments.messages.stages import (
 __all__ = [
     "MIN_STRENGTH",
     "About",
+    "Admission",
     "Box",
     "BoxLike",
     "Candidate",

@@ -120,6 +120,13 @@ PICTURES_WAITING = Metric(
     "pictures",
     "those of them that are prepared and wait for a place among the steps",
 )
+BACKLOG = Metric(
+    "gauge",
+    "retouch_backlog_seconds",
+    ("stage",),
+    "seconds",
+    "how long all requests under way take together, by what the service has got done a second",
+)
 CACHE_HITS = Metric(
     "counter",
     "retouch_cache_hits_total",
@@ -145,6 +152,7 @@ METRICS = (
     ROWS,
     PICTURES,
     PICTURES_WAITING,
+    BACKLOG,
     CACHE_HITS,
     CACHE_MISSES,
 )
