@@ -64,7 +64,7 @@ class _Handle:
     def __getattr__(self, method: str) -> _Method:
         return _Method(getattr(self._stage, method))
 
-    def options(self, *, stream: bool) -> _Handle | _StreamingHandle:
+    def options(self, *, stream: bool = False, session_id: str = "") -> Any:
         return _StreamingHandle(self._stage) if stream else self
 
 

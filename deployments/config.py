@@ -88,10 +88,14 @@ class GraphArgs(_Frozen):
 
 
 class BatchSettings(_Frozen):
-    """At most `max_batch_size` requests share a model call; an idle model waits `max_wait_s` for company."""
+    """At most `max_batch_size` requests share a model call; an idle model waits `max_wait_s` for company.
+
+    A replica whose model call takes longer than `max_stall_s` is replaced.
+    """
 
     max_batch_size: int = Field(8, ge=1, le=256)
     max_wait_s: float = Field(0.0, ge=0, le=1)
+    max_stall_s: float = Field(300.0, gt=0)
 
 
 class ClipSettings(BatchSettings):
@@ -128,13 +132,15 @@ class InpaintSettings(_Frozen):
     a request is refused, with the time after which to try again. No request under way counts for more pictures than the
     new one asks for, so large requests do not lock out small ones. One that needs all of `max_pictures` or more is
     accepted while any place is free. A `max_pictures` of None is as many as rows share a step, and at least
-    64: how much work is let in at all, the driver decides. A `scheduler` of None is the checkpoint's own.
+    64: how much work is let in at all, the driver decides. A `scheduler` of None is the checkpoint's own. A replica
+    that has work and takes no step for `max_stall_s` is replaced; the first step of a compiled UNet takes minutes.
     """
 
     max_rows: int | None = Field(None, ge=1, le=1024)
     max_step_s: float = Field(0.5, gt=0)
     max_pictures: int | None = Field(None, ge=1)
     max_held_mb: int = Field(1024, ge=1)
+    max_stall_s: float = Field(300.0, gt=0)
     scheduler: SchedulerName | None = None
 
 

@@ -18,6 +18,7 @@ from deployments.config import GroundingSettings
 from deployments.driver.calls import Calls
 from deployments.driver.handles import ClipHandle, Response, SamHandle
 from deployments.driver.jobs import SearchJob
+from deployments.driver.work import name_of
 from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding import every, pointing
 from deployments.grounding.pointing import Pointer, Pointing
@@ -57,6 +58,9 @@ class Finder:
         # SAM's encoder does not need the point: it runs while CLIP looks. Its answer is passed on
         # unresolved, so the embedding goes from replica to replica and never through here.
         self._calls.report(Progress("locate"))
+        # All calls for a picture go to the replica that may remember it. Never two of a request at once before one has
+        # got its replica: Serve's consistent hashing, which keeps calls by their request, would forget the other one.
+        self._sam = self._sam.options(session_id=await asyncio.to_thread(name_of, sought.image))
         embedding = self._calls.begin(self._sam.encode.remote(sought.image))
         if sought.pointed:
             return await self._pointed_at(sought, embedding)

@@ -95,6 +95,9 @@ class SamHandle(Protocol):
     @property
     def cut_out(self) -> CutOutMethod: ...
 
+    def options(self, *, session_id: str) -> SamHandle:
+        """Return the handle whose calls go to the same replica each time, as long as that has room."""
+
 
 class StreamingInpaintHandle(Protocol):
     """The handle of the stage that repaints, for calls that stream."""

@@ -1,4 +1,4 @@
-"""What a request costs, in row-steps: one row of the UNet for one step. And what tells the same request again."""
+"""What a request costs, in row-steps (one row of the UNet for one step), and how it is known when it comes again."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def key_of(request: EditRequest | LocateRequest) -> str:
     key = hashlib.sha256()
     for field in fields(request):
         value = getattr(request, field.name)
-        key.update(f"{field.name}={_seen(value) if isinstance(value, np.ndarray) else value!r};".encode())
+        key.update(f"{field.name}={name_of(value) if isinstance(value, np.ndarray) else value!r};".encode())
     return key.hexdigest()
 
 
-def _seen(array: np.ndarray) -> str:
+def name_of(array: np.ndarray) -> str:
+    """Return a name for an array, a picture or a mask, made from some of its values."""
     rows, columns = (max(1, side // MOST_LOOKED_AT) for side in (*array.shape, 1, 1)[:2])
     looked_at = array[::rows, ::columns] if array.ndim > 1 else array
-    return f"{array.shape} {array.dtype} {hashlib.sha256(looked_at.tobytes()).hexdigest()}"
+    return hashlib.sha256(f"{array.shape} {array.dtype}".encode() + looked_at.tobytes()).hexdigest()

@@ -30,9 +30,11 @@ from deployments.inpaint.job import Job, OnProgress, StepTaken
 from deployments.inpaint.model import InpaintModel
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.policy import rows_left
+from deployments.inpaint.speed import Speed
 from deployments.inpaint.steps import StepLoop, StepRecord
 from deployments.inpaint.turns import Turns
 from deployments.messages import InpaintRequest, Painted
+from deployments.serving.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class InpaintEngine:
         self._decoding = Turns("decode")
         self._lock = threading.Lock()
         self._jobs: set[Job] = set()
-        self._seconds_per_row = 0.0
+        self._speed = Speed()
+        self._watch = Watch()
         self._executions.follow(self._adopt)
 
     @property
@@ -87,6 +90,8 @@ class InpaintEngine:
         job = Job(request.with_options(scheduler=scheduler), on_progress, previews)
         with self._lock:
             self._check_room(job)
+            if not self._jobs:
+                self._watch.moved()
             self._jobs.add(job)
         self._preparing.submit(self._prepare, job)
         return job
@@ -99,6 +104,20 @@ class InpaintEngine:
     def check_health(self) -> None:
         """Raise RuntimeError when nothing would ever be painted again."""
         self._loop.check_health()
+        if self._jobs:
+            self._watch.check(self.settings.max_stall_s)
+
+    @property
+    def row_steps_left(self) -> float:
+        """What is still to be done for all jobs."""
+        with self._lock:
+            jobs = list(self._jobs)
+        return float(sum(job.row_steps_left for job in jobs))
+
+    @property
+    def row_steps_per_s(self) -> float:
+        """What was done a second in the last steps; 0 before the first."""
+        return self._speed.rows_per_s
 
     def close(self) -> None:
         """End all threads; what is unfinished fails."""
@@ -149,7 +168,8 @@ class InpaintEngine:
             torch.cuda.current_stream(text.device).synchronize()
 
     def _count(self, record: StepRecord) -> None:
-        self._seconds_per_row = record.seconds / record.rows
+        self._speed.count(record.rows, record.seconds)
+        self._watch.moved()
         if self._on_step:
             self._on_step(record)
 
@@ -172,7 +192,7 @@ class InpaintEngine:
     def _seconds_until_room(self) -> float:
         """Return about how many seconds the pictures under way need until the first of them is done."""
         left = [rows_left(painting) for job in self._jobs for painting in list(job.paintings)]
-        return max(1.0, sum(left) * self._seconds_per_row / max(1, len(left)))
+        return max(1.0, sum(left) / max(1.0, self._speed.rows_per_s * len(left)))
 
     def _prepare(self, job: Job) -> None:
         if job.future.done():
@@ -187,6 +207,7 @@ class InpaintEngine:
             denoiser = self._executions.for_size(*paintings[0].latents.shape[2:])
             job.execution, job.precision = denoiser.execution, denoiser.precision
             job.prepared_s = (start, time.time())
+            self._watch.moved()
             with self._lock:
                 job.paintings = paintings
             self._loop.add(paintings, _JobWatcher(self, job), denoiser)
@@ -254,6 +275,7 @@ class InpaintEngine:
             job.future.set_exception(error)
 
     def _drop(self, job: Job) -> None:
+        self._watch.moved()
         with self._lock:
             self._jobs.discard(job)
         for painting in job.paintings:

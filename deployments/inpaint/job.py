@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deployments.inpaint.painting import Painting
+from deployments.inpaint.policy import rows_left
 from deployments.messages import InpaintRequest, Painted, Span
 
 
@@ -56,6 +57,13 @@ class Job:
     def size(self) -> int:
         """Return how many paintings the request asks for."""
         return len(self.request.squares) * len(self.request.seeds)
+
+    @property
+    def row_steps_left(self) -> int:
+        """What is still to be done. Before the job is prepared its pictures are taken for guided ones, of two rows."""
+        if self.paintings:
+            return sum(map(rows_left, self.paintings))
+        return 2 * self.size * (self.request.options.num_inference_steps or 0)
 
     def seed_of(self, painting: int) -> int:
         """Return the index of the seed that a painting belongs to."""

@@ -22,6 +22,7 @@ from deployments.serving.metrics import (
 )
 from deployments.serving.placement import loading
 from deployments.serving.progress import Latest
+from deployments.serving.scaling import ROW_STEPS, ROW_STEPS_PER_S
 
 if TYPE_CHECKING:
     from deployments.inpaint.job import Job, OnProgress, StepTaken
@@ -110,6 +111,10 @@ class InpaintServer:
         if self._pictures.move(-pictures) == 0:
             # Those who waited may all have been cancelled, and then no further step says that nobody waits any more.
             self._metrics.record(PICTURES_WAITING, 0, STAGE)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Return the row-steps that are left here, and how many are done a second, for `ScaleByWork`."""
+        return {ROW_STEPS: self._engine.row_steps_left, ROW_STEPS_PER_S: self._engine.row_steps_per_s}
 
     def check_health(self) -> None:
         """Raise RuntimeError when nothing would ever be painted again."""

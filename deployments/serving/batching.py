@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from deployments.config import BatchSettings
+from deployments.serving.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Batcher(Generic[Item, Result]):
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch")
         self._loop_task: asyncio.Task[None] | None = None
+        self._busy = False
+        self._watch = Watch()
 
     def reconfigure(self, settings: BatchSettings) -> None:
         """Take new settings, from the next batch on."""
@@ -81,6 +84,8 @@ class Batcher(Generic[Item, Result]):
         """Raise RuntimeError when nothing would ever be served again."""
         if self._loop_task is not None and self._loop_task.done():
             raise RuntimeError("the batch loop has ended")
+        if self._busy:
+            self._watch.check(self._settings.max_stall_s)
 
     async def _serve(self) -> None:
         while True:
@@ -115,7 +120,10 @@ class Batcher(Generic[Item, Result]):
     async def _run_batch(self, batch: list[_Waiting[Item, Result]]) -> None:
         start = time.monotonic()
         loop = asyncio.get_running_loop()
+        self._watch.moved()
+        self._busy = True
         results = await loop.run_in_executor(self._thread, self._call, [waiting.item for waiting in batch])
+        self._busy = False
         for waiting, result in zip(batch, results, strict=True):
             _settle(waiting.future, result)
         if self._on_batch:

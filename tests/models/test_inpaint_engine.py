@@ -354,6 +354,46 @@ def test_a_loop_that_has_ended_says_so(pipeline, request_, monkeypatch, new_engi
         engine.submit(request_).future.result(WAIT_S)
 
 
+@pytest.mark.parametrize("stuck", ["prepare", "finish", "step"])
+def test_work_that_does_not_move_on_says_so(pipeline, request_, monkeypatch, new_engine, stuck):
+    engine = new_engine({"max_stall_s": 0.05})
+    begun, may_end = threading.Event(), threading.Event()
+
+    def held(call):
+        def wrapped(*args, **kwargs):
+            begun.set()
+            may_end.wait(WAIT_S)
+            return call(*args, **kwargs)
+
+        return wrapped
+
+    if stuck == "step":
+        monkeypatch.setattr(StepLoop, "_predict", held(StepLoop._predict))
+    else:
+        monkeypatch.setattr(engine.model, stuck, held(getattr(engine.model, stuck)))
+    job = engine.submit(request_)
+    begun.wait(WAIT_S)
+    time.sleep(0.1)
+    with pytest.raises(RuntimeError, match="not moved on"):
+        engine.check_health()
+    may_end.set()
+    job.future.result(WAIT_S)
+    time.sleep(0.1)
+    engine.check_health()  # idle for as long, which is no fault
+
+
+def test_what_is_left_and_how_fast_it_goes(pipeline, request_, new_engine):
+    engine = new_engine()
+    assert (engine.row_steps_left, engine.row_steps_per_s) == (0, 0)
+    seen = []
+    job = engine.submit(request_, lambda _: seen.append(engine.row_steps_left))
+    job.future.result(WAIT_S)
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0] > seen[-1]
+    assert engine.row_steps_left == 0
+    assert engine.row_steps_per_s > 0
+
+
 def test_memory_stays_flat(request_, new_engine):
     """500 edits, each with another text, some of them cancelled; after a hundred, nothing may pile up."""
     engine = new_engine({"max_pictures": 8})

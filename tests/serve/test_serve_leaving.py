@@ -21,7 +21,7 @@ import graph
 from deployments.clip.server import ClipServer
 from deployments.config import GraphArgs, InpaintArgs
 from deployments.inpaint.server import InpaintServer
-from deployments.ledger.ledger import Ledger
+from deployments.ledger.server import LedgerServer
 
 APP = "leaving"
 EDITS = f"/{APP}/v1/images/edits"
@@ -118,7 +118,7 @@ def app(ray_cluster, tmp_path_factory):
         patch.setitem(graph.DEFAULTS, "inpaint", {**graph.DEFAULTS["inpaint"], "max_ongoing_requests": 2})
         # A single bucket of rows: a picture has the same bits whatever is painted beside it.
         painter = InpaintArgs(execution="eager", row_buckets=(8,), row_threads=1)
-        ledger = graph._deployment(Ledger, "ledger", {"lease_s": 2.0}).bind()
+        ledger = graph._deployment(LedgerServer, "ledger", {"lease_s": 2.0}).bind()
         app = graph.build(GraphArgs(inpaint=painter), ledger=ledger)
     serve.run(app, name=APP, route_prefix=f"/{APP}")
     yield

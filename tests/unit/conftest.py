@@ -83,13 +83,15 @@ class Stream:
 class Handle:
     """Calls the methods of `stage`; keeps every response it gave out."""
 
-    def options(self, stream):
-        assert stream
+    def options(self, *, stream=False, session_id=None):
+        assert stream or session_id
+        self.sessions.append(session_id)
         return self
 
     def __init__(self, stage):
         self.stage = stage
         self.responses = []
+        self.sessions = []
 
     def __getattr__(self, name):
         method = getattr(self.stage, name)

@@ -155,3 +155,23 @@ async def test_a_dead_loop_is_unhealthy():
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="has ended"):
         batcher.check_health()
+
+
+async def test_a_model_call_that_does_not_end_is_unhealthy():
+    begun, may_end = threading.Event(), threading.Event()
+
+    def stuck(items):
+        begun.set()
+        may_end.wait(10)
+        return items
+
+    batcher = Batcher(stuck, BatchSettings(max_stall_s=0.01))
+    asked = asyncio.create_task(batcher.submit(1))
+    await asyncio.to_thread(begun.wait)
+    await asyncio.sleep(0.05)
+    with pytest.raises(RuntimeError, match="not moved on"):
+        batcher.check_health()
+    may_end.set()
+    await asked
+    await asyncio.sleep(0.05)
+    batcher.check_health()  # idle for as long, which is no fault

@@ -38,6 +38,36 @@ async def test_sam_encodes_while_clip_looks(graph):
     await edit
 
 
+async def test_a_picture_always_asks_for_the_same_replica_of_sam(graph):
+    await graph.edit()
+    await graph.edit(prompt="another")
+    await graph.edit(image=255 - graph.image)
+    first, second, other = graph.sam.sessions
+    assert first == second != other
+
+
+async def test_who_would_wait_too_long_is_refused_before_anything_is_spent(graph):
+    graph.inpaint.stage.may_answer.clear()
+    edits = []
+    for seed in range(5):
+        graph.inpaint.stage.started.clear()
+        edits.append(asyncio.create_task(graph.edit(seed=seed)))
+        await graph.inpaint.stage.started.wait()
+    spent = len(graph.responses)
+    with pytest.raises(Overloaded) as caught:
+        await graph.edit(seed=5)
+    assert caught.value.retry_after_s > 0
+    assert len(graph.responses) == spent
+    with pytest.raises(Overloaded):
+        await graph.driver.locate(LocateRequest(graph.image, "x"))
+    graph.driver.reconfigure({"max_backlog_s": None})
+    one_more = asyncio.create_task(graph.edit(seed=6))
+    graph.inpaint.stage.may_answer.set()
+    await asyncio.gather(*edits, one_more)
+    graph.driver.reconfigure({})
+    await graph.edit(seed=7)
+
+
 async def test_nothing_found_paints_nothing(graph):
     graph.clip.stage.found = False
     with pytest.raises(TargetNotFound) as caught:
