@@ -53,7 +53,9 @@ def why_not() -> str | None:
     """Return why there can be no such machines here, None if there can."""
     if os.name != "posix" or os.geteuid() != 0 or not all(map(shutil.which, ("ip", "unshare"))):
         return "only root on Linux, with iproute2, may make networks"
-    return None if subprocess.run(["unshare", "--net", "true"], check=False).returncode == 0 else "no network namespaces"
+    return (
+        None if subprocess.run(["unshare", "--net", "true"], check=False).returncode == 0 else "no network namespaces"
+    )
 
 
 @contextmanager

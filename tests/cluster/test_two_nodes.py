@@ -35,9 +35,7 @@ def two() -> Iterator[Cluster]:
 
 def edited(url: str, picture: bytes, **headers: str) -> np.ndarray:
     """Edit at a node's own proxy; return the pixels, HxWx3 uint8."""
-    answer = httpx.post(
-        f"{url}/v1/images/edits", data=FIELDS, files={"image": picture}, headers=headers, timeout=120
-    )
+    answer = httpx.post(f"{url}/v1/images/edits", data=FIELDS, files={"image": picture}, headers=headers, timeout=120)
     assert answer.status_code == 200, answer.text
     return pixels(base64.b64decode(answer.json()["data"][0]["b64_json"]))
 
