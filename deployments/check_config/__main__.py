@@ -49,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Problems go to stderr, notes and the GPUs needed to stdout. Exit: 0 in order, 1 problems, 2 wrong use.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a YAML file")
-    parser.add_argument("--gpus", type=_number, metavar="N", help="also check that the least replicas fit on N GPUs")
+    parser.add_argument(
+        "--gpus",
+        type=_number,
+        metavar="N",
+        help="also check that the least replicas fit on N GPUs (left out: as few as they need)",
+    )
     return parser
 
 

@@ -78,6 +78,7 @@ def _of_whole(read: dict[str, Any], found: list[Finding], gpus: int | None) -> I
     for place, application in project_rules.applications(config):
         if project_rules.is_ours(application):
             yield from project_rules.time_limit(limit, application, place)
+            yield from project_rules.time_to_end(application, place)
         elif f"{place}.import_path" not in said:
             yield Finding(place, "is not built by this project; what its code sets itself is not known here", "note")
     if not any(place.endswith((".num_gpus", ".import_path")) for place in said):

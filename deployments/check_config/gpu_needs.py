@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -25,12 +25,16 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True)
 class Need:
-    """What a deployment takes: a share of a GPU for each of its replicas."""
+    """What a deployment takes: a share of a GPU for each of its replicas.
+
+    `surges` says that an update starts new replicas before it stops old ones.
+    """
 
     name: str
     share: float
     least: int
     most: int
+    surges: bool = False
 
     def __str__(self) -> str:
         replicas = f"{self.least}" if self.least == self.most else f"{self.least}-{self.most}"
@@ -56,9 +60,11 @@ def share_problem(share: Any) -> str | None:
 
 def need(name: str, options: Options, defaults: Options) -> Need:
     """Return what a deployment needs with these options of the file, where they replace the defaults of the code."""
-    actor = {**defaults, **options}.get("ray_actor_options") or {}
+    both = {**defaults, **options}
+    actor = both.get("ray_actor_options") or {}
     own = options.keys() & {"num_replicas", "autoscaling_config"}
-    return Need(name, actor.get("num_gpus") or 0, *_replicas(options if own else defaults))
+    least, most = _replicas(options if own else defaults)
+    return Need(name, actor.get("num_gpus") or 0, least, most, (both.get("max_surge_percent") or 0) > 0)
 
 
 def _replicas(options: Options) -> tuple[int, int]:
@@ -84,17 +90,34 @@ def findings(needs: list[Need], gpus: int | None) -> Iterator[Finding]:
     yield Finding("", f"needs at least {_gpus(least)}, at most {most} ({', '.join(map(str, needs))})", "fact")
     if gpus is not None and least > gpus:
         yield Finding("applications", f"need at least {_gpus(least)}, and --gpus says {gpus}")
-    elif gpus is not None:
-        yield from _cannot_grow(needs, gpus)
+    elif gpus is not None or _full(needs, least):
+        on = least if gpus is None else gpus
+        yield from _cannot_grow(needs, on)
+        yield from _cannot_surge(needs, on)
+
+
+def _full(needs: list[Need], gpus: int) -> bool:
+    """Tell whether the fewest replicas fill these GPUs to the last part, so that none of them is kept for more."""
+    return sum(round(need.share * UNITS) * need.least for need in needs) == gpus * UNITS
 
 
 def _cannot_grow(needs: list[Need], gpus: int) -> Iterator[Finding]:
     for one in needs:
-        grown = [replace(need, least=need.least + 1) if need is one else need for need in needs]
-        wanted = fewest((need.share, need.least) for need in grown)
+        wanted = _with_one_more(one, needs)
         if one.most > one.least and wanted > gpus:
             why = f"one replica more needs {_gpus(wanted)} even with all others at their fewest"
             yield Finding("", f"{one.name} cannot grow on {_gpus(gpus)}: {why}", "note")
+
+
+def _cannot_surge(needs: list[Need], gpus: int) -> Iterator[Finding]:
+    for one in needs:
+        if one.surges and one.least and _with_one_more(one, needs) > gpus:
+            why = "with max_surge_percent a new replica starts before an old one stops, and there is no room for both"
+            yield Finding("", f"an update of {one.name} waits for ever on {_gpus(gpus)}: {why}", "note")
+
+
+def _with_one_more(one: Need, needs: list[Need]) -> int:
+    return fewest((need.share, need.least + (need is one)) for need in needs)
 
 
 def _gpus(number: int) -> str:

@@ -22,6 +22,7 @@ USER_CONFIGS: dict[str, type[BaseModel]] = {
     "inpaint": InpaintSettings,
     "ledger": LedgerSettings,
 }
+SHUTDOWN_S = 20.0  # Serve's own, where a deployment says nothing
 TIME_LIMIT = "http_options.request_timeout_s"
 
 
@@ -100,6 +101,18 @@ def time_limit(limit: float | None, application: dict[str, Any], place: str) -> 
 def _deadline(application: dict[str, Any]) -> float | None:
     named = {deployment.get("name"): deployment for _, deployment in deployments(application, "")}
     return DriverSettings.model_validate(named.get("driver", {}).get("user_config") or {}).deadline_s
+
+
+def time_to_end(application: dict[str, Any], place: str) -> Iterator[Finding]:
+    """Yield what is wrong if an update kills a replica of the driver that still works within its deadline."""
+    named = {deployment.get("name"): deployment for _, deployment in deployments(application, place)}
+    if "driver" not in named:
+        return
+    allowed, deadline = named["driver"].get("graceful_shutdown_timeout_s", SHUTDOWN_S), _deadline(application)
+    if deadline is not None and allowed < deadline:
+        why = "a replica that is stopped, by an update or when the service shrinks, is killed after that time"
+        key = f"{place}.deployments.driver.graceful_shutdown_timeout_s"
+        yield Finding(key, f"{allowed:g} is less than the driver's deadline_s, which is {deadline:g}: {why}", "note")
 
 
 def models(application: dict[str, Any], place: str) -> Iterator[Finding]:

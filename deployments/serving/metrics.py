@@ -2,7 +2,7 @@
 
 A server records into a `Recorder`. In a replica that is Ray's: the agent of each Ray node offers the figures to
 Prometheus, under the names below with `ray_` before them, and Ray adds the tags `application`, `deployment` and
-`replica`. Outside of a replica, in tests and offline, the figures go nowhere. `docs/operating.md` lists the metrics for
+`replica`. Outside of a replica, in tests and offline, the figures go nowhere. `docs/operate.md` lists the metrics for
 whoever runs the service.
 """
 

@@ -136,6 +136,21 @@ def test_what_cannot_grow_is_a_note():
     assert said(wanted, "note") == []
 
 
+def test_a_file_that_fills_its_gpus_says_unasked_what_cannot_grow(capsys):
+    assert main([str(CONFIG)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("clip", "sam", "inpaint"):
+        assert any(line.startswith(f"{CONFIG}: note: {name} cannot grow on 1 GPU: ") for line in lines)
+    assert said(config(clip=scaled(0.1, max_replicas=4), inpaint=0.8), "note") == []
+
+
+def test_a_surge_that_no_gpu_has_room_for_is_a_note():
+    wanted = config(clip=0.3, inpaint=fixed(0.7, 1) | {"max_surge_percent": 100})
+    why = "with max_surge_percent a new replica starts before an old one stops, and there is no room for both"
+    assert said(wanted, "note") == [f"an update of inpaint waits for ever on 1 GPU: {why}"]
+    assert said(wanted, "note", gpus=2) == []
+
+
 def test_the_shipped_file_fits_on_one_gpu_and_cannot_grow_there(capsys):
     assert main(["--gpus", "1", str(CONFIG)]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = [
     "README.md",
     "docs/how-it-works.md",
-    "docs/operating.md",
+    "docs/operate.md",
     "docs/step-engine.md",
     "docs/streaming.md",
     "docs/grounding.md",

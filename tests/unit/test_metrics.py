@@ -31,7 +31,7 @@ from deployments.serving.metrics import (
     result,
 )
 
-OPERATING = Path(__file__).parent.parent.parent / "docs/operating.md"
+OPERATING = Path(__file__).parent.parent.parent / "docs/operate.md"
 
 
 # The metrics
