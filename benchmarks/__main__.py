@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch i
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 RESULTS = Path(__file__).parent / "results"
-SECTIONS = ("peers", "traffic", "service", "engine", "mixed", "clip", "memory", "profile")
+SECTIONS = ("peers", "traffic", "service", "overload", "engine", "mixed", "clip", "memory", "profile")
 PICTURES = 24
 
 
@@ -90,7 +90,7 @@ def main() -> None:
 
 def measured(section: str, rounds: int, setup: Setup, url: str, known: list[EditCase]) -> Iterator[Figure | Comparison]:
     """Measure one section."""
-    from benchmarks import edit_profile, engine, memory, peers, scheduling, service, trace_mix
+    from benchmarks import edit_profile, engine, memory, overload, peers, scheduling, service, trace_mix
 
     if section == "peers":
         return peers.measure(rounds, setup, url, known, say)
@@ -98,6 +98,8 @@ def measured(section: str, rounds: int, setup: Setup, url: str, known: list[Edit
         return trace_mix.measure(rounds, setup, url, known, say)
     if section == "service":
         return service.measure(rounds, setup, url, known, say)
+    if section == "overload":
+        return overload.measure(rounds, setup, url, known, say)
     if section == "engine":
         return engine.measure(rounds, setup.args.inpaint, known, say)
     if section == "mixed":

@@ -94,6 +94,15 @@ def arrivals(count: int, per_s: float, seed: int) -> list[float]:
     return [float(due) for due in np.cumsum(gaps)]
 
 
+def arrivals_within(seconds: float, per_s: float, seed: int) -> list[float]:
+    """A Poisson process for that long: seconds from its first arrival, which is at 0, at which requests are due."""
+    rng = np.random.default_rng([STREAM, seed])
+    due = [0.0]
+    while (following := due[-1] + float(rng.exponential(1 / per_s))) < seconds:
+        due.append(following)
+    return due
+
+
 def open_loop(call: Callable[[Item], bool], items: Sequence[Item], due_s: Sequence[float]) -> list[TimedRequest[Item]]:
     """Asks when each is due, whether or not the earlier ones are answered. `call` says whether it was answered."""
     start = time.perf_counter()
