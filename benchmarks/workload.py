@@ -51,7 +51,7 @@ class EditCase:
         return InpaintRequest(squares, self.prompt, (seed,), options)
 
 
-def cases(count: int) -> list[EditCase]:
+def cases(count: int, size_wh: tuple[int, int] = SIZE_WH) -> list[EditCase]:
     """Scenes of the evaluation stream whose target CLIP finds; each another picture."""
     from deployments.clip.model import ClipMatcher
 
@@ -60,7 +60,7 @@ def cases(count: int) -> list[EditCase]:
     seed = 0
     while len(found) < count:
         rng = world.evaluation_rng(STREAM, seed)
-        scene = world.compose(rng, SIZE_WH)
+        scene = world.compose(rng, size_wh)
         placed = scene.placed[0]
         target, prompt = f"the {placed.sticker.name}", f"a {STICKERS[int(rng.integers(len(STICKERS)))].name}"
         (search,) = matcher.locate([SearchRequest(scene.image, (target,))], settings)
