@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import h11
 import httpx
 
 from benchmarks.conformance.rows import Fails
@@ -89,7 +90,7 @@ class Senders:
             else:
                 self._good.ask(request)
         # Whatever goes wrong with one request is reported, and the others go on.
-        except (Fails, httpx.HTTPError, OSError, KeyError, ValueError) as error:
+        except (Fails, httpx.HTTPError, h11.ProtocolError, OSError, KeyError, ValueError, StopIteration) as error:
             self._course.wrong.append((kind, f"request {request.number}: {type(error).__name__}: {error}"))
             if len(self._course.wrong) <= SHOWN:
                 self._say(f"wrong: {kind}: {self._course.wrong[-1][1]}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+import h11
 import httpx
 
 from benchmarks.callers import PATH
@@ -55,10 +55,10 @@ class RawClient:
         """Send the request, and hang up as soon as some of the answer's body has come; return the status."""
         with self._connected() as connection:
             connection.sendall(_head(dict(request.headers)) + request.read())
-            answer = http.client.HTTPResponse(connection)
-            answer.begin()
-            answer.read1(1)
-            return answer.status
+            events = _events(connection)
+            status = next(event.status_code for event in events if isinstance(event, h11.Response))
+            next(event for event in events if isinstance(event, h11.Data))
+            return int(status)
 
     def _connected(self) -> socket.socket:
         return socket.create_connection(self._address, self._timeout_s)
@@ -70,7 +70,22 @@ def _head(headers: Mapping[str, object]) -> bytes:
 
 
 def _answer(connection: socket.socket) -> httpx.Response:
-    """Return what the server says before it closes or keeps the connection."""
-    answer = http.client.HTTPResponse(connection)
-    answer.begin()
-    return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+    """Return what the server says, to its end."""
+    status, headers, content = 0, [], b""
+    for event in _events(connection):
+        if isinstance(event, h11.Response):
+            status, headers = event.status_code, list(event.headers)
+        elif isinstance(event, h11.Data):
+            content += event.data
+    return httpx.Response(status, headers=headers, content=content)
+
+
+def _events(connection: socket.socket) -> Iterator[h11.Event]:
+    """Yield the parts of the answer to a POST as they come. Raises h11.RemoteProtocolError where it breaks off."""
+    parser = h11.Connection(h11.CLIENT)
+    parser.send(h11.Request(method="POST", target=PATH, headers=[("host", "soak")]))
+    while not isinstance(event := parser.next_event(), h11.EndOfMessage):
+        if event is h11.NEED_DATA:
+            parser.receive_data(connection.recv(2**16))
+        elif isinstance(event, h11.Event):
+            yield event
