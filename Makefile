@@ -11,7 +11,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve conformance test test-unit test-fullsize test-faults test-cluster screenshots lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean
+.PHONY: help install demo serve conformance test test-unit test-fullsize test-faults test-cluster screenshots lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean soak
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,7 +65,7 @@ format: $(READY)
 check-config: $(READY)  ## refuses what Ray Serve would silently ignore in serve_config.yaml
 	$(BIN)/python -m deployments.check_config serve_config.yaml
 
-bench: $(VENV)/.bench  ## speed against named peers, forty minutes on a quiet machine: benchmarks/results/
+bench: $(VENV)/.bench  ## speed against named peers, an hour on a quiet machine: benchmarks/results/
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(BENCH)
 
 $(VENV)/.bench: $(READY)
@@ -79,6 +79,9 @@ gpu-wheels:  ## what a machine with a GPU, torch and transformers lacks for gpu-
 	grep -E '^($(GPU_PACKAGES))==' constraints.txt | xargs $(PYTHON) -m pip download --quiet --no-deps --dest .whl \
 		--only-binary=:all: --implementation cp --python-version 3.12 --platform manylinux_2_28_x86_64 \
 		--platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64
+
+soak: $(READY)  ## two thousand small edits, a tenth of the requests abusive: does the service stay what it was?
+	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 shapes: $(READY)  ## what an edit costs by the shape of the picture, 1:1 to 1:256: a few minutes
 	$(BIN)/python -m benchmarks.shapes --reported

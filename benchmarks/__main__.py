@@ -3,7 +3,7 @@
     python -m benchmarks [--rounds 5] [--only engine service ...] [--name 2026-01-31-laptop] [--config serve.yaml]
 
 Measured is the graph as `make serve` runs it, or as a Serve config file has it: for a GPU, `python -m
-benchmarks.full_size` writes one with weights of the published sizes. About forty minutes on two cores; leave the
+benchmarks.full_size` writes one with weights of the published sizes. About an hour on two cores; leave the
 machine alone meanwhile. Every comparison is made in interleaved rounds within this one run; offered load arrives at
 random times of a fixed seed. Without LitServe (`pip install '.[bench]'`) the rows of the peers say so.
 """
@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,30 +28,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a replica; before torch i
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 RESULTS = Path(__file__).parent / "results"
-SECTIONS = ("peers", "traffic", "service", "engine", "mixed", "clip", "memory", "profile")
+SECTIONS = ("peers", "traffic", "service", "overload", "engine", "mixed", "clip", "profile")
 PICTURES = 24
 
 
 def say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, flush=True)
-
-
-@contextmanager
-def local_service() -> Iterator[str]:
-    """A Ray of its own with Serve on a free port; yields the URL."""
-    import ray
-    from ray import serve
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"log_level": "ERROR"})
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        serve.shutdown()
-        ray.shutdown()
 
 
 def main() -> None:
@@ -68,7 +48,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
 
     from benchmarks import report
-    from benchmarks.setup import Setup
+    from benchmarks.setup import Setup, local_service
     from benchmarks.workload import cases
 
     say(f"commit {report.commit()}")
@@ -90,7 +70,7 @@ def main() -> None:
 
 def measured(section: str, rounds: int, setup: Setup, url: str, known: list[EditCase]) -> Iterator[Figure | Comparison]:
     """Measure one section."""
-    from benchmarks import edit_profile, engine, memory, peers, scheduling, service, trace_mix
+    from benchmarks import edit_profile, engine, overload, peers, scheduling, service, trace_mix
 
     if section == "peers":
         return peers.measure(rounds, setup, url, known, say)
@@ -98,14 +78,14 @@ def measured(section: str, rounds: int, setup: Setup, url: str, known: list[Edit
         return trace_mix.measure(rounds, setup, url, known, say)
     if section == "service":
         return service.measure(rounds, setup, url, known, say)
+    if section == "overload":
+        return overload.measure(rounds, setup, url, known, say)
     if section == "engine":
         return engine.measure(rounds, setup.args.inpaint, known, say)
     if section == "mixed":
         return scheduling.mixed_load(rounds, setup, known, say)
     if section == "clip":
         return scheduling.clip_batches(rounds, setup, known, say)
-    if section == "memory":
-        return memory.measure(setup, known, say)
     return edit_profile.measure(setup, known)
 
 

@@ -46,40 +46,46 @@ class Edit:
 
 
 class Caller:
-    """Asks one server for edits, and keeps which it refused. Safe to use from several threads."""
+    """Asks one server for edits, and keeps which it refused. Safe to use from several threads.
+
+    It has as many connections as requests under way: a request that waits here for one would look like a slow server.
+    """
 
     def __init__(self, url: str) -> None:
-        limits = httpx.Limits(max_connections=200, keepalive_expiry=KEEP_ALIVE_S)
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_S)
         self.refused: list[Edit] = []
         # No compression: one of the peers would gzip the PNG that it has just made.
         self._client = httpx.Client(
             base_url=url, timeout=TIMEOUT_S, limits=limits, headers={"Accept-Encoding": "identity"}
         )
 
+    def request(self, edit: Edit) -> httpx.Request:
+        """Return the request with its body made, so that the same bytes can be sent more than once."""
+        picture = ("picture.png", edit.case.png, "image/png")
+        request = self._client.build_request("POST", PATH, data=edit.fields, files={"image": picture})
+        request.read()
+        return request
+
+    def ask(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer, whatever its status is. Raises TransportError where there is none."""
+        return self._client.send(request)
+
     def send(self, edit: Edit) -> httpx.Response:
         """Return the answer, whatever its status is."""
-        picture = ("picture.png", edit.case.png, "image/png")
-        return self._client.post(PATH, data=edit.fields, files={"image": picture})
-
-    def edit(self, edit: Edit) -> bool:
-        """Return whether it was answered, or the server was busy. Raises HTTPError for any other error."""
-        answer = self.send(edit)
-        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            return False
-        answer.raise_for_status()
-        return True
+        return self.ask(self.request(edit))
 
     def edit_patiently(self, edit: Edit) -> bool:
         """Ask again, when the server says so, until there is an answer. Return False where none came in time."""
-        until = time.monotonic() + PATIENCE_S
+        until, request = time.monotonic() + PATIENCE_S, self.request(edit)
         while time.monotonic() < until:
-            answer = self.send(edit)
+            answer = self.ask(request)
             if answer.is_success:
                 return True
             if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 return False
             self.refused.append(edit)
-            time.sleep(max(_retry_after_s(answer), SHORTEST_WAIT_S))
+            wait_s = promised_wait_s(answer)
+            time.sleep(max(1.0 if wait_s is None else wait_s, SHORTEST_WAIT_S))
         return False
 
     def edit_surely(self, edit: Edit) -> None:
@@ -91,11 +97,11 @@ class Caller:
         self._client.close()
 
 
-def _retry_after_s(answer: httpx.Response) -> float:
-    """Return the seconds that the server wants to pass, as both of its headers may say."""
+def promised_wait_s(answer: httpx.Response) -> float | None:
+    """Return the seconds that the server wants to pass, as both of its headers may say; None where neither does."""
     if "retry-after-ms" in answer.headers:
         return float(answer.headers["retry-after-ms"]) / 1000
-    return float(answer.headers.get("retry-after", 1))
+    return float(answer.headers["retry-after"]) if "retry-after" in answer.headers else None
 
 
 def fresh(known: Sequence[EditCase], first: int, number: int, n: int = 1, user: str = "caller") -> list[Edit]:

@@ -1,13 +1,17 @@
-"""Which graph is measured: the default one, or that of a Serve config file."""
+"""Which graph is measured, the default one or that of a Serve config file, and the Ray on which it runs."""
 
 from __future__ import annotations
 
+import logging
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ray
 import yaml
 from ray import serve
 from ray.serve.context import _get_global_client
@@ -18,6 +22,25 @@ from deployments.inpaint.executions import settled
 from graph import DEFAULTS, build_app
 
 START_S = 900
+
+
+@contextmanager
+def local_service(request_timeout_s: float | None = None) -> Iterator[str]:
+    """Start a Ray of its own with Serve on a free port, and yield its URL.
+
+    Serve's proxy ends a request after `request_timeout_s` seconds; None leaves it all the time it needs.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    options = {"host": "127.0.0.1", "port": port, "request_timeout_s": request_timeout_s}
+    serve.start(http_options=options, logging_config={"log_level": "ERROR"})
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serve.shutdown()
+        ray.shutdown()
 
 
 @dataclass(frozen=True)

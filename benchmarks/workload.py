@@ -51,7 +51,7 @@ class EditCase:
         return InpaintRequest(squares, self.prompt, (seed,), options)
 
 
-def cases(count: int) -> list[EditCase]:
+def cases(count: int, size_wh: tuple[int, int] = SIZE_WH) -> list[EditCase]:
     """Scenes of the evaluation stream whose target CLIP finds; each another picture."""
     from deployments.clip.model import ClipMatcher
 
@@ -60,7 +60,7 @@ def cases(count: int) -> list[EditCase]:
     seed = 0
     while len(found) < count:
         rng = world.evaluation_rng(STREAM, seed)
-        scene = world.compose(rng, SIZE_WH)
+        scene = world.compose(rng, size_wh)
         placed = scene.placed[0]
         target, prompt = f"the {placed.sticker.name}", f"a {STICKERS[int(rng.integers(len(STICKERS)))].name}"
         (search,) = matcher.locate([SearchRequest(scene.image, (target,))], settings)
@@ -92,6 +92,15 @@ def arrivals(count: int, per_s: float, seed: int) -> list[float]:
     """A Poisson process: seconds from the start at which requests are due."""
     gaps = np.random.default_rng([STREAM, seed]).exponential(1 / per_s, count)
     return [float(due) for due in np.cumsum(gaps)]
+
+
+def arrivals_within(seconds: float, per_s: float, seed: int) -> list[float]:
+    """A Poisson process for that long: seconds from its first arrival, which is at 0, at which requests are due."""
+    rng = np.random.default_rng([STREAM, seed])
+    due = [0.0]
+    while (following := due[-1] + float(rng.exponential(1 / per_s))) < seconds:
+        due.append(following)
+    return due
 
 
 def open_loop(call: Callable[[Item], bool], items: Sequence[Item], due_s: Sequence[float]) -> list[TimedRequest[Item]]:

@@ -132,6 +132,11 @@ class Ledger:
             del self._running[ticket.key]
         return True
 
+    async def running(self) -> int:
+        """Return how many requests are being worked on, as far as their claims have not run out."""
+        self._forget_old()
+        return len(self._running)
+
     def _claim(self, ticket: Ticket, me: str) -> Verdict:
         self._forget_old()
         if me in self._due:

@@ -156,6 +156,16 @@ async def test_a_ledger_that_was_restarted_learns_of_work_and_of_answers_again(l
     assert (await ledger.claim(KEYED, "b")).answer == GOOD
 
 
+async def test_it_counts_what_is_being_worked_on_and_not_what_it_keeps(ledger, clock):
+    await ledger.claim(KEYED, "a")
+    await ledger.claim(FIRST, "b")
+    assert await ledger.running() == 2
+    await ledger.settle(KEYED, "a", GOOD)
+    assert await ledger.running() == 1
+    clock.now += LEASE_S + 1  # the one who worked has died
+    assert await ledger.running() == 0
+
+
 def numbered(number):
     return Ticket(f"key {number}", "digest", keeps=True, joins=True)
 
