@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import openai
 from benchmarks.callers import Edit
 from benchmarks.faults import broken, processes, runs
 from benchmarks.faults.aftermath import Aftermath
-from benchmarks.faults.cluster import Site
+from benchmarks.faults.cluster import APPLICATION, Site
 from benchmarks.faults.kills import Fault
 from benchmarks.faults.load import DEADLINE_S, Outcome, Pool, Sdk
 from benchmarks.faults.report import Row, row_of
@@ -53,8 +54,8 @@ class Broken:
         faults = [
             (Fault(MARKED_SEARCH, self._search_marked), True),
             (Fault(MARKED_PAINTING, self._paint_marked), True),
-            (Fault(WEDGED, self._wedge), True),
             (Fault(OUT_OF_MEMORY, self._exhaust), True),
+            (Fault(WEDGED, self._wedge), True),
         ]
         chosen = [(fault, exact) for fault, exact in faults if wanted(fault.name)]
         if chosen:
@@ -88,7 +89,7 @@ class Broken:
         return [victim.pid]
 
     def _search_marked(self, site: Site) -> Sequence[int]:
-        case = replace(self._known[0], target=broken.MARKED_TARGET)
+        case = replace(self._known[0], target=f"the {broken.MARKED_TARGET}")
         return self._send_marked("clip", lambda number: Edit(case.marked(number), number, steps=4))
 
     def _paint_marked(self, site: Site) -> Sequence[int]:
@@ -114,19 +115,29 @@ class Broken:
         """Start the service anew with half a file of weights; ask for places while the painter is refused."""
         from ray import serve
 
-        serve.delete("retouch")
-        with tempfile.TemporaryDirectory() as place:
-            model = shutil.copytree(POCKET_WEIGHTS / "inpaint", Path(place) / "inpaint")
-            weights = next(model.glob("unet/*.safetensors"))
-            weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
-            self._site.deploy(
-                {"inpaint": {"model": str(model)}}, "benchmarks.faults.broken:build_unchecked", [], wait=False
-            )
+        if self._site.status() is None:
+            self._site.deploy({"inpaint": {"execution": EXECUTION}}, "graph:build_app", [DRIVERS])
+        with httpx.Client(base_url=self._site.url, timeout=DEADLINE_S) as client, half_a_file() as model:
+            expected = [_place(client, case) for case in self._known]
+            serve.delete(APPLICATION)
+            self._site.deploy({"inpaint": {"model": model}}, "benchmarks.faults.broken:build_unchecked", [], wait=False)
+            named = _refused_by_name(client)
             start = time.monotonic()
-            with httpx.Client(base_url=self._site.url, timeout=DEADLINE_S) as client:
-                named = _refused_by_name(client)
-                outcomes = [_located(client, case, number) for number, case in enumerate(self._known)]
-        return row_of(CORRUPT, 1, outcomes, start, [] if named else ["/readyz does not name inpaint.model"])
+            found = [
+                _located(client, number, case, place)
+                for number, (case, place) in enumerate(zip(self._known, expected, strict=True))
+            ]
+        return row_of(CORRUPT, 1, found, start, [] if named else ["/readyz does not name inpaint.model"])
+
+
+@contextmanager
+def half_a_file() -> Iterator[str]:
+    """Yield the path of a copy of the pocket painter whose UNet was cut off in the middle, as by a full disk."""
+    with tempfile.TemporaryDirectory() as place:
+        model = shutil.copytree(POCKET_WEIGHTS / "inpaint", Path(place) / "inpaint")
+        weights = next(model.glob("unet/*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+        yield str(model)
 
 
 def _order(fault: str) -> None:
@@ -160,18 +171,19 @@ def _refused_by_name(client: httpx.Client) -> bool:
     return True
 
 
-def _located(client: httpx.Client, case: EditCase, number: int) -> Outcome:
-    """Ask where the target is, which needs the other stages alone; right is a point on the target itself."""
+def _located(client: httpx.Client, number: int, case: EditCase, expected: Any) -> Outcome:
+    """Ask where the target is, which needs the other stages alone. Right is the place that it was found at before."""
     start = time.monotonic()
-    answer = client.post("/v1/locate", data={"target": case.target}, files={"image": ("x.png", case.png, "image/png")})
-    end = time.monotonic()
-    if not answer.is_success:
-        return Outcome(number, "unanswered", start, end, str(answer.status_code))
-    x, y = _point(answer.json())
-    right = bool(case.mask[y, x])
-    return Outcome(number, "right" if right else "wrong", start, end, "" if right else f"the point {x}, {y}")
+    try:
+        place = _place(client, case)
+    except httpx.HTTPError as error:
+        return Outcome(number, "unanswered", start, time.monotonic(), str(error))
+    return Outcome(number, "right" if place == expected else "wrong", start, time.monotonic(), f"the point {place}")
 
 
-def _point(content: Mapping[str, Any]) -> tuple[int, int]:
-    x, y = content["point"]
-    return int(x), int(y)
+def _place(client: httpx.Client, case: EditCase) -> Any:
+    """Return the point at which the service finds the target. Raises httpx.HTTPError where it does not answer."""
+    picture = ("picture.png", case.png, "image/png")
+    answer = client.post("/v1/locate", data={"target": case.target}, files={"image": picture})
+    answer.raise_for_status()
+    return answer.json()["point"]
