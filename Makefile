@@ -11,7 +11,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH := deployments.http.proxy:middleware
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve conformance test test-unit test-fullsize test-faults test-cluster screenshots lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean soak
+.PHONY: help install demo serve conformance test test-unit test-fullsize test-faults test-cluster screenshots lint format check-config bench gpu-check gpu-wheels shapes quality sheet evaluate pocket pocket-gpu clean soak faults
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,8 +47,13 @@ test-fullsize: $(READY)  ## real formats at full size with random weights: minut
 test-faults: $(READY)  ## kills a replica at thirty moments of an edit: five minutes
 	$(BIN)/python -m pytest -m faults
 
+<<<<<<< HEAD
 test-cluster: $(READY)  ## clusters of several nodes, growing, shrinking and updates under load: root on Linux, minutes
 	$(BIN)/python -m pytest -m cluster tests/cluster
+=======
+faults: $(READY)  ## what the service survives, twenty minutes: kills under load, broken models; FAULTS=--selection: five
+	$(BIN)/python -m benchmarks.faults $(FAULTS)
+>>>>>>> 9e4fc42abcafd67210010a206563d994012a0761
 
 screenshots: $(READY)  ## the states of the page on a desk and on a phone, light and dark: outputs/screenshots/
 	$(BIN)/python -m tests.browser.screenshots
