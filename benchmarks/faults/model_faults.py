@@ -29,6 +29,7 @@ DRIVERS = {"name": "driver", "num_replicas": 2}
 # One way to run the UNet from the first edit to the last: "auto" changes over when a faster one is ready.
 EXECUTION = "traced"
 ROWS = 8  # of each step, full or padded: a picture is then bit-equal whatever its neighbours are
+PAINTER = {"max_rows": ROWS, "max_stall_s": 5}  # a step takes milliseconds here
 MARKED_AT_ONCE = 3
 MARKED_ROUNDS = 20
 FIRST_MARKED = 10_000
@@ -63,7 +64,7 @@ class Broken:
             self._site.deploy(
                 {"inpaint": {"execution": EXECUTION, "row_buckets": [ROWS]}},
                 "benchmarks.faults.broken:build_app",
-                [DRIVERS, {"name": "inpaint", "user_config": {"max_rows": ROWS}}],
+                [DRIVERS, {"name": "inpaint", "health_check_period_s": 2, "user_config": PAINTER}],
             )
             sdk = Sdk(self._site.url)
             pool = Pool(self._known, min(edits, 48))

@@ -85,8 +85,8 @@ class Pictures:
             return _png(self._pixels)
 
     def for_clip(self, number: int) -> Form:
-        """A score, at `/v1/score`."""
-        return {"data": {"text": "a cactus"}, "files": {"image": self.new(number)}}
+        """A search by words, at `/v1/locate`."""
+        return {"data": {"target": "the cactus"}, "files": {"image": self.new(number)}}
 
     def for_sam(self, number: int) -> Form:
         """A search by a point, at `/v1/locate`."""
