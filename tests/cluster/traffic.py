@@ -26,7 +26,7 @@ class Callers:
         self._lock = threading.Lock()
         self._sent = 0
         self._threads = [threading.Thread(target=self._call) for _ in range(callers)]
-        self.answers: list[httpx.Response] = []
+        self.answers: dict[int, httpx.Response] = {}  # by the number of the request
         self.lost: list[str] = []
 
     def __enter__(self) -> Callers:
@@ -44,12 +44,12 @@ class Callers:
     @property
     def statuses(self) -> Counter[int]:
         """How many answers there were of each status."""
-        return Counter(answer.status_code for answer in self.answers)
+        return Counter(answer.status_code for answer in list(self.answers.values()))
 
     @property
     def failures(self) -> list[str]:
         """What was neither answered as asked nor refused for want of room (429)."""
-        bad = [answer.text for answer in self.answers if answer.status_code not in (200, 429)]
+        bad = [answer.text for answer in list(self.answers.values()) if answer.status_code not in (200, 429)]
         return self.lost + bad
 
     def _call(self) -> None:
@@ -62,7 +62,7 @@ class Callers:
                 except httpx.HTTPError as error:
                     self.lost.append(repr(error))
                     continue
-                self.answers.append(answer)
+                self.answers[number] = answer
                 if answer.status_code == 429:
                     self._ended.wait(1)
 
