@@ -47,13 +47,11 @@ test-fullsize: $(READY)  ## real formats at full size with random weights: minut
 test-faults: $(READY)  ## kills a replica at thirty moments of an edit: five minutes
 	$(BIN)/python -m pytest -m faults
 
-<<<<<<< HEAD
 test-cluster: $(READY)  ## clusters of several nodes, growing, shrinking and updates under load: root on Linux, minutes
 	$(BIN)/python -m pytest -m cluster tests/cluster
-=======
+
 faults: $(READY)  ## what the service survives, twenty minutes: kills under load, broken models; FAULTS=--selection: five
 	$(BIN)/python -m benchmarks.faults $(FAULTS)
->>>>>>> 9e4fc42abcafd67210010a206563d994012a0761
 
 screenshots: $(READY)  ## the states of the page on a desk and on a phone, light and dark: outputs/screenshots/
 	$(BIN)/python -m tests.browser.screenshots
