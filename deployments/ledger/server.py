@@ -36,4 +36,4 @@ class LedgerServer(Ledger):
         self._record()
 
     def _record(self) -> None:
-        self._metrics.record(BACKLOG, self._book.backlog_s, {"stage": "driver"})
+        self._metrics.record(BACKLOG, self._book.backlog_s, {"stage": "ledger"})

@@ -25,7 +25,7 @@ from deployments.ledger.server import LedgerServer
 
 APP = "leaving"
 EDITS = f"/{APP}/v1/images/edits"
-SHORT, LONG = 10, 150
+SHORT, SHARED, LONG = 10, 60, 150  # steps; SHARED are enough to be seen while they are taken, on a busy machine too
 FIRST, AGAIN = {"x-stainless-retry-count": "0"}, {"x-stainless-retry-count": "1"}
 
 
@@ -238,9 +238,9 @@ def test_who_leaves_is_gone_within_two_steps_and_the_neighbour_is_painted_as_if_
     painter, form, edit, leaver, pool, headers, stream
 ):
     painter.let_go()
-    alone = edit(form(seed=1))
+    alone = edit(form(seed=1, steps=SHARED))
     painter.hold()
-    neighbour = pool.submit(edit, form(seed=1))
+    neighbour = pool.submit(edit, form(seed=1, steps=SHARED))
     wait_for(lambda: painter.unfinished == 1)
     leaving = leaver(form(seed=2, steps=LONG, stream=stream), **headers)
     wait_for(lambda: painter.unfinished == 2)
