@@ -47,7 +47,7 @@ test-fullsize: $(READY)  ## real formats at full size with random weights: minut
 test-faults: $(READY)  ## kills a replica at thirty moments of an edit: five minutes
 	$(BIN)/python -m pytest -m faults
 
-test-cluster: $(READY)  ## clusters of several nodes, growing, shrinking and updates under load: root on Linux, minutes
+test-cluster: $(READY)  ## clusters of several nodes, and updates under load: root on Linux, minutes
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
 faults: $(READY)  ## what the service survives, twenty minutes: kills under load, broken models; FAULTS=--selection: five

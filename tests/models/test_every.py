@@ -38,6 +38,9 @@ class Handle:
         for name, call in methods.items():
             setattr(self, name, Method(call))
 
+    def options(self, *, session_id):
+        return self
+
 
 @pytest.fixture(scope="module")
 def find_all(pocket_sam):
