@@ -50,7 +50,7 @@ test-faults: $(READY)  ## kills a replica at thirty moments of an edit: five min
 test-cluster: $(READY)  ## clusters of several nodes, and updates under load: root on Linux, minutes
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
-faults: $(READY)  ## what the service survives, twenty minutes: kills under load, broken models; FAULTS=--selection: five
+faults: $(READY)  ## what the service survives, twenty minutes: kills under load, broken models; FAULTS=--selection: eight
 	$(BIN)/python -m benchmarks.faults $(FAULTS)
 
 screenshots: $(READY)  ## the states of the page on a desk and on a phone, light and dark: outputs/screenshots/
