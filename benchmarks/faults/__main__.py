@@ -4,7 +4,7 @@
 
 A cluster of three nodes is started on this machine, apart from any other Ray. Callers ask it for small edits by the
 OpenAI SDK. Every answer is compared with that of an undisturbed run for the same picture and seed. The exit status is 1
-where a bar is missed. About twenty minutes on two cores; `--selection` does each fault once, in about five.
+where a bar is missed. About twenty minutes on two cores; `--selection` does each fault once, in about eight.
 """
 
 from __future__ import annotations
