@@ -192,7 +192,8 @@ class InpaintEngine:
     def _seconds_until_room(self) -> float:
         """Return about how many seconds the pictures under way need until the first of them is done."""
         left = [rows_left(painting) for job in self._jobs for painting in list(job.paintings)]
-        return max(1.0, sum(left) / max(1.0, self._speed.rows_per_s * len(left)))
+        speed = self._speed.rows_per_s
+        return max(1.0, sum(left) / (speed * len(left))) if speed and left else 1.0
 
     def _prepare(self, job: Job) -> None:
         if job.future.done():
