@@ -20,7 +20,7 @@ from benchmarks.conformance.answers import refused, shown
 from benchmarks.conformance.rows import check
 from benchmarks.soak.edits import GoodCallers
 from benchmarks.soak.pixel_bombs import plain, png_bomb
-from benchmarks.soak.sockets import RawClient
+from benchmarks.soak.sockets import FILE_BEGINS, RawClient
 
 OVERSIZE = 42 * 10**6  # bytes: a little more than the two largest pictures and their form
 CHUNK = bytes(2**18)
@@ -100,7 +100,7 @@ def _parts(count: int) -> bytes:
 
 def _endless(target: Target, _: int) -> httpx.Response:
     def chunks() -> Iterator[bytes]:
-        yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+        yield FILE_BEGINS
         yield from (CHUNK for _ in range(OVERSIZE // len(CHUNK)))
 
     return target.body(chunks(), FORM)

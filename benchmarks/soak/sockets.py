@@ -15,6 +15,7 @@ from benchmarks.callers import PATH
 
 GIGABYTE = 10**9
 BYTE_EVERY_S = 1.0
+FILE_BEGINS = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
 OVERRIDE = "x-request-timeout-seconds"  # Serve would let a client switch its time limit off by it
 
 
@@ -33,11 +34,11 @@ class RawClient:
             return _answer(connection)
 
     def dawdle(self) -> httpx.Response:
-        """Return the answer to a body of which a byte comes each second, from a client that forbids a time limit."""
+        """Return the answer to a file of which a byte comes each second, from a client that forbids a time limit."""
         headers = {"content-type": "multipart/form-data; boundary=b", "content-length": 100_000, OVERRIDE: 0}
         until = time.monotonic() + self._timeout_s
         with self._connected() as connection:
-            connection.sendall(_head(headers))
+            connection.sendall(_head(headers) + FILE_BEGINS)
             while not select.select([connection], [], [], BYTE_EVERY_S)[0]:
                 if time.monotonic() > until:
                     raise httpx.ReadTimeout("the server waits for ever for a slow body")

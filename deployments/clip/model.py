@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerBase
@@ -29,6 +30,7 @@ from deployments.serving.checkpoints import devices
 from deployments.serving.checkpoints.hub import LOADING_PATIENCE_S, Hub
 from deployments.serving.checkpoints.weights import check_report
 from deployments.serving.metrics import NOWHERE, Recorder, lookups
+from deployments.serving.side_by_side import side_by_side
 
 Vectors = Mapping[str, torch.Tensor]  # of phrases: D float32, at length 1
 
@@ -120,10 +122,15 @@ class ClipMatcher:
         return answers
 
     def _scored(self, requests: Sequence[ScoreRequest]) -> list[float]:
-        pictures = [Image.fromarray(request.image) for request in requests]
-        images = self._views(self._processor(images=pictures, return_tensors="pt")["pixel_values"])
+        pixels = side_by_side(self._preprocessed, [request.image for request in requests])
+        images = self._views(torch.cat(pixels))
         texts = self._texts([request.text for request in requests])
         return (images * texts).sum(-1).tolist()
+
+    def _preprocessed(self, image: np.ndarray) -> torch.Tensor:
+        """Return a picture HxWx3 uint8 as the model takes it: 1x3xPxP float32, the centre."""
+        pixels: torch.Tensor = self._processor(images=Image.fromarray(image), return_tensors="pt")["pixel_values"]
+        return pixels
 
     def _vectors(self, requests: Sequence[SearchRequest], settings: ClipSettings) -> Vectors:
         """Return the embeddings of every phrase that the requests name, and of the ground."""

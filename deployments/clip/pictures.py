@@ -6,10 +6,10 @@ picture costs no second look.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,10 +19,13 @@ from deployments.clip import dense, views
 from deployments.config import ClipSettings
 from deployments.serving.caching import Lru, digest
 from deployments.serving.metrics import Recorder, lookups
+from deployments.serving.side_by_side import side_by_side
 
 VIEWS_PER_PASS = 32  # through the vision tower; more would only need more memory
 REMEMBERED = 16  # pictures
 REMEMBERED_BYTES = 256 * 2**20  # and fewer where the model's features are large; 4 MiB each with ViT-B/32 at two scales
+
+_Result = TypeVar("_Result")
 
 Key = tuple[str, dense.Method, tuple[int, ...]]  # digest of the pixels, method, scales
 
@@ -53,7 +56,6 @@ class PictureEncoder:
         self._mean = torch.tensor(processor.image_mean, device=model.device).view(3, 1, 1)
         self._deviation = torch.tensor(processor.image_std, device=model.device).view(3, 1, 1)
         self._remembered: Lru[Key, PictureFeatures] = Lru(self._memory(), lookups(metrics, "clip", "pictures"))
-        self._cutting = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="cut")
 
     def features_of(self, images: Sequence[np.ndarray], settings: ClipSettings) -> list[PictureFeatures | Exception]:
         """Return the features of each picture, HxWx3 uint8; one that cannot be looked at gives its own exception.
@@ -69,26 +71,34 @@ class PictureEncoder:
     ) -> Mapping[Key, PictureFeatures | Exception]:
         remembered = {key: self._remembered.find(key) for key in images}
         seen: dict[Key, PictureFeatures | Exception] = {key: known for key, known in remembered.items() if known}
-        # Side by side: Pillow lets go of Python's lock while it resizes, which is most of the work before a GPU's.
-        cutting = {
-            key: self._cutting.submit(self._look, image, settings.squares)
-            for key, image in images.items()
-            if key not in seen
-        }
-        seen |= {key: error for key, cut in cutting.items() if isinstance(error := cut.exception(), Exception)}
-        looks = {key: cut.result() for key, cut in cutting.items() if key not in seen}
-        patches = self._patches([look.pixels for look in looks.values()], settings.method)
-        for (key, look), features in zip(looks.items(), patches, strict=True):
+        looks = self._looks({key: image for key, image in images.items() if key not in seen}, settings.squares)
+        seen |= {key: look for key, look in looks.items() if isinstance(look, Exception)}
+        cut = {key: look for key, look in looks.items() if isinstance(look, Look)}
+        patches = self._patches([look.pixels for look in cut.values()], settings.method)
+        for (key, look), features in zip(cut.items(), patches, strict=True):
             # A copy of its own: a slice would keep the whole batch in memory as long as it is remembered.
             seen[key] = fresh = PictureFeatures(features.clone(), look.plan)
             self._remembered.keep(key, fresh)
         return seen
 
-    def _look(self, image: np.ndarray, squares: Sequence[int]) -> Look:
-        """Cut a picture, HxWx3 uint8, into views."""
+    def _looks(self, images: Mapping[Key, np.ndarray], squares: Sequence[int]) -> Mapping[Key, Look | Exception]:
+        """Cut each picture, HxWx3 uint8, into views, all levels of all pictures side by side."""
+        plans = {key: _tried(self._plan, image, squares) for key, image in images.items()}
+        levels = [
+            (images[key], level)
+            for key, plan in plans.items()
+            if isinstance(plan, views.ViewPlan)
+            for level in plan.levels
+        ]
+        cut = iter(side_by_side(lambda each: _tried(views.cut, *each, self._side), levels))
+        return {
+            key: _look(list(islice(cut, len(plan.levels))), plan) if isinstance(plan, views.ViewPlan) else plan
+            for key, plan in plans.items()
+        }
+
+    def _plan(self, image: np.ndarray, squares: Sequence[int]) -> views.ViewPlan:
         height, width = image.shape[:2]
-        plan = views.plan((width, height), self._side, self._patch, squares)
-        return Look(torch.from_numpy(views.cut(image, plan.levels, self._side)).permute(0, 3, 1, 2), plan)
+        return views.plan((width, height), self._side, self._patch, squares)
 
     def _patches(self, pixels: Sequence[torch.Tensor], method: dense.Method) -> Iterator[torch.Tensor]:
         """Return unit vectors, VxghxgwxD float32, for each Vx3xPxP uint8, all through the vision tower together."""
@@ -106,3 +116,20 @@ class PictureEncoder:
         """Return how many pictures can be remembered, if each needs as many windows as a scale may have."""
         patches = views.MAX_WINDOWS * (self._side // self._patch) ** 2
         return max(1, min(REMEMBERED, REMEMBERED_BYTES // (4 * patches * self._model.config.projection_dim)))
+
+
+def _tried(work: Callable[..., _Result], *args: Any) -> _Result | Exception:
+    """Return what `work` returns or raises: the other pictures have no part in it."""
+    try:
+        return work(*args)
+    except Exception as error:
+        return error
+
+
+def _look(levels: Sequence[np.ndarray | Exception], plan: views.ViewPlan) -> Look | Exception:
+    """Return the views of a picture's levels together, or what went wrong with the first that could not be cut."""
+    for level in levels:
+        if isinstance(level, Exception):
+            return level
+    cut = np.concatenate([level for level in levels if isinstance(level, np.ndarray)])
+    return Look(torch.from_numpy(cut).permute(0, 3, 1, 2), plan)

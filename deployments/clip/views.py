@@ -8,7 +8,7 @@ things, the more windows. (The models' own preprocessing crops the centre, so th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,17 +102,14 @@ def _starts(length: int, side: int, scale: int) -> list[int]:
     return [round(start) for start in np.linspace(0, length - side, _count(length / side, scale))]
 
 
-def cut(image: np.ndarray, levels: Sequence[Level], side: int) -> np.ndarray:
-    """Return the views of a picture HxWx3 uint8, level by level: VxSxSx3 uint8, where S is `side`."""
-    return np.stack([crop for level in levels for crop in _crops(Image.fromarray(image), level, side)])
+def cut(image: np.ndarray, level: Level, side: int) -> np.ndarray:
+    """Return the views of one level of a picture HxWx3 uint8: VxSxSx3 uint8, where S is `side`.
 
-
-def _crops(picture: Image.Image, level: Level, side: int) -> Iterator[np.ndarray]:
-    # Windows are cut from one resized copy: a large picture is read once for a level, not once for each window.
-    resized = np.asarray(picture.resize(level.size_wh, Image.Resampling.BICUBIC))
-    for view in level.views:
-        x, y = round(view.left * level.size_wh[0]), round(view.top * level.size_wh[1])
-        yield resized[y : y + side, x : x + side]
+    They are cut from one resized copy: a large picture is read once for a level, not once for each window.
+    """
+    resized = np.asarray(Image.fromarray(image).resize(level.size_wh, Image.Resampling.BICUBIC))
+    corners = ((round(view.left * level.size_wh[0]), round(view.top * level.size_wh[1])) for view in level.views)
+    return np.stack([resized[y : y + side, x : x + side] for x, y in corners])
 
 
 def blend(maps: torch.Tensor, plan: ViewPlan) -> torch.Tensor:

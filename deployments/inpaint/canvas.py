@@ -80,13 +80,21 @@ def smeared(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.round(closed.clip(0, 255)).astype(np.uint8)
 
 
-def to_pixels(image: np.ndarray) -> torch.Tensor:
-    """Return a picture HxWx3 uint8 as the VAE takes it: [1, 3, H, W] float32 in -1..1."""
-    return (torch.from_numpy(image.astype(np.float32)) / 127.5 - 1).permute(2, 0, 1)[None]
+def to_pixels(image: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Return a picture HxWx3 uint8 as the VAE takes it: [1, 3, H, W] float32 in -1..1, on the device.
+
+    Bytes go there, and become numbers there: a fourth of what there is to move.
+    """
+    return (torch.tensor(image, device=device).float() / 127.5 - 1).permute(2, 0, 1)[None]
 
 
 def resized(image: np.ndarray, side: int) -> np.ndarray:
-    """Return a picture (HxWx3 uint8) or a mask (HxW bool) resized to a square, as the stock pipeline does it."""
+    """Return a picture (HxWx3 uint8) or a mask (HxW bool) resized to a square, as the stock pipeline does it.
+
+    A square of that side is returned as it is.
+    """
     if image.dtype == bool:
         return resized(image.astype(np.uint8) * 255, side) >= 128
+    if image.shape[:2] == (side, side):
+        return image
     return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))

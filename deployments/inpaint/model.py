@@ -46,6 +46,8 @@ class InpaintModel:
         self.text_encoder = pipeline.text_encoder
         self.vae = pipeline.vae
         self.unet = pipeline.unet
+        # Asked once: diffusers and transformers go through all parameters for the answer.
+        self._device, self._dtype = self.vae.device, self.vae.dtype
         self.scheduler = pipeline.scheduler
         self.vae_scale_factor = pipeline.vae_scale_factor
         self.native_px = self.unet.config.sample_size * self.vae_scale_factor
@@ -103,13 +105,13 @@ class InpaintModel:
             mask=latent_mask.to(text),
             text=text,
             guidance_scale=scale,
-            masked=self._encode(to_pixels(image) * (1 - binary)),
+            masked=self._encode(to_pixels(image, self._device) * (1 - binary.to(self._device))),
             picture=self._start(image, mask, fill) if strength < 1 or fill != "noise" else None,
             noise_in_mask=fill == "noise",
         )
 
     def _start(self, image: np.ndarray, mask: np.ndarray, fill: Fill) -> VaeEncoding:
-        return self._encode(to_pixels(smeared(image, mask) if fill == "blur" else image))
+        return self._encode(to_pixels(smeared(image, mask) if fill == "blur" else image, self._device))
 
     def _painting(self, request: InpaintRequest, seed: int, canvas: Canvas, previews: int) -> Painting:
         generator = torch.Generator().manual_seed(seed)
@@ -151,10 +153,10 @@ class InpaintModel:
         """As large as the model painted it."""
         scaled = latents / self.vae.config.scaling_factor
         pixels = self.vae.decode(scaled, return_dict=False)[0]
-        unit = (pixels[0] / 2 + 0.5).permute(1, 2, 0).float().cpu()
+        unit = (pixels[0] / 2 + 0.5).permute(1, 2, 0).float()
         if not unit.isfinite().all():
             raise ModelFailed("The stage 'inpaint' failed.")
-        return np.asarray((unit.clamp(0, 1).numpy() * 255).round().astype(np.uint8))
+        return np.asarray((unit.clamp(0, 1) * 255).round().to(torch.uint8).contiguous().cpu())
 
     def _read(self, text: str, param: str) -> torch.Tensor:
         """The text of the request's field `param` encoded. Raises InvalidInput where its end would not be read."""
@@ -173,14 +175,14 @@ class InpaintModel:
             max_length=self.tokenizer.model_max_length,
             return_tensors="pt",
         )
-        device = self.text_encoder.device
+        device = self._device
         uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
         attention_mask = tokens.attention_mask.to(device) if uses_mask else None
         encoded: torch.Tensor = self.text_encoder(tokens.input_ids.to(device), attention_mask=attention_mask)[0]
         return encoded
 
     def _encode(self, pixels: torch.Tensor) -> VaeEncoding:
-        return VaeEncoding(self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)), self.vae.config.scaling_factor)
+        return VaeEncoding(self.vae.encode(pixels.to(self._dtype)), self.vae.config.scaling_factor)
 
     def _model_side(self, wanted: int | None) -> int:
         if wanted is None:

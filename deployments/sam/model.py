@@ -23,6 +23,7 @@ from deployments.sam import checkpoint, prompts
 from deployments.sam.architecture import build_sam
 from deployments.serving.checkpoints import devices
 from deployments.serving.checkpoints.source import ModelSource
+from deployments.serving.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -54,7 +55,7 @@ class SamSegmenter:
     @torch.inference_mode()
     def encode(self, images: list[np.ndarray]) -> list[Embedding]:
         """Return the embedding of each of `images` (HxWx3 uint8 RGB, any size), from one call of the encoder."""
-        fitted = [fit_longest_side(image, self._side) for image in images]
+        fitted = side_by_side(lambda image: fit_longest_side(image, self._side), images)
         pixels = [torch.from_numpy(image).to(self._device).permute(2, 0, 1) for image in fitted]
         batch = torch.stack([self._sam.preprocess(picture) for picture in pixels])
         features = self._sam.image_encoder(batch.to(self._dtype)).float().cpu().numpy()
