@@ -184,6 +184,13 @@ class ModelFailed(ServiceError):
     code = "model_failed"
 
 
+class OtherWeights(ModelFailed):
+    """An embedding came from other weights than those that should read it: SAM was updated between the two calls."""
+
+    def __init__(self) -> None:
+        super().__init__("The stage 'segment' failed.")
+
+
 class SettingError(ValueError):
     """A setting that cannot be used: `setting` is its name, such as "sam.model", `problem` says why in a sentence."""
 

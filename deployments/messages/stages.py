@@ -90,12 +90,13 @@ class Embedding:
     """SAM's features of one picture: `features` is CxGxG float32.
 
     `source_size` is the picture's (height, width); `model_size` the (height, width) it was resized to
-    before it was padded to the encoder's square.
+    before it was padded to the encoder's square. `weights` names SAM's, which alone can read it.
     """
 
     features: np.ndarray
     source_size: tuple[int, int]
     model_size: tuple[int, int]
+    weights: str = ""
     spans: tuple[Span, ...] = ()
 
 

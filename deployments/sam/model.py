@@ -18,10 +18,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deployments.config import ModelArgs
+from deployments.errors import OtherWeights
 from deployments.messages import Embedding, Masks, PackedMask, Prompt, SegmentRequest
 from deployments.sam import checkpoint, prompts
 from deployments.sam.architecture import build_sam
 from deployments.serving.checkpoints import devices
+from deployments.serving.checkpoints.identity import weights_id
 from deployments.serving.checkpoints.source import ModelSource
 from deployments.serving.side_by_side import side_by_side
 
@@ -42,6 +44,7 @@ class SamSegmenter:
         self._device = device
         self._dtype = dtype
         self._side = int(sam.image_encoder.img_size)
+        self._weights = weights_id(self._sam)
 
     @classmethod
     def load(cls, args: ModelArgs) -> SamSegmenter:
@@ -61,7 +64,7 @@ class SamSegmenter:
         features = self._sam.image_encoder(batch.to(self._dtype)).float().cpu().numpy()
         return [
             # A copy of its own: a slice would keep the whole batch in memory as long as it lives.
-            Embedding(one.copy(), image.shape[:2], small.shape[:2])
+            Embedding(one.copy(), image.shape[:2], small.shape[:2], self._weights)
             for one, image, small in zip(features, images, fitted, strict=True)
         ]
 
@@ -69,8 +72,10 @@ class SamSegmenter:
     def decode(self, embedding: Embedding, request: SegmentRequest) -> Masks:
         """Return masks for each of the prompts, each answered on its own.
 
-        The prompts are in pixels of the source picture.
+        The prompts are in pixels of the source picture. Raises OtherWeights where another SAM made the embedding.
         """
+        if embedding.weights != self._weights:
+            raise OtherWeights
         prompts.check(request.prompts, embedding.source_size)
         answers = self._answers(embedding, request.prompts)
         low_res = torch.cat([logits for logits, _ in answers])

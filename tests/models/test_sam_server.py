@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from deployments.config import ModelArgs
-from deployments.errors import InvalidInput
+from deployments.errors import InvalidInput, OtherWeights
 from deployments.messages import Embedding, Prompt, SegmentRequest
 from deployments.sam.model import SamSegmenter
 from deployments.sam.server import SamServer
@@ -178,6 +179,15 @@ async def test_a_bad_prompt_fails_alone(pocket_sam: SamSegmenter, photo: Photo) 
         assert answer.prompts == (0, 0, 0, 1)
         assert [span.name for span in answer.spans] == ["sam.encode", "sam.segment"]
     server.check_health()
+
+
+async def test_an_embedding_of_other_weights_is_refused_and_not_misread(photo: Photo) -> None:
+    server = SamServer({"model": "pocket"})
+    embedding = await server.encode(photo())
+    request = SegmentRequest((Prompt(((70, 55),), (1,)),))
+    with pytest.raises(OtherWeights):
+        await server.segment(replace(embedding, weights="of another SAM"), request)
+    await SamServer({"model": "pocket"}).segment(embedding, request)  # another replica with the same weights
 
 
 def test_settings_that_nobody_knows_are_refused() -> None:

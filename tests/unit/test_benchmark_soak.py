@@ -14,8 +14,8 @@ STILL = Stillness(0, 0, 0, 5.0)
 NOISE_MB = (0.0, 9.0, -7.0, 3.0, -4.0)
 
 
-def readings(mb_per_request=0.0, descriptors_per_request=0.0, pid=lambda done: 7):
-    """Return forty readings over a thousand requests of a process of 400 MB and 50 descriptors."""
+def readings(mb_per_request=0.0, descriptors_per_request=0.0, pid=lambda done: 7, requests=1000):
+    """Return forty-one readings over the requests of a process of 400 MB and 50 descriptors."""
     return [
         Reading(
             done,
@@ -23,13 +23,13 @@ def readings(mb_per_request=0.0, descriptors_per_request=0.0, pid=lambda done: 7
             {"sam": 400 + NOISE_MB[done // 25 % 5] + mb_per_request * done, "clip": 600.0},
             {"sam": round(50 + descriptors_per_request * done), "clip": 30},
         )
-        for done in range(0, 1000, 25)
+        for done in range(0, requests + 1, requests // 40)
     ]
 
 
 def missed(taken, course=None, end=STILL):
     soaked = Soaked(course or Course(), taken, STILL, end, 0)
-    return [figure.what for figure in figures(soaked) if not figure.met]
+    return [figure.what for figure in figures(soaked) if figure.met is False]
 
 
 def test_a_service_that_stays_what_it_was_passes():
@@ -49,6 +49,14 @@ def test_a_leak_or_a_replaced_process_is_found(fault, what):
     found = missed(readings(**fault))
     assert len(found) == len(what)
     assert all(each.startswith(start) for each, start in zip(sorted(found), sorted(what), strict=True))
+
+
+def test_a_run_that_is_too_short_to_fill_the_caches_shows_its_memory_without_a_bar():
+    leaking = {"mb_per_request": 0.06, "requests": 200}
+    assert missed(readings(**leaking)) == []
+    shown = {each.what: each for each in figures(Soaked(Course(), readings(**leaking), STILL, STILL, 0))}
+    assert shown["MB that one process grew beyond its share"].met is None
+    assert missed(readings(descriptors_per_request=0.1, requests=200)) != []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from ray.serve.exceptions import BackPressureError
 
 from deployments.driver.calls import RETRY_PAUSE_S
 from deployments.driver.server import Driver
-from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded, TargetNotFound
+from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, OtherWeights, Overloaded, TargetNotFound
 from deployments.messages import LocateRequest, Readiness, ScoreRequest
 from deployments.serving.status import StageStatus
 
@@ -139,6 +139,13 @@ async def test_a_lost_replica_is_tried_again_with_a_new_embedding(graph):
     result = await graph.edit()
     assert result.changed_outside_px == 0
     assert len(graph.sam.responses) == 5  # encode and segment, both in one call twice, and once more from nearby
+
+
+async def test_an_embedding_of_weights_that_were_replaced_meanwhile_is_made_anew(graph):
+    failure = RayTaskError("segment", "Traceback ...", OtherWeights()).as_instanceof_cause()
+    graph.sam.stage.failures = [failure]
+    await graph.edit()
+    assert len(graph.sam.stage.images) == 3  # at first, anew, and from nearby
 
 
 async def test_a_replica_that_is_lost_every_time_is_a_failure(graph):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import queue
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from deployments.serving.checkpoints.identity import weights_id
 from deployments.serving.openvino import runtime
 from deployments.serving.openvino.build import Compilation, Shapes, run
 from deployments.serving.openvino.runtime import Precision
@@ -45,7 +45,9 @@ class CompiledModule:
         self._streams = streams
         self._store = store or Store()
         self._properties = runtime.properties(precision, streams, threads)
-        self._identity = "\n".join([str(FORMAT), runtime.machine(), str(self._properties), settings, _digest(module)])
+        self._identity = "\n".join(
+            [str(FORMAT), runtime.machine(), str(self._properties), settings, weights_id(module)]
+        )
         self._requests: dict[Shapes, queue.SimpleQueue[Any]] = {}
         self._building: subprocess.Popen[bytes] | None = None
         self._closed = False
@@ -117,12 +119,3 @@ class CompiledModule:
 
     def _key(self, shapes: Shapes) -> str:
         return f"{self._identity}\n{shapes}"
-
-
-def _digest(module: torch.nn.Module) -> str:
-    """Return a name for the weights, made from their names, shapes and numbers."""
-    name = hashlib.sha256()
-    for key, tensor in module.state_dict().items():
-        name.update(f"{key} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        name.update(tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
-    return name.hexdigest()
