@@ -18,6 +18,7 @@ from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.openvino_unet import OpenvinoUNet, Size
 from deployments.serving.checkpoints import devices
 from deployments.serving.openvino import runtime
+from deployments.serving.openvino.build import BACKGROUND
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Executions:
                 logger.warning("the UNet goes on without OpenVINO, which cannot run it", exc_info=True)
 
     def _prepare(self, unet: OpenvinoUNet, size: Size) -> None:
-        unet.prepare(size)
+        unet.prepare(size, BACKGROUND)
         logger.info("OpenVINO runs latents of %dx%d from now on, in %s", size.width, size.height, unet.precision)
 
 

@@ -71,10 +71,13 @@ class OpenvinoUNet:
         available = available_bytes()
         return available is None or available >= WORKING_COPIES * self._weights
 
-    def prepare(self, size: Size) -> None:
-        """Prepare for a size, which may take half a minute. Raises RuntimeError when that fails."""
+    def prepare(self, size: Size, niceness: int = 0) -> None:
+        """Prepare for a size, which may take half a minute. Raises RuntimeError when that fails.
+
+        What has to be compiled for it is compiled at this niceness: `build.BACKGROUND` where nobody waits.
+        """
         if not self.ready(size):
-            self._module.prepare(self._wanted(size))
+            self._module.prepare(self._wanted(size), niceness)
             self._admit(size)
 
     @torch.inference_mode()

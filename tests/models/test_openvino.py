@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -294,6 +295,35 @@ def test_an_engine_that_closes_ends_the_build(new_auto_engine, followed_by_openv
     assert begun.wait(WAIT_S)
     engine.close()
     assert begun.process.returncode != 0
+
+
+def test_a_build_that_somebody_waits_for_does_not_stand_back_and_one_in_the_background_does(
+    pipeline, followed_by_openvino, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("RETOUCH_CACHE_DIR", str(tmp_path))  # nothing is there yet
+    built = SimpleQueue()
+
+    def refuse(job, started):
+        built.put(job.niceness)
+        raise RuntimeError("this is not to be built")
+
+    monkeypatch.setattr(module, "run", refuse)
+    with pytest.raises(RuntimeError, match="not to be built"):
+        Executions(pipeline.unet, InpaintArgs(device="cpu", execution="openvino"), 77)
+    assert built.get(timeout=WAIT_S) == 0
+    executions = Executions(pipeline.unet, InpaintArgs(device="cpu"), 77)
+    executions.follow(pytest.fail)
+    assert built.get(timeout=WAIT_S) == build.BACKGROUND
+    executions.close()
+
+
+def test_a_build_takes_the_niceness_that_it_was_given(tmp_path, monkeypatch):
+    torch.save(build.Compilation(torch.nn.Linear(2, 2), {}, {}, tmp_path, niceness=7), tmp_path / "job.pt")
+    taken = []
+    monkeypatch.setattr(build.os, "nice", taken.append)
+    with (tmp_path / "job.pt").open("rb") as written:
+        build.main(written)
+    assert taken == [7]
 
 
 def test_a_build_whose_parent_is_gone_keeps_what_is_finished(tmp_path, monkeypatch):

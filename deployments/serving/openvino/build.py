@@ -1,7 +1,7 @@
 """Turns a torch module into compiled models of OpenVINO, in a process of its own.
 
 Exporting is seconds of Python for each shape. In the serving process it would hold the interpreter that the steps need;
-here it runs at the lowest priority, and all memory it took is given back with it.
+here it has a priority of its own, and all memory it took is given back with it.
 
     python -m deployments.serving.openvino.build < JOB     where JOB is what `run` has written
 """
@@ -23,7 +23,7 @@ import torch
 from deployments.serving.openvino import runtime
 from deployments.serving.openvino.store import Store
 
-NICENESS = 15
+BACKGROUND = 15  # the niceness of what nobody waits for
 
 Shapes = tuple[tuple[int, ...], ...]  # of each input of a module
 
@@ -32,13 +32,14 @@ Shapes = tuple[tuple[int, ...], ...]  # of each input of a module
 class Compilation:
     """What to build: `module` for each of `wanted`, shapes by the key of their entry, with `properties`, in `folder`.
 
-    All inputs are float32.
+    All inputs are float32. `niceness` is 0 where somebody waits for it, and `BACKGROUND` where the steps come first.
     """
 
     module: torch.nn.Module
     wanted: dict[str, Shapes]
     properties: dict[str, Any]
     folder: Path
+    niceness: int = 0
 
 
 def run(compilation: Compilation, started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None) -> None:
@@ -92,9 +93,10 @@ def convert(module: torch.nn.Module, shapes: Sequence[Sequence[int]]) -> Any:
 
 def main(written: IO[bytes]) -> None:
     """Do the compilation that `run` has written; nobody else starts this process."""
-    os.nice(NICENESS)
     parent = os.getppid()
-    build(torch.load(written, weights_only=False), wanted=lambda: os.getppid() == parent)
+    compilation = torch.load(written, weights_only=False)
+    os.nice(compilation.niceness)
+    build(compilation, wanted=lambda: os.getppid() == parent)
 
 
 if __name__ == "__main__":

@@ -67,14 +67,14 @@ class CompiledModule:
             self._requests[shapes] = self._imported(content)
         return True
 
-    def prepare(self, wanted: Sequence[Shapes]) -> None:
-        """Prepare it for all of these shapes; seconds for each that the store does not have."""
+    def prepare(self, wanted: Sequence[Shapes], niceness: int = 0) -> None:
+        """Prepare it for all of these shapes; seconds for each that the store does not have, at this niceness."""
         with self._lock:
             if self.restore(wanted):
                 return
             keys = {self._key(shapes): shapes for shapes in wanted}
             missing = {key: shapes for key, shapes in keys.items() if self._store.find(key) is None}
-            run(Compilation(self._module, missing, self._properties, self._store.folder), self._started)
+            run(Compilation(self._module, missing, self._properties, self._store.folder, niceness), self._started)
             if not self.restore(wanted):
                 raise RuntimeError("compiled models that were just written are not there any more")
 
