@@ -21,6 +21,7 @@ from deployments.inpaint.denoiser import Denoiser
 from deployments.inpaint.lane import Lane, Watcher
 from deployments.inpaint.painting import Painting
 from deployments.inpaint.policy import choose, seated
+from deployments.inpaint.row_limit import RowLimit
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ class StepRecord:
 
 
 class StepLoop:
-    """Paints what is added to it. `max_rows`, of the size `native_side`, may be changed at any time.
+    """Paints what is added to it. `max_rows`, of the size `native_side`, may be changed at any time; it falls by itself
+    when memory runs out (row_limit.py).
 
     `cost` returns the seconds of a step from its number of rows of that size; without it all take every step.
     """
@@ -52,7 +54,7 @@ class StepLoop:
         on_step: Callable[[StepRecord], None] | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.max_rows = max_rows
+        self._limit = RowLimit(max_rows)
         self._cost = cost
         self._denoiser = denoiser
         self._native_area = native_side**2
@@ -65,6 +67,14 @@ class StepLoop:
         self._queued: deque[torch.cuda.Event] = deque()
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
         self._thread.start()
+
+    @property
+    def max_rows(self) -> int:
+        return self._limit.now
+
+    @max_rows.setter
+    def max_rows(self, most: int) -> None:
+        self._limit = RowLimit(most)
 
     def add(self, paintings: Sequence[Painting], watcher: Watcher, denoiser: Denoiser | None = None) -> None:
         """Let the paintings of a request take part from the next step on, or as soon as it is their turn.
@@ -193,10 +203,11 @@ class StepLoop:
                 return [(paintings[0], error)]
             if isinstance(error, torch.OutOfMemoryError):
                 rows = sum(painting.rows for painting in paintings)
-                self.max_rows = max(1, min(self.max_rows, int(rows * area) // 2))
+                self._limit.failed(int(rows * area))
             logger.warning("a step of %d pictures failed; trying it in halves", len(paintings), exc_info=True)
             middle = len(paintings) // 2
             return [*self._predict(paintings[:middle], lane, area), *self._predict(paintings[middle:], lane, area)]
+        self._limit.went_well()
         return made
 
     def _advance(self, lane: Lane, painting: Painting, prediction: torch.Tensor | Exception) -> None:
