@@ -19,8 +19,13 @@ SOON = {"upscale_delay_s": 1.0, "downscale_delay_s": 2.0}
 
 
 def config(stage: str | None = None, **scaling: Any) -> dict[str, Any]:
-    """Return the shipped file with the pocket models and shorter delays, and with more for one of the models."""
+    """Return the shipped file with the pocket models and shorter delays, and with more for one of the models.
+
+    The driver lets in what two cores take a minute for: six seconds of it are sixteen searches, with which one replica
+    of CLIP is content.
+    """
     changed = pocket_config()
+    deployment(changed, "driver")["user_config"]["max_backlog_s"] = 60
     for name in MODELS:
         deployment(changed, name)["autoscaling_config"] |= SOON | (scaling if name == stage else {})
     return changed
