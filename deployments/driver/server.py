@@ -146,6 +146,10 @@ class Driver:
         known = await self._health.stages()
         return {stage: _readiness(known.get(stage)) for stage in STAGES}
 
+    async def check_health(self) -> None:
+        """Ask Serve about the stages when it asks for this: a last word to repeat when it knows none."""
+        await self._health.stages()
+
     @asynccontextmanager
     async def _admitted(self, request: EditRequest | LocateRequest, work: float) -> AsyncIterator[Ongoing]:
         """Count the request among the work under way. Raises Overloaded where there is too much before it."""

@@ -11,6 +11,7 @@ from deployments.driver.calls import RETRY_PAUSE_S
 from deployments.driver.server import Driver
 from deployments.errors import DeadlineExceeded, InvalidInput, ModelFailed, OtherWeights, Overloaded, TargetNotFound
 from deployments.messages import LocateRequest, Readiness, ScoreRequest
+from deployments.serving import health
 from deployments.serving.status import StageStatus
 
 
@@ -191,3 +192,12 @@ async def test_readiness_names_the_stage_that_is_not(graph):
         "inpaint": Readiness(False),
     }
     assert not graph.responses
+
+
+async def test_a_replica_that_was_never_asked_repeats_what_serve_said_while_it_still_knew(monkeypatch):
+    monkeypatch.setattr(health, "FRESH_S", 0.0)
+    answers = [{stage: StageStatus(True, 1) for stage in ("clip", "sam", "inpaint")}, {}]
+    driver = Driver(None, None, None, read_stages=lambda: answers.pop(0))
+    await driver.check_health()  # Serve asks for this every ten seconds
+    assert {stage.ready for stage in (await driver.ready()).values()} == {True}
+    assert answers == []
