@@ -73,8 +73,11 @@ def machines(hidden: Sequence[tuple[Path, ...]]) -> Iterator[list[Machine]]:
             machine = Machine(f"rt{mark}-{number}", f"{subnet}.{number}", missing)
             _ip(f"netns add {machine.namespace}")
             undo.callback(_ip, f"netns del {machine.namespace}")
-            _ip(f"link add rtv{mark}-{number} type veth peer name eth0 netns {machine.namespace}")
-            _ip(f"link set rtv{mark}-{number} master {bridge} up")
+            cable = f"rtv{mark}-{number}"
+            _ip(f"link add {cable} type veth peer name eth0 netns {machine.namespace}")
+            # By name: with the namespace it would go some time later, and the next cluster could not take its name.
+            undo.callback(_ip, f"link del {cable}")
+            _ip(f"link set {cable} master {bridge} up")
             _ip(f"-n {machine.namespace} address add {machine.address}/24 dev eth0")
             _ip(f"-n {machine.namespace} link set eth0 up")
             _ip(f"-n {machine.namespace} link set lo up")
