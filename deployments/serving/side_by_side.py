@@ -25,4 +25,4 @@ def side_by_side(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> li
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="side-by-side")
+    return ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1), thread_name_prefix="side-by-side")
