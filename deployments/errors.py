@@ -184,11 +184,11 @@ class ModelFailed(ServiceError):
     code = "model_failed"
 
 
-class OtherWeights(ModelFailed):
-    """An embedding came from other weights than those that should read it: SAM was updated between the two calls."""
+class OtherWeights(Exception):
+    """An embedding came from other weights than those that should read it: SAM was updated between the two calls.
 
-    def __init__(self) -> None:
-        super().__init__("The stage 'segment' failed.")
+    No caller gets it as an answer: the driver has the picture seen anew.
+    """
 
 
 class SettingError(ValueError):

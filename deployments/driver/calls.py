@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from deployments.driver import ray_errors
 from deployments.driver.handles import Cancellable, Response, Stream
-from deployments.errors import DeadlineExceeded, ModelFailed, Overloaded, ServiceError
+from deployments.errors import DeadlineExceeded, ModelFailed, OtherWeights, Overloaded, ServiceError
 from deployments.messages import News, Span
 
 Result = TypeVar("Result")
@@ -117,7 +117,7 @@ class Calls:
             except ServiceError as error:
                 # Across processes it arrives as a RayTaskError too, whose text is a traceback.
                 raise getattr(error, "cause", None) or error from None
-            except ray_errors.LOST:
+            except (*ray_errors.LOST, OtherWeights):
                 if not self._ended:
                     logger.warning("%s: lost its replica in attempt %d", stage, attempt + 1, exc_info=True)
                     await asyncio.sleep(RETRY_PAUSE_S)

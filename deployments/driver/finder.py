@@ -19,7 +19,7 @@ from deployments.driver.calls import Calls
 from deployments.driver.handles import ClipHandle, Response, SamHandle
 from deployments.driver.jobs import SearchJob
 from deployments.driver.work import name_of
-from deployments.errors import InvalidInput, OtherWeights, TargetNotFound
+from deployments.errors import InvalidInput, TargetNotFound
 from deployments.grounding import every, pointing
 from deployments.grounding.pointing import Pointer, Pointing
 from deployments.grounding.ranking import Question, View, nearby_view
@@ -179,19 +179,13 @@ class Finder:
         """Return SAM's answer about a view; without an `embedding` that is under way, it sees the view first."""
         request = SegmentRequest(tuple(question.prompt for question in asked))
 
-        def anew(_: int) -> Response[Masks]:
-            return self._sam.cut_out.remote(view.image, request)
-
         def call(attempt: int) -> Response[Masks]:
-            # The replica that died may be the one that held the embedding.
+            # The replica that died may be the one that held the embedding, or the one that reads it has other weights.
             if embedding is None or attempt > 0:
-                return anew(attempt)
+                return self._sam.cut_out.remote(view.image, request)
             return self._sam.segment.remote(embedding, request)
 
-        try:
-            masks = await self._calls.run("segment", call)
-        except OtherWeights:  # it was updated meanwhile
-            masks = await self._calls.run("segment", anew)
+        masks = await self._calls.run("segment", call)
         self.spans += masks.spans
         return masks
 

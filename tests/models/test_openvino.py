@@ -258,7 +258,7 @@ def test_what_openvino_cannot_run_goes_on_without_it(
 ):
     tried = threading.Event()
 
-    def fails(self, size):
+    def fails(self, size, niceness):
         tried.set()
         raise RuntimeError("no such operator")
 
