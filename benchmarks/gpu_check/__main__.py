@@ -123,7 +123,9 @@ def main() -> None:
     logging.disable(logging.WARNING)
     silence()
     place = Place(options.device, getattr(torch, options.dtype), options.tiny)
-    results = Results(options.out, options.device, {key: str(value) for key, value in vars(options).items()})
+    # Where the files lie is nobody else's business: they are published.
+    asked = {key: str(value) for key, value in vars(options).items() if key != "out"}
+    results = Results(options.out, options.device, asked)
     started = time.perf_counter()
     Run(place, Clock(options.budget_s), results, wanted, options.backend).everything()
     print(results.text())
